@@ -1,0 +1,77 @@
+"""Message ids: 26 characters of Crockford base 32, sortable by time, 122 bits.
+
+48 bits of ms since 1970, 74 bits of chance, 8 zero bits. So the first 6 characters are the top 30 bits of the time: a
+bucket of 2**18 ms (4.4 minutes), which is how an id alone finds its record (store.md 2).
+
+Layout of a group's member: group time (48 bits), group number (58 bits of chance), index (16 bits), 8 zero bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+BUCKET_CHARS = 6
+BUCKET_MS = 1 << 18
+INDEX_BITS = 16
+_PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
+_VALUES = {c: i for i, c in enumerate(ALPHABET)}
+
+
+def encode(time_ms: int, chance: int) -> str:
+    """The id of `time_ms` (48 bits) and `chance` (74 bits). Raises ValueError outside those ranges."""
+    if not 0 <= time_ms < 1 << 48 or not 0 <= chance < 1 << 74:
+        raise ValueError(f"id parts out of range: time {time_ms}, chance {chance}")
+    v = ((time_ms << 74) | chance) << 8
+    pairs = _PAIRS
+    return "".join([pairs[(v >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def time_of(message_id: str) -> int:
+    """The ms since 1970 UTC in an id. Raises ValueError for what is not one."""
+    if len(message_id) != 26:
+        raise ValueError(f"not a message id: {len(message_id)} characters, 26 expected")
+    try:
+        head = 0
+        for c in message_id[:10]:
+            head = (head << 5) | _VALUES[c]
+    except KeyError as error:
+        raise ValueError("not a message id: characters outside Crockford base 32") from error
+    return head >> 2
+
+
+def bucket_of(message_id: str) -> str:
+    """The bucket (first 6 characters) whose hashes hold the record."""
+    return message_id[:BUCKET_CHARS]
+
+
+def is_id(text: str) -> bool:
+    """True for 26 characters of our alphabet."""
+    return len(text) == 26 and all(c in _VALUES for c in text)
+
+
+class RandomIds:
+    """Ids port over a source of random bytes (os.urandom in production): one draw per batch, then counted up."""
+
+    def __init__(self, urandom: Callable[[int], bytes]) -> None:
+        self._urandom = urandom
+
+    def make(self, at: int, count: int) -> list[str]:
+        """`count` ids of time `at` (ms), ascending."""
+        start = int.from_bytes(self._urandom(10), "big") % ((1 << 74) - (1 << INDEX_BITS))
+        return [encode(at, start + i) for i in range(count)]
+
+
+def group_members(group_id: str, count: int) -> list[str]:
+    """Ids of a group's members: the group's own time and chance with its low 16 bits counting from 1.
+
+    The group's id itself has index 0. Deterministic, so a repeated expansion writes the same fields.
+    """
+    if not 0 <= count < 1 << INDEX_BITS:
+        raise ValueError(f"group of {count} messages: at most {(1 << INDEX_BITS) - 1}")
+    v = 0
+    for c in group_id:
+        v = (v << 5) | _VALUES[c]
+    v >>= 8
+    time_ms, chance = v >> 74, (v & ((1 << 74) - 1)) & ~((1 << INDEX_BITS) - 1)
+    return [encode(time_ms, chance | i) for i in range(1, count + 1)]

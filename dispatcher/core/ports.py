@@ -1,0 +1,405 @@
+"""The ports: what the engine and the doors need from the world, each method with its promise.
+
+Nothing here does anything. Two implementations of Store exist (store/redis.py, store/memory.py) and pass one
+conformance suite (tests/conformance). A writing method is atomic as store.md section 3 words its step. One that
+returns has taken effect, durably; one that raises Deposed has had none; one that raises StoreUnavailable has left
+something that the store's own markers and sweepers settle, as its docstring says.
+
+The Redis store awaits only the transport it was given, so that it runs under Trio (engine) and asyncio (HTTP) alike.
+Times are arguments, ms since 1970 UTC. Money is integer micro-units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+from accounting.ledger import Fact
+from dispatcher.core.model import Account, ApiKey, Balance, Body, Correlation, EventRow, Head, InboundRow, Lane, Message
+
+
+class StoreError(Exception):
+    """Base of what a store raises; never raised itself."""
+
+
+class StoreUnavailable(StoreError):
+    """The server is away, slow or refusing writes."""
+
+
+class Deposed(StoreError):
+    """Our fence moved: another engine took over our work. Nothing of this call was applied."""
+
+
+class CorruptRecord(StoreError):
+    """A value in the store does not decode; it is left as it was. `where` names key and field."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}")
+        self.where = where
+
+
+# -- admission (S1, S2, S10) -------------------------------------------------------------------------------------------
+
+
+class Admission(NamedTuple):
+    """One send that admission has passed: everything the store needs to reserve, record and enqueue it.
+
+    `price` is the total, micro-units; `digest` identifies the request body under `body.key` ("" key: no idempotency).
+    `due_at` > 0 puts it into the due set instead of its queue (ms).
+    """
+
+    id: str
+    body: Body
+    price: int
+    digest: bytes = b""
+    due_at: int = 0
+
+
+class Verdict(NamedTuple):
+    """What became of one Admission. `id` is the accepted message's, or the earlier one's for "duplicate".
+
+    accepted; duplicate (same key, same digest); conflict (same key, other digest); pending (same key, in flight
+    elsewhere); poor (balance would pass its floor); unknown (no such account in the store).
+    """
+
+    verdict: Literal["accepted", "duplicate", "conflict", "pending", "poor", "unknown"]
+    id: str
+    available: int = 0
+
+
+class Cursor(NamedTuple):
+    """How far a sends stream has been admitted: all entries <= `entry`, and `done` sends of the entry after it."""
+
+    entry: str
+    done: int
+
+
+class GroupPlan(NamedTuple):
+    """A batch to be accepted all or nothing: its id (also its key for repeats), account, lane, route-less counts, total
+    price (micro-units) and the request's digest."""
+
+    id: str
+    account: str
+    lane: Lane
+    count: int
+    price: int
+    currency: str
+    at: int
+    key: str = ""
+    digest: bytes = b""
+
+
+class GroupView(NamedTuple):
+    """A group as readers see it. `expanded` counts messages that exist as records; `finals` counts them by state."""
+
+    id: str
+    account: str
+    state: Literal["staging", "live", "void"]
+    count: int
+    expanded: int
+    price: int
+    currency: str
+    at: int
+    finals: Mapping[str, int]
+
+
+# -- engine ------------------------------------------------------------------------------------------------------------
+
+
+class Owner(NamedTuple):
+    """An engine's right to write: its name and the fence value under which it holds its lease."""
+
+    name: str
+    fence: int
+
+
+class Queue(NamedTuple):
+    """One queue family: the accounts of a route's lane share its turns."""
+
+    route: str
+    lane: Lane
+
+
+class VersionedHead(NamedTuple):
+    """A head to be written: `version` is the one it gets. At rest the store must find `version - 1` (0: no head)."""
+
+    id: str
+    version: int
+    head: Head
+
+
+class Due(NamedTuple):
+    """Put `id` into the due set at `at` ms; when due it joins the queue of route, lane and account."""
+
+    route: str
+    lane: int
+    account: str
+    id: str
+    at: int
+
+
+class Effects:
+    """What one commit changes, over many messages. Built by the engine from decisions; applied all or nothing.
+
+    heads          heads to write, at most one per message
+    erase          ids whose body goes (final state)
+    facts          money facts for the charges stream
+    events         rows for the events stream
+    money          account -> [available delta, reserved delta], micro-units
+    due            entries for the due set; `undue` members to remove first
+    correlations   carrier -> [(carrier message id, Correlation)], written before the heads
+    settled        ids of this owner's in-flight messages that are now done with (popped batches shrink by them)
+    group_finals   group id -> state name -> count, added to the group's counters
+    """
+
+    __slots__ = (
+        "correlations",
+        "due",
+        "erase",
+        "events",
+        "facts",
+        "group_finals",
+        "heads",
+        "money",
+        "settled",
+        "undue",
+    )
+
+    def __init__(self) -> None:
+        self.heads: list[VersionedHead] = []
+        self.erase: list[str] = []
+        self.facts: list[Fact] = []
+        self.events: list[EventRow] = []
+        self.money: dict[str, list[int]] = {}
+        self.due: list[Due] = []
+        self.undue: list[Due] = []
+        self.correlations: dict[str, list[tuple[str, Correlation]]] = {}
+        self.settled: list[str] = []
+        self.group_finals: dict[str, dict[str, int]] = {}
+
+
+class EngineView(NamedTuple):
+    """An engine as the store knows it: does its lease live, and how many messages does it hold in flight?"""
+
+    name: str
+    alive: bool
+    in_flight: int
+
+
+class SendEntry(NamedTuple):
+    """One raw entry of the sends stream: its id and the field that was there (json, msgpack, or "" for neither)."""
+
+    entry: str
+    kind: str
+    payload: bytes
+
+
+class RejectRow(NamedTuple):
+    """One refused send for `rejects`; `entry`/`index` make it unique and its writing idempotent."""
+
+    entry: str
+    index: int
+    reason: str
+    detail: str
+    send: bytes
+
+
+class Store(Protocol):
+    """One partition's records, queues, money and streams, plus the untagged streams `sends` and `rejects`."""
+
+    partition: str
+
+    async def close(self) -> None:
+        """Drops connections; nothing else."""
+
+    # -- health
+    async def server_settings(self) -> Mapping[str, str]:
+        """What preflight judges: appendonly, appendfsync, maxmemory, maxmemory-policy, used_memory, version, ... as text.
+        Raises StoreUnavailable."""
+
+    # -- accounts, keys
+    async def put_account(self, account: Account) -> None:
+        """Creates or replaces an account's settings; its balance is created at 0 if absent and its floor updated."""
+
+    async def account(self, name: str) -> Account | None:
+        """The account's settings."""
+
+    async def accounts(self) -> Sequence[Account]:
+        """All accounts, by name."""
+
+    async def balance(self, account: str) -> Balance | None:
+        """The account's money now."""
+
+    async def credit(self, account: str, credit_id: str, amount: int, at: int) -> Balance | None:
+        """Adds `amount` (negative: adjusts down) once per `credit_id` with its fact (S10). None: no such account."""
+
+    async def put_key(self, key: ApiKey) -> None:
+        """Creates or replaces an API key."""
+
+    async def key(self, key_id: str) -> ApiKey | None:
+        """One API key."""
+
+    async def keys(self, account: str = "") -> Sequence[ApiKey]:
+        """All keys, or one account's."""
+
+    # -- admission
+    async def admit(self, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None = None) -> list[Verdict]:
+        """S1: reserves, records and enqueues every send of the batch (at most 500) that money and keys allow, in order,
+        and writes one `queued` event row each. With `cursor`, which only the intake's owner gives, the stream cursor moves in the same
+        transaction, also for an empty batch. Raises StoreUnavailable: nothing was accepted, or it was and the same keys /
+        the same cursor will find it so; Deposed: intake was taken over."""
+
+    async def accept_group(self, plan: GroupPlan, messages: Sequence[Admission]) -> Verdict:
+        """S2: all of the messages (at most 50,000) or none, one debit; visible to engines only when complete. Repeating
+        a plan with the same id answers the stored state. verdict accepted, duplicate, conflict, pending, poor or unknown;
+        `id` is the group's."""
+
+    async def expand_groups(self, owner: Owner, limit: int = 500) -> int:
+        """S2 (d): expands at most `limit` messages of live groups ahead of the pop; returns how many."""
+
+    # -- reading
+    async def messages(self, ids: Sequence[str]) -> list[Message | None]:
+        """Heads and bodies as they are now; None where neither exists."""
+
+    async def find_key(self, account: str, key: str, at: int) -> str | None:
+        """The message id under an idempotency key or caller's id."""
+
+    async def group(self, group_id: str) -> GroupView | None:
+        """A group's counts."""
+
+    # -- ownership (S9)
+    async def take_lease(self, name: str, nonce: str, ttl_ms: int) -> Owner | None:
+        """Takes the lease `name` if free (or already ours by nonce) and raises its fence. None: somebody lives."""
+
+    async def renew_lease(self, owner: Owner, nonce: str, ttl_ms: int) -> bool:
+        """Keeps the lease; False when it is no longer ours."""
+
+    async def drop_lease(self, owner: Owner, nonce: str) -> None:
+        """Gives it up on a clean stop."""
+
+    async def engines(self) -> Sequence[EngineView]:
+        """Every engine that has in-flight batches or a lease."""
+
+    # -- the hot path
+    async def queues(self) -> Sequence[Queue]:
+        """Queues that hold something now, otp lanes first."""
+
+    async def depths(self) -> Mapping[Queue, int]:
+        """Entries per queue (approximate while groups expand)."""
+
+    async def pop(self, owner: Owner, queues: Sequence[Queue], limit: int, at: int) -> list[Message]:
+        """S3: up to `limit` (<= 500) messages from the queues in the given order, accounts in turns of at most 50, now in
+        flight under `owner`, with bodies and, for retries, heads. A message without body (final meanwhile) is settled by
+        the store and not returned."""
+
+    async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
+        """S4: the submitting heads are durable. Only after this may bytes leave."""
+
+    async def settle(self, owner: Owner, effects: Effects) -> None:
+        """S5: applies effects of owned messages."""
+
+    async def correlate(self, carrier: str, carrier_ids: Sequence[str]) -> list[Correlation | None]:
+        """Where these carrier message ids lead, newest windows first."""
+
+    async def commit_receipts(self, effects: Effects) -> list[str]:
+        """S6: applies effects of messages at rest if every head still has the version it was decided on; else applies
+        nothing and returns the ids that moved. [] means applied."""
+
+    async def commit(self, effects: Effects) -> list[str]:
+        """S7: as S6, and refuses ids that any engine holds in flight."""
+
+    async def drop_correlations(self, carrier: str, carrier_ids: Sequence[str]) -> None:
+        """After the receipt is durable; a left-over expires by itself."""
+
+    async def overdue_correlations(self, carrier: str, at: int, limit: int) -> list[tuple[str, Correlation]]:
+        """Correlations whose deadline has passed, found in small steps; remembers where it was between calls."""
+
+    async def park_early(self, carrier: str, receipts: Sequence[tuple[str, bytes]]) -> None:
+        """Keeps receipts whose carrier id nobody knows yet: (unique field, opaque bytes)."""
+
+    async def early(self, carrier: str, limit: int) -> list[tuple[str, bytes]]:
+        """Up to `limit` parked receipts."""
+
+    async def drop_early(self, carrier: str, fields: Sequence[str]) -> None:
+        """Forgets parked receipts."""
+
+    async def move_due(self, at: int, limit: int) -> int:
+        """S8: members of the due set with time <= `at` join their queues; returns how many."""
+
+    async def orphans(self, dead: str) -> list[Message]:
+        """In-flight messages of an engine whose lease is gone, with heads and bodies."""
+
+    async def take_over(self, owner: Owner, dead: str, requeue: Sequence[Message], effects: Effects) -> None:
+        """Puts `requeue` back at the front of their queues, applies effects (doubts), clears the dead engine's in-flight
+        batches: one fenced step per batch of 500. Raises Deposed."""
+
+    async def inbound(self, rows: Sequence[InboundRow]) -> None:
+        """Appends handset messages durably."""
+
+    # -- intake
+    async def read_sends(self, after: str, limit: int, block_ms: int) -> list[SendEntry]:
+        """Entries after id `after` ("" from the start)."""
+
+    async def cursor(self) -> Cursor:
+        """The intake cursor."""
+
+    async def trim_sends(self, through: str) -> None:
+        """Cuts admitted entries, never a later one."""
+
+    async def reject(self, rows: Sequence[RejectRow], at: int) -> None:
+        """Appends refused sends to `rejects`; repeating the same rows adds nothing."""
+
+    # -- sweeps (each does a bounded step)
+    async def sweep_holds(self, at: int, older_ms: int) -> int:
+        """Gives back money of admissions that never enqueued."""
+
+    async def sweep_groups(self, at: int, older_ms: int) -> int:
+        """Voids stale staging groups."""
+
+    async def sweep_buckets(self, at: int, retention_ms: int) -> int:
+        """Unlinks buckets whose bodies are gone and whose retention has passed."""
+
+    async def sweep_queues(self, at: int, limit: int) -> list[str]:
+        """Ids of queued messages whose deadline has passed, in small steps."""
+
+    async def repair_rings(self) -> int:
+        """Makes every non-empty queue visible again; returns how many were not."""
+
+    async def trim_streams(self, at: int, keep_ms: int) -> int:
+        """Cuts out streams by age, never past the slowest reader group."""
+
+    # -- readers and operators
+    async def read_stream(
+        self, stream: Literal["events", "charges", "inbound", "rejects", "sends"], after: str, limit: int
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """Rows as maps with the entry id they came in ("-" prefixless, many rows may share one entry)."""
+
+    async def control(self, carrier: str, bind: str, command: str) -> None:
+        """Records an operator's wish (pause, resume) for a bind, durable until changed."""
+
+    async def controls(self) -> Mapping[tuple[str, str], str]:
+        """All recorded wishes."""
+
+
+class Clock(Protocol):
+    """Time as an argument's source: the shell reads it, the core never does."""
+
+    def now_ms(self) -> int:
+        """Wall time, ms since 1970 UTC: for records, validity and rows."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back: for timers, windows and rates."""
+
+
+class Chance(Protocol):
+    """Randomness for jitter and starting references."""
+
+    def random(self) -> float:
+        """Uniform in [0, 1)."""
+
+
+class Ids(Protocol):
+    """Makes message ids (core/ids.py says how they look)."""
+
+    def make(self, at: int, count: int) -> list[str]:
+        """`count` fresh ids for time `at` ms, sortable by time."""

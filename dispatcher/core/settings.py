@@ -1,0 +1,261 @@
+"""The typed shape of the configuration file: every key, its default, its unit, what it means.
+
+Reading TOML, secrets and the words of an error are ops/config.py's work; this module is only the shape. Each Struct's
+docstring and the `Annotated` descriptions are the source of docs/configuration.md (`dispatcher config schema`). Units
+are the last part of a name; `rate` and `window` are segments a second and outstanding submits, as carriers say them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="1-32 of a-z 0-9 _ -")]
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+Rate = Annotated[float, Meta(gt=0, le=100_000)]
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Base of every table: unknown keys are refused by name."""
+
+
+class Server(_Table):
+    """The Redis or Valkey server that keeps everything."""
+
+    url: Annotated[str, Meta(description="redis://, rediss:// or unix:// address; empty: an embedded server is started")] = ""
+    embedded_port: Annotated[int, Meta(ge=1, le=65535, description="port of the embedded server on 127.0.0.1")] = 6390
+    durability: Annotated[
+        Literal["fsync", "everysec"],
+        Meta(
+            description="fsync: on disk before a send is answered (appendfsync always); everysec: a power cut may lose a second"
+        ),
+    ] = "fsync"
+    data_dir: Annotated[str, Meta(description="directory of the embedded server and of the server key")] = "var"
+    prefix: Annotated[str, Meta(description="in front of every key", max_length=32)] = "sms:"
+    partitions: Annotated[int, Meta(ge=1, le=1, description="number of partitions; one today")] = 1
+    preflight_s: Annotated[Seconds, Meta(description="how often the promise's settings are checked")] = 30.0
+    timeout_s: Annotated[Seconds, Meta(description="how long a door waits for the server before it answers 503")] = 2.0
+    password_file: Annotated[str, Meta(description="file that holds the server's password")] = ""
+
+
+class Http(_Table):
+    """The HTTP door."""
+
+    listen: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8080"
+    processes: Annotated[int, Meta(ge=0, le=64, description="HTTP processes; 0 turns the door off")] = 1
+    body_bytes_max: Annotated[Positive, Meta(description="largest request body")] = 33_554_432
+    batch_messages_max: Annotated[int, Meta(ge=1, le=50_000)] = 50_000
+    group_commit_ms: Annotated[float, Meta(ge=0, le=50, description="requests within it share one write")] = 1.5
+    connections_max: Annotated[Positive, Meta(description="open connections per process")] = 1000
+
+
+class Metrics(_Table):
+    """The Prometheus door, served by the supervisor for all its processes."""
+
+    listen: Annotated[str, Meta(description="host:port")] = "127.0.0.1:9464"
+
+
+class Engine(_Table):
+    """The sending process."""
+
+    poll_ms: Annotated[float, Meta(gt=0, le=1000, description="how often idle queues are looked at")] = 5.0
+    flush_ms: Annotated[
+        float, Meta(gt=0, le=1000, description="how long results may wait for company before they are written")
+    ] = 5.0
+    lease_s: Annotated[Seconds, Meta(description="how long a dead engine's work waits for its successor")] = 4.0
+    drain_s: Annotated[Seconds, Meta(description="how long a stop waits for answers in flight")] = 10.0
+    ahead_segments_max: Annotated[Positive, Meta(description="segments claimed beyond the free windows")] = 500
+    intake: Annotated[bool, Meta(description="admit from the sends stream")] = True
+    intake_entries_max: Annotated[int, Meta(ge=1, le=5000)] = 500
+
+
+class Quirks(_Table):
+    """Where a carrier differs from the specification."""
+
+    ids: Annotated[Literal["as_is", "hex", "dec", "auto"], Meta(description="how receipt ids relate to answer ids")] = "as_is"
+    concat: Annotated[Literal["udh8", "udh16"], Meta(description="concatenation header")] = "udh8"
+    encodings: Annotated[tuple[Literal["gsm7", "latin1", "ucs2", "binary"], ...], Meta(description="what it takes")] = (
+        "gsm7",
+        "latin1",
+        "ucs2",
+        "binary",
+    )
+    source_ton_npi: Annotated[tuple[int, int] | None, Meta(description="fixed TON and NPI of senders; absent: by form")] = None
+    dest_ton: Annotated[int, Meta(ge=0, le=7)] = 1
+    dest_npi: Annotated[int, Meta(ge=0, le=31)] = 1
+    service_type: Annotated[str, Meta(max_length=5)] = ""
+    validity: Annotated[Literal["relative", "absolute", "none"], Meta(description="validity_period form")] = "relative"
+    receipt_per: Annotated[Literal["segment", "message"], Meta(description="one receipt per segment or per message")] = (
+        "segment"
+    )
+    accepted_is_final: Annotated[bool, Meta(description="ACCEPTD is this carrier's last word")] = False
+    statuses: Annotated[
+        dict[str, Literal["throttled", "temporary", "permanent"]],
+        Meta(description='own command_status classes, "0x58" = "throttled"'),
+    ] = {}
+    causes: Annotated[
+        dict[str, Literal["absent", "memory_full", "network", "carrier_fault", "blocked", "invalid_number", "rejected"]],
+        Meta(description='receipt err codes by cause, "001" = "absent"'),
+    ] = {}
+
+
+class Bind(_Table):
+    """One SMPP login, opened `sessions` times."""
+
+    name: Annotated[str, Meta(description="label in metrics and commands; empty: host and number")] = ""
+    host: Annotated[str, Meta(min_length=1, description="host name or address")]
+    port: Annotated[int, Meta(ge=1, le=65535)] = 2775
+    tls: Annotated[bool, Meta(description="TLS with verification")] = False
+    tls_ca_file: Annotated[str, Meta(description="own certificate authority")] = ""
+    system_id: Annotated[str, Meta(min_length=1, max_length=15)]
+    password: Annotated[str, Meta(max_length=32, description="only with password_plain = true; prefer password_file")] = ""
+    password_plain: Annotated[bool, Meta(description="accept a password written in this file")] = False
+    password_file: Annotated[str, Meta(description="file that holds the password")] = ""
+    password_env: Annotated[str, Meta(description="environment variable that holds the password")] = ""
+    system_type: Annotated[str, Meta(max_length=12)] = ""
+    mode: Annotated[Literal["trx", "tx", "rx", "tx+rx"], Meta(description="transceiver, one way, or a pair")] = "trx"
+    version: Annotated[Literal["3.3", "3.4", "5.0"], Meta(description="interface_version")] = "3.4"
+    sessions: Annotated[int, Meta(ge=1, le=64, description="connections with this login")] = 1
+    window: Annotated[int, Meta(ge=1, le=10_000, description="outstanding submits per session")] = 10
+    rate: Annotated[Rate | None, Meta(description="segments a second over this bind's sessions")] = None
+    enquire_link_s: Seconds = 30.0
+    response_timeout_s: Annotated[Seconds, Meta(description="an unanswered submit becomes Unknown, the link is closed")] = 60.0
+    connect_timeout_s: Seconds = 10.0
+    reconnect_s: Annotated[Seconds, Meta(description="first pause before a new connection; doubles")] = 1.0
+    reconnect_max_s: Seconds = 60.0
+
+
+class Carrier(_Table):
+    """A carrier: its logins, its limits, what it costs and how it differs."""
+
+    name: Name
+    rate: Annotated[Rate | None, Meta(description="segments a second over all its binds")] = None
+    cost: Annotated[str, Meta(description="name of the [[tariff]] of what it costs us; empty: free")] = ""
+    sender: Annotated[str, Meta(description="sender where the send has none")] = ""
+    throttle_pause_s: Annotated[Seconds, Meta(description="pause of a bind after 'throttled' or 'queue full'")] = 1.0
+    throttle_floor: Annotated[float, Meta(gt=0, le=1, description="adaptation never goes below this part of the rate")] = 0.1
+    bind: Annotated[tuple[Bind, ...], Meta(min_length=1)]
+    quirks: Quirks = Quirks()
+    tlvs: Annotated[dict[str, str], Meta(description='sent with every submit_sm: "0x1400" = hex or text')] = {}
+
+
+class Weighted(_Table):
+    """A carrier's share within a group."""
+
+    name: Name
+    weight: Annotated[int, Meta(ge=1, le=1000)] = 1
+
+
+class Group(_Table):
+    """Carriers that share a route's load by weight; the next group is used when none of these can."""
+
+    carriers: Annotated[tuple[Weighted, ...], Meta(min_length=1)]
+
+
+class Match(_Table, rename={"lane": "class"}):
+    """What a route applies to; empty lists mean any."""
+
+    prefix: Annotated[tuple[str, ...], Meta(description="E.164 prefixes without +; the longest wins")] = ()
+    mcc_mnc: tuple[str, ...] = ()
+    lane: Annotated[tuple[Literal["otp", "transactional", "bulk"], ...], Meta(description="traffic classes (key: class)")] = ()
+    account: tuple[str, ...] = ()
+    sender: tuple[str, ...] = ()
+
+
+class Route(_Table):
+    """From a kind of send to ordered groups of weighted carriers. The first route in the file that fits best is taken."""
+
+    name: Name
+    match: Match = Match()
+    group: Annotated[tuple[Group, ...], Meta(min_length=1)]
+
+
+class Tariff(_Table):
+    """Prices by longest prefix: a CSV file (prefix,price[,country[,mccmnc]]) or an inline table."""
+
+    name: Name
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    file: Annotated[str, Meta(description="CSV, beside the configuration file")] = ""
+    prices: Annotated[dict[str, str], Meta(description='"44" = "0.0350"; "" is the price of everything else')] = {}
+    valid_from: Annotated[str, Meta(description="RFC 3339; empty: always")] = ""
+
+
+class Retry(_Table):
+    """When and how often again."""
+
+    attempts_max: Annotated[int, Meta(ge=1, le=5, description="the first and up to four retries")] = 5
+    temporary_s: Annotated[float, Meta(gt=0, description="first delay after a temporary refusal; doubles")] = 5.0
+    temporary_max_s: Annotated[float, Meta(gt=0)] = 300.0
+    jitter: Annotated[float, Meta(ge=0, le=0.5, description="part of a delay")] = 0.2
+    absent_s: Annotated[tuple[float, ...], Meta(min_length=1, max_length=4)] = (60.0, 300.0, 900.0, 3600.0)
+    otp_s: Annotated[tuple[float, ...], Meta(min_length=1, max_length=4)] = (2.0, 5.0, 10.0, 20.0)
+    retry_cost_max: Annotated[
+        float, Meta(gt=0, description="carriers' cost of all attempts may reach this part of the price")
+    ] = 1.0
+    retry_cost_max_otp: Annotated[float, Meta(gt=0)] = 2.0
+    multipart_retry_s: Annotated[float, Meta(gt=0, description="how long one part alone may be sent again")] = 300.0
+
+
+class Receipts(_Table):
+    """How long we wait for the carriers' word."""
+
+    deadline_s: Annotated[float, Meta(gt=0, description="after the last submission")] = 259_200.0
+    deadline_otp_s: Annotated[float, Meta(gt=0)] = 3600.0
+    grace_s: Annotated[float, Meta(gt=0, description="after an unknown outcome, before the doubt policy applies")] = 60.0
+    deliver_answer_s: Annotated[float, Meta(gt=0, description="a deliver_sm not durable by then is answered 0x08")] = 0.8
+    early_s: Annotated[float, Meta(gt=0, description="how long a receipt of an unknown id is kept")] = 300.0
+    sweep_s: Annotated[float, Meta(gt=0, description="how often missing receipts are looked for")] = 60.0
+
+
+class Lanes(_Table):
+    """Defaults per traffic class, seconds."""
+
+    validity_otp_s: Positive = 600
+    validity_transactional_s: Positive = 86_400
+    validity_bulk_s: Positive = 172_800
+    validity_max_s: Annotated[int, Meta(ge=1, le=604_800)] = 604_800
+    on_unknown_otp: Literal["resend", "hold"] = "resend"
+    on_unknown_transactional: Literal["resend", "hold"] = "resend"
+    on_unknown_bulk: Literal["resend", "hold"] = "hold"
+
+
+class Charges(_Table):
+    """What the charges stream shows."""
+
+    reservations: Annotated[bool, Meta(description="also reserve and void rows")] = False
+
+
+class Privacy(_Table):
+    """Numbers and texts."""
+
+    hash_key_file: Annotated[str, Meta(description="key of the keyed hashes; empty: made once in data_dir")] = ""
+
+
+class Retention(_Table):
+    """How long what is kept."""
+
+    final_s: Annotated[int, Meta(ge=1, description="records after their final state")] = 86_400
+    streams_s: Annotated[int, Meta(ge=1, description="out streams")] = 604_800
+    store_bytes_max: Annotated[int, Meta(ge=0, description="503 above it; 0: the server's maxmemory decides")] = 0
+
+
+class Settings(_Table):
+    """The whole file."""
+
+    server: Server = Server()
+    http: Http = Http()
+    metrics: Metrics = Metrics()
+    engine: Engine = Engine()
+    carrier: tuple[Carrier, ...] = ()
+    route: tuple[Route, ...] = ()
+    tariff: tuple[Tariff, ...] = ()
+    retry: Retry = Retry()
+    receipts: Receipts = Receipts()
+    lanes: Lanes = Lanes()
+    charges: Charges = Charges()
+    privacy: Privacy = Privacy()
+    retention: Retention = Retention()
