@@ -244,10 +244,10 @@ class Store(Protocol):
 
     # -- admission
     async def admit(self, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None = None) -> list[Verdict]:
-        """S1: reserves, records and enqueues every send of the batch (at most 500) that money and keys allow, in order,
-        and writes one `queued` event row each. With `cursor`, which only the intake's owner gives, the stream cursor moves in the same
-        transaction, also for an empty batch. Raises StoreUnavailable: nothing was accepted, or it was and the same keys /
-        the same cursor will find it so; Deposed: intake was taken over."""
+        """S1: reserves, records and enqueues, in order, every send of the batch (at most 500) that money and keys allow,
+        and writes one `queued` event row each. With `cursor`, which only the intake's owner gives, the stream cursor
+        moves in the same transaction, also for an empty batch. Raises StoreUnavailable: nothing was accepted, or it
+        was and the same keys / the same cursor will find it so; Deposed: intake was taken over."""
 
     async def accept_group(self, plan: GroupPlan, messages: Sequence[Admission]) -> Verdict:
         """S2: all of the messages (at most 50,000) or none, one debit; visible to engines only when complete. Repeating

@@ -1,0 +1,47 @@
+# Every target makes .venv and installs by itself: a fresh clone needs Python >= 3.11 and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test check format crash interop bench docs clean
+help: ## what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+install: $(STAMP) ## make the virtual environment
+
+demo: $(STAMP) ## the main job, end to end, with an embedded server and simulated carriers (KEEP=1 leaves it running)
+	$(BIN)/dispatcher demo $(if $(KEEP),--keep)
+
+test: $(STAMP) ## the fast suite against a real embedded server
+	$(BIN)/python -m pytest -q
+
+check: $(STAMP) ## format, lint, strict types, house rules, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+format: $(STAMP) ## let ruff lay out the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+crash: $(STAMP) ## kill -9 of engine, server and HTTP process under load (ROUNDS=3)
+	$(BIN)/python -m tests.process.crash --rounds $(or $(ROUNDS),3)
+
+interop: $(STAMP) ## foreign implementations: promtool, redis-cli (installs them by apt)
+	$(BIN)/python -m tests.interop.run
+
+bench: $(STAMP) ## benchmarks, tables and JSON under benchmarks/results/
+	$(BIN)/python -m benchmarks.run
+
+docs: $(STAMP) ## regenerate what docs/ and grafana/ take from definitions
+	$(BIN)/python -m dispatcher.ops.generate
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info build dist
