@@ -20,7 +20,7 @@ class Kind(enum.StrEnum):
 
 
 class Fact(msgspec.Struct, array_like=True):
-    """One money fact: one row of the charges stream. `amount` and `unit_price` in micro-units, never negative but for adjust."""
+    """One money fact, a row of the charges stream. `amount` and `unit_price`: micro-units, negative only for adjust."""
 
     fact: str
     id: str
