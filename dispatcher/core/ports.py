@@ -75,13 +75,13 @@ class Cursor(NamedTuple):
 
 
 class GroupPlan(NamedTuple):
-    """A batch to be accepted all or nothing: its id (also its key for repeats), account, lane, route-less counts, total
+    """A batch to be accepted all or nothing: its id (also its key for repeats), account, lane, number of members, total
     price (micro-units) and the request's digest."""
 
     id: str
     account: str
     lane: Lane
-    count: int
+    members: int
     price: int
     currency: str
     at: int
@@ -90,12 +90,12 @@ class GroupPlan(NamedTuple):
 
 
 class GroupView(NamedTuple):
-    """A group as readers see it. `expanded` counts messages that exist as records; `finals` counts them by state."""
+    """A group as readers see it. `members` is its size, `expanded` counts messages that exist as records; `finals` counts them by state."""
 
     id: str
     account: str
     state: Literal["staging", "live", "void"]
-    count: int
+    members: int
     expanded: int
     price: int
     currency: str
@@ -195,10 +195,10 @@ class SendEntry(NamedTuple):
 
 
 class RejectRow(NamedTuple):
-    """One refused send for `rejects`; `entry`/`index` make it unique and its writing idempotent."""
+    """One refused send for `rejects`; `entry`/`position` (0-based within the entry) make it unique and its writing idempotent."""
 
     entry: str
-    index: int
+    position: int
     reason: str
     detail: str
     send: bytes

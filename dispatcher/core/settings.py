@@ -23,7 +23,7 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tr
     """Base of every table: unknown keys are refused by name."""
 
 
-class Server(_Table, kw_only=True):
+class Server(_Table, kw_only=True, frozen=True):
     """The Redis or Valkey server that keeps everything."""
 
     url: Annotated[str, Meta(description="redis://, rediss:// or unix:// address; empty: an embedded server is started")] = ""
@@ -42,7 +42,7 @@ class Server(_Table, kw_only=True):
     password_file: Annotated[str, Meta(description="file that holds the server's password")] = ""
 
 
-class Http(_Table, kw_only=True):
+class Http(_Table, kw_only=True, frozen=True):
     """The HTTP door."""
 
     listen: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8080"
@@ -53,13 +53,13 @@ class Http(_Table, kw_only=True):
     connections_max: Annotated[Positive, Meta(description="open connections per process")] = 1000
 
 
-class Metrics(_Table, kw_only=True):
+class Metrics(_Table, kw_only=True, frozen=True):
     """The Prometheus door, served by the supervisor for all its processes."""
 
     listen: Annotated[str, Meta(description="host:port")] = "127.0.0.1:9464"
 
 
-class Engine(_Table, kw_only=True):
+class Engine(_Table, kw_only=True, frozen=True):
     """The sending process."""
 
     poll_ms: Annotated[float, Meta(gt=0, le=1000, description="how often idle queues are looked at")] = 5.0
@@ -73,7 +73,7 @@ class Engine(_Table, kw_only=True):
     intake_entries_max: Annotated[int, Meta(ge=1, le=5000)] = 500
 
 
-class Quirks(_Table, kw_only=True):
+class Quirks(_Table, kw_only=True, frozen=True):
     """Where a carrier differs from the specification."""
 
     ids: Annotated[Literal["as_is", "hex", "dec", "auto"], Meta(description="how receipt ids relate to answer ids")] = "as_is"
@@ -103,7 +103,7 @@ class Quirks(_Table, kw_only=True):
     ] = {}
 
 
-class Bind(_Table, kw_only=True):
+class Bind(_Table, kw_only=True, frozen=True):
     """One SMPP login, opened `sessions` times."""
 
     name: Annotated[str, Meta(description="label in metrics and commands; empty: host and number")] = ""
@@ -129,7 +129,7 @@ class Bind(_Table, kw_only=True):
     reconnect_max_s: Seconds = 60.0
 
 
-class Carrier(_Table, kw_only=True):
+class Carrier(_Table, kw_only=True, frozen=True):
     """A carrier: its logins, its limits, what it costs and how it differs."""
 
     name: Name
@@ -143,20 +143,20 @@ class Carrier(_Table, kw_only=True):
     tlvs: Annotated[dict[str, str], Meta(description='sent with every submit_sm: "0x1400" = hex or text')] = {}
 
 
-class Weighted(_Table, kw_only=True):
+class Weighted(_Table, kw_only=True, frozen=True):
     """A carrier's share within a group."""
 
     name: Name
     weight: Annotated[int, Meta(ge=1, le=1000)] = 1
 
 
-class Group(_Table, kw_only=True):
+class Group(_Table, kw_only=True, frozen=True):
     """Carriers that share a route's load by weight; the next group is used when none of these can."""
 
     carriers: Annotated[tuple[Weighted, ...], Meta(min_length=1)]
 
 
-class Match(_Table, kw_only=True, rename={"lane": "class"}):
+class Match(_Table, kw_only=True, frozen=True, rename={"lane": "class"}):
     """What a route applies to; empty lists mean any."""
 
     prefix: Annotated[tuple[str, ...], Meta(description="E.164 prefixes without +; the longest wins")] = ()
@@ -166,7 +166,7 @@ class Match(_Table, kw_only=True, rename={"lane": "class"}):
     sender: tuple[str, ...] = ()
 
 
-class Route(_Table, kw_only=True):
+class Route(_Table, kw_only=True, frozen=True):
     """From a kind of send to ordered groups of weighted carriers. The first route in the file that fits best is taken."""
 
     name: Name
@@ -174,7 +174,7 @@ class Route(_Table, kw_only=True):
     group: Annotated[tuple[Group, ...], Meta(min_length=1)]
 
 
-class Tariff(_Table, kw_only=True):
+class Tariff(_Table, kw_only=True, frozen=True):
     """Prices by longest prefix: a CSV file (prefix,price[,country[,mccmnc]]) or an inline table."""
 
     name: Name
@@ -184,7 +184,7 @@ class Tariff(_Table, kw_only=True):
     valid_from: Annotated[str, Meta(description="RFC 3339; empty: always")] = ""
 
 
-class Retry(_Table, kw_only=True):
+class Retry(_Table, kw_only=True, frozen=True):
     """When and how often again."""
 
     attempts_max: Annotated[int, Meta(ge=1, le=5, description="the first and up to four retries")] = 5
@@ -200,7 +200,7 @@ class Retry(_Table, kw_only=True):
     multipart_retry_s: Annotated[float, Meta(gt=0, description="how long one part alone may be sent again")] = 300.0
 
 
-class Receipts(_Table, kw_only=True):
+class Receipts(_Table, kw_only=True, frozen=True):
     """How long we wait for the carriers' word."""
 
     deadline_s: Annotated[float, Meta(gt=0, description="after the last submission")] = 259_200.0
@@ -211,7 +211,7 @@ class Receipts(_Table, kw_only=True):
     sweep_s: Annotated[float, Meta(gt=0, description="how often missing receipts are looked for")] = 60.0
 
 
-class Lanes(_Table, kw_only=True):
+class Lanes(_Table, kw_only=True, frozen=True):
     """Defaults per traffic class, seconds."""
 
     validity_otp_s: Positive = 600
@@ -223,19 +223,19 @@ class Lanes(_Table, kw_only=True):
     on_unknown_bulk: Literal["resend", "hold"] = "hold"
 
 
-class Charges(_Table, kw_only=True):
+class Charges(_Table, kw_only=True, frozen=True):
     """What the charges stream shows."""
 
     reservations: Annotated[bool, Meta(description="also reserve and void rows")] = False
 
 
-class Privacy(_Table, kw_only=True):
+class Privacy(_Table, kw_only=True, frozen=True):
     """Numbers and texts."""
 
     hash_key_file: Annotated[str, Meta(description="key of the keyed hashes; empty: made once in data_dir")] = ""
 
 
-class Retention(_Table, kw_only=True):
+class Retention(_Table, kw_only=True, frozen=True):
     """How long what is kept."""
 
     final_s: Annotated[int, Meta(ge=1, description="records after their final state")] = 86_400
@@ -243,7 +243,7 @@ class Retention(_Table, kw_only=True):
     store_bytes_max: Annotated[int, Meta(ge=0, description="503 above it; 0: the server's maxmemory decides")] = 0
 
 
-class Settings(_Table, kw_only=True):
+class Settings(_Table, kw_only=True, frozen=True):
     """The whole file."""
 
     server: Server = Server()
