@@ -90,7 +90,8 @@ class GroupPlan(NamedTuple):
 
 
 class GroupView(NamedTuple):
-    """A group as readers see it. `members` is its size, `expanded` counts messages that exist as records; `finals` counts them by state."""
+    """A group as readers see it. `members` is its size; `expanded` counts messages that exist as records, `finals` those
+    that are final, by state."""
 
     id: str
     account: str
@@ -195,7 +196,7 @@ class SendEntry(NamedTuple):
 
 
 class RejectRow(NamedTuple):
-    """One refused send for `rejects`; `entry`/`position` (0-based within the entry) make it unique and its writing idempotent."""
+    """One refused send for `rejects`. `entry` and `position` (0-based within the entry) make writing it idempotent."""
 
     entry: str
     position: int
@@ -212,7 +213,6 @@ class Store(Protocol):
     async def close(self) -> None:
         """Drops connections; nothing else."""
 
-    # -- health
     async def server_settings(self) -> Mapping[str, str]:
         """What preflight judges: appendonly, appendfsync, maxmemory, maxmemory-policy, used_memory, version, ... as text.
         Raises StoreUnavailable."""
