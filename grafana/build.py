@@ -1,4 +1,4 @@
-"""Builds the overview dashboard from the metric declarations: `python grafana/build.py` writes grafana/dashboards/overview.json.
+"""Builds the overview dashboard from the metric declarations: `python grafana/build.py` writes dashboards/overview.json.
 
 Each panel answers one question, which is its description. Every declared metric must be on a panel and no panel may name
 one that is not declared: both are checked here, and tests/house/test_grafana.py checks that the file is the one built.

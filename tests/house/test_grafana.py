@@ -12,7 +12,8 @@ from tests.house.tree import ROOT
 
 def _build() -> ModuleType:
     spec = importlib.util.spec_from_file_location("grafana_build", ROOT / "grafana" / "build.py")
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
