@@ -3,6 +3,7 @@
 Columns: door (stream, chunk, http, batch), class, to, from, key, text. Numbers are drawn from the seed and are only ever
 sent to the simulator, whose scenarios (dispatcher/commands/demo) decide by the last two digits what becomes of them.
 """
+# ruff: noqa: E501 - messages in their own words, one to a line
 
 from __future__ import annotations
 
@@ -110,7 +111,7 @@ def rows() -> list[dict[str, str]]:
         )
     for i in range(120):
         add("http" if i % 3 else "stream", "otp", number(), "Acme", f"o-{i}", fill(chance.choice(OTP)))
-    for i in range(80):
+    for _ in range(80):
         add("stream", "transactional", number(), "City Works", "", fill(chance.choice(LONG)))
     for i, to in enumerate(BAD):
         add("stream" if i % 2 else "http", "transactional", to, "Acme", f"bad-{i}", "This number cannot be reached.")
@@ -118,7 +119,7 @@ def rows() -> list[dict[str, str]]:
     add("http", "transactional", number(), "Acme", "long", "far too long " * 200)
     add("stream", "transactional", number(), "Sender name too long", "sender", "Who is this from?")
     add("http", "transactional", "+88299912345", "Acme", "unpriced", "There is no price for this network.")
-    for i in range(150):
+    for _ in range(150):
         add(
             "chunk",
             "bulk",
