@@ -23,6 +23,8 @@ from types import TracebackType
 from typing import Literal
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from dispatcher.ops.errors import OpsError
 
@@ -194,10 +196,11 @@ class EmbeddedServer:
             time.sleep(_POLL_S)
 
     def client(self, timeout_s: float = 5.0) -> redis.Redis:
-        """A plain client of this server; the caller closes it."""
+        """A plain client of this server; the caller closes it. It does not retry: whoever waits, waits here, visibly."""
+        retry = Retry(NoBackoff(), 0)
         if self.unixsocket:
-            return redis.Redis(unix_socket_path=self.unixsocket, socket_timeout=timeout_s)
-        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=timeout_s)
+            return redis.Redis(unix_socket_path=self.unixsocket, socket_timeout=timeout_s, retry=retry)
+        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=timeout_s, retry=retry)
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
