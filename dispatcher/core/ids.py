@@ -62,16 +62,33 @@ class RandomIds:
         return [encode(at, start + i) for i in range(count)]
 
 
-def group_members(group_id: str, count: int) -> list[str]:
-    """Ids of a group's members: the group's own time and chance with its low 16 bits counting from 1.
+def group_of(message_id: str) -> str:
+    """The id of the group that `message_id` would belong to: the same with index 0. Raises KeyError for what is not an id."""
+    v = 0
+    for c in message_id:
+        v = (v << 5) | _VALUES[c]
+    v >>= 8
+    return encode(v >> 74, v & ((1 << 74) - 1) & ~((1 << INDEX_BITS) - 1))
+
+
+def index_in_group(message_id: str) -> int:
+    """The index (from 1; 0 is the group itself) of a group's member. Raises KeyError for what is not an id."""
+    v = 0
+    for c in message_id[-5:]:
+        v = (v << 5) | _VALUES[c]
+    return (v >> 8) & ((1 << INDEX_BITS) - 1)
+
+
+def group_members(group_id: str, count: int, start: int = 1) -> list[str]:
+    """Ids of a group's members from index `start` on: the group's own time and chance with its low 16 bits counting.
 
     The group's id itself has index 0. Deterministic, so a repeated expansion writes the same fields.
     """
-    if not 0 <= count < 1 << INDEX_BITS:
+    if not 0 <= start + count - 1 < 1 << INDEX_BITS:
         raise ValueError(f"group of {count} messages: at most {(1 << INDEX_BITS) - 1}")
     v = 0
     for c in group_id:
         v = (v << 5) | _VALUES[c]
     v >>= 8
     time_ms, chance = v >> 74, (v & ((1 << 74) - 1)) & ~((1 << INDEX_BITS) - 1)
-    return [encode(time_ms, chance | i) for i in range(1, count + 1)]
+    return [encode(time_ms, chance | i) for i in range(start, start + count)]

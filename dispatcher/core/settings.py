@@ -51,6 +51,9 @@ class Http(_Table, kw_only=True, frozen=True):
     batch_messages_max: Annotated[int, Meta(ge=1, le=50_000)] = 50_000
     group_commit_ms: Annotated[float, Meta(ge=0, le=50, description="requests within it share one write")] = 1.5
     connections_max: Annotated[Positive, Meta(description="open connections per process")] = 1000
+    header_timeout_s: Annotated[Seconds, Meta(description="a request's head must have arrived by then")] = 10.0
+    body_timeout_s: Annotated[Seconds, Meta(description="a request's body must have arrived by then")] = 30.0
+    key_requests_per_s: Annotated[float, Meta(ge=0, description="of one API key per process, 429 beyond; 0: unlimited")] = 0.0
 
 
 class Metrics(_Table, kw_only=True, frozen=True):

@@ -1,0 +1,138 @@
+"""A batch of up to 50,000 messages: judged one by one, accepted as one group, all of what was not rejected or nothing.
+
+This module refuses to know HTTP and JSON. Theory: judging 50,000 sends takes a good part of a second of CPU, so it is
+done in slices between which the loop serves others (an OTP does not wait for a batch, promises.md). A batch is
+idempotent as a whole, by its own key; therefore its messages have neither key nor group of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from accounting.money import to_decimal
+from dispatcher.core.admission import Refused
+from dispatcher.core.ids import group_members, group_of
+from dispatcher.core.model import LANE_BY_NAME, Lane, Refusal, Send
+from dispatcher.core.ports import Admission, GroupPlan, StoreUnavailable, Verdict
+from dispatcher.ingest.door import Caller, Door, field_error
+from dispatcher.ingest.problems import FieldError, Problem, RejectedItem
+from dispatcher.ingest.views import BatchAccepted
+
+SLICE_MESSAGES = 200
+"""Judged between two turns of the loop: about 2 ms."""
+ACCEPT_TIMEOUT_S = 10.0
+_KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_keep: set[asyncio.Task[Verdict]] = set()
+"""Steps that outlived their request: never cancelled, for nobody can say how far they came."""
+
+
+class Judged(NamedTuple):
+    """What admission says of a batch."""
+
+    admissions: list[Admission]
+    rejected: list[RejectedItem]
+    lane: Lane
+
+
+async def accept(
+    door: Door, caller: Caller, items: Sequence[Send | list[FieldError]], *, key: str, digest: bytes
+) -> tuple[BatchAccepted, bool]:
+    """Accepts the batch as one group; True when `key` had done so before. Raises Problem when nothing was accepted."""
+    if key and not _KEY.fullmatch(key):
+        raise Problem(Refusal.OPTION, "Idempotency-Key: 1-64 of A-Z a-z 0-9 . _ : -")
+    now = door.clock.now_ms()
+    group_id = group_of(door.ids.make(now, 1)[0])
+    admissions, rejected, lane = await judge(door, caller, items, group_id, now)
+    if not admissions:
+        problem = Problem("batch_rejected", f"{len(rejected)} of {len(rejected)} messages were refused")
+        problem.document.rejected = rejected
+        raise problem
+    price = sum(admission.price for admission in admissions)
+    currency = caller.account.currency
+    plan = GroupPlan(group_id, caller.account.name, lane, len(admissions), price, currency, now, key, digest)
+    verdict = await _store(door, plan, admissions)
+    reason = door.refusal_of(verdict)
+    door.count_sends(lane.wire, reason or verdict.verdict, len(admissions))
+    if reason is not None:
+        raise door.refused(reason, verdict, price, currency)
+    count = len(admissions)
+    again = verdict.verdict == "duplicate"
+    if again and (before := await door.within(door.store.group(verdict.id))) is not None:
+        count, price, currency = before.count, before.price, before.currency
+    answer = BatchAccepted(group=verdict.id, accepted=count, rejected=rejected, price=to_decimal(price), currency=currency)
+    return answer, again
+
+
+async def judge(
+    door: Door, caller: Caller, items: Sequence[Send | list[FieldError]], group_id: str, now: int
+) -> Judged:
+    """Admission's verdict on every message, in slices; ids are given to the accepted ones in order."""
+    lane = next((item.lane for item in items if isinstance(item, Send)), "transactional")
+    admissions: list[Admission] = []
+    rejected: list[RejectedItem] = []
+    for start in range(0, len(items), SLICE_MESSAGES):
+        if start:
+            await asyncio.sleep(0)
+        part = items[start : start + SLICE_MESSAGES]
+        ids = group_members(group_id, len(part), len(admissions) + 1)
+        first = len(admissions)
+        for index, item in enumerate(part, start):
+            verdict = _one(door, caller, item, index, ids[len(admissions) - first], lane, group_id, now)
+            if isinstance(verdict, Admission):
+                admissions.append(verdict)
+            else:
+                rejected.append(RejectedItem(index, verdict))
+    for (wire, reason), count in Counter(
+        (item.lane if isinstance(item := items[r.index], Send) else lane, r.error.reason) for r in rejected
+    ).items():
+        door.count_sends(wire, reason, count)
+    return Judged(admissions, rejected, LANE_BY_NAME[lane])
+
+
+def _one(
+    door: Door,
+    caller: Caller,
+    item: Send | list[FieldError],
+    index: int,
+    message_id: str,
+    lane: str,
+    group_id: str,
+    now: int,
+) -> Admission | FieldError:
+    path = f"$[{index}]"
+    if not isinstance(item, Send):
+        return item[0]
+    if item.key is not None:
+        return FieldError(f"{path}.key", Refusal.OPTION, "a batch has one key for all, the header Idempotency-Key")
+    if item.group is not None:
+        return FieldError(f"{path}.group", Refusal.OPTION, "the batch itself is the group")
+    if item.lane != lane:
+        return FieldError(f"{path}.class", Refusal.OPTION, f"a batch has one class, here {lane}")
+    item.group = group_id
+    verdict = door.judge(item, caller.account, now, message_id)
+    return field_error(verdict, path) if isinstance(verdict, Refused) else verdict
+
+
+async def _store(door: Door, plan: GroupPlan, admissions: list[Admission]) -> Verdict:
+    step = asyncio.ensure_future(door.store.accept_group(plan, admissions))
+    _keep.add(step)
+    step.add_done_callback(_forget)
+    done, _ = await asyncio.wait((step,), timeout=ACCEPT_TIMEOUT_S)
+    try:
+        if done:
+            return step.result()
+    except StoreUnavailable:
+        pass
+    detail = "it may have been accepted: repeat with the same Idempotency-Key"
+    raise Problem("store_unavailable", detail, retry_after_s=1)
+
+
+def _forget(step: asyncio.Task[Verdict]) -> None:
+    """Takes the step's exception, if any, so that asyncio does not report it as lost: its caller was told 503."""
+    _keep.discard(step)
+    if not step.cancelled():
+        step.exception()

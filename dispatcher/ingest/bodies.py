@@ -1,0 +1,124 @@
+"""Request bodies into Sends; and when one does not fit, everything that is wrong with it, each with its path.
+
+This module refuses to know what admission thinks of a Send. The common case is one typed decode; only what fails is
+taken apart key by key, so the dearer path is paid by those who need its answer. Errors never repeat a value: it may be a
+text or a number.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from dispatcher.core.model import Refusal, Send
+from dispatcher.ingest.problems import FieldError, Problem, invalid
+
+JSON_TYPES = ("application/json", "")
+NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
+_send = msgspec.json.Decoder(Send)
+_many = msgspec.json.Decoder(list[Send])
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+_anything = msgspec.json.Decoder()
+_FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Send)}
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_ITEM_BYTES_MAX = 65_536
+"""One message; 10 segments of text with every option need less than 8 KiB."""
+
+
+def message(body: bytes) -> Send:
+    """One Send. Raises Problem with every error of its shape."""
+    found = one(body, "$")
+    if isinstance(found, Send):
+        return found
+    raise invalid(found)
+
+
+def batch(body: bytes, *, lines: bool, messages_max: int) -> list[Send | list[FieldError]]:
+    """The messages of a batch, each a Send or what is wrong with it: a JSON array, or with `lines` NDJSON (empty lines
+    are skipped). Raises Problem when the whole is no batch, or a larger one than `messages_max`."""
+    if lines:
+        items: list[Any] = [line for line in body.split(b"\n") if line and not line.isspace()]
+        return _each(items, messages_max)
+    try:
+        whole = _many.decode(body)
+    except _BROKEN:
+        try:
+            return _each(_raw_list.decode(body), messages_max)
+        except _BROKEN as error:
+            raise invalid([_malformed("$", error)]) from None
+    _bounded(len(whole), messages_max)
+    return list(whole)
+
+
+def one(body: bytes | msgspec.Raw, path: str) -> Send | list[FieldError]:
+    """A Send, or everything wrong with its shape. Paths begin with `path`."""
+    try:
+        return _send.decode(body)
+    except _BROKEN:
+        pass
+    try:
+        value = _anything.decode(body)
+    except _BROKEN as error:
+        return [_malformed(path, error)]
+    if not isinstance(value, dict):
+        return [FieldError(path, Refusal.MALFORMED, "must be an object")]
+    return _shape(value, path)
+
+
+def _each(items: list[Any], messages_max: int) -> list[Send | list[FieldError]]:
+    _bounded(len(items), messages_max)
+    return [
+        one(item, f"$[{index}]")
+        if len(bytes(item)) <= _ITEM_BYTES_MAX
+        else [FieldError(f"$[{index}]", Refusal.MALFORMED, f"larger than {_ITEM_BYTES_MAX} bytes")]
+        for index, item in enumerate(items)
+    ]
+
+
+def _bounded(count: int, messages_max: int) -> None:
+    if count > messages_max:
+        raise Problem("batch_too_large", f"{count} messages; at most {messages_max}")
+    if count == 0:
+        raise invalid([FieldError("$", Refusal.MALFORMED, "must hold at least one message")])
+
+
+def _shape(value: dict[str, Any], path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for name, item in value.items():
+        field = _FIELDS.get(name)
+        if field is None:
+            errors.append(FieldError(f"{path}.{name[:64]}", Refusal.UNKNOWN_FIELD, "is not a key of a send"))
+            continue
+        try:
+            msgspec.convert(item, field.type)
+        except msgspec.ValidationError as error:
+            deeper = str(error).partition(" - at `$")[2].rstrip("`")
+            errors.append(FieldError(f"{path}.{name}{deeper}", Refusal.MALFORMED, _rule(field.type, error)))
+    errors.extend(
+        FieldError(f"{path}.{name}", Refusal.MALFORMED, "is required")
+        for name, field in _FIELDS.items()
+        if field.required and name not in value
+    )
+    return errors or [FieldError(path, Refusal.MALFORMED, "is not a send")]
+
+
+def _rule(expected: Any, error: msgspec.ValidationError) -> str:
+    """The rule in words; msgspec's own words except where they quote the value."""
+    literals = [v for part in (expected, *get_args(expected)) if get_origin(part) is Literal for v in get_args(part)]
+    if literals:
+        return "must be one of " + ", ".join(literals)
+    return str(error).partition(" - at ")[0].replace("`", "").lower()
+
+
+def _malformed(path: str, error: Exception) -> FieldError:
+    """Not JSON at all; msgspec says at which byte, and never quotes the body there."""
+    words = "nested too deeply" if isinstance(error, RecursionError) else "not valid JSON"
+    if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
+        place = str(error).rpartition("(")[2].rstrip(")")
+        if place.startswith("byte "):
+            words += f" at {place}"
+    if isinstance(error, msgspec.ValidationError):
+        words = "must be an array of objects"
+    return FieldError(path, Refusal.MALFORMED, words)

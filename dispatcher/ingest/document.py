@@ -1,0 +1,199 @@
+"""The OpenAPI 3.1 document: Litestar's, completed by the sending routes that do not run through Litestar; and a readable
+page made from it, without scripts and without anything from elsewhere.
+
+This module refuses to know what the routes do. The schemas are those of the very Structs that are decoded and encoded.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import msgspec
+from litestar import Request
+from litestar.enums import MediaType, OpenAPIMediaType
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, License, SecurityScheme
+
+from dispatcher.core.model import Send
+from dispatcher.ingest.bodies import NDJSON_TYPES
+from dispatcher.ingest.preview import Preview
+from dispatcher.ingest.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, ProblemDocument
+from dispatcher.ingest.views import Accepted, BatchAccepted
+
+TITLE = "SMS dispatcher"
+VERSION = "1"
+_REF = "#/components/schemas/{name}"
+_KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes a repeat harmless for 24 h: same body, same answer (with Idempotent-Replay: true); another body 422."
+    " Without it a retry may send twice.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"},
+}
+_READ_ERRORS = (401, 403, 404, 429, 503)
+_SEND_ERRORS = (401, 402, 403, 408, 409, 413, 415, 422, 429, 503)
+_PREVIEW_ERRORS = (401, 403, 408, 413, 415, 422, 429, 503)
+
+
+def config() -> OpenAPIConfig:
+    """For Litestar: the document at /openapi.json, the page at /docs."""
+    return OpenAPIConfig(
+        title=TITLE,
+        version=VERSION,
+        description="Hand in messages, follow them, see what they cost. Money is decimal strings, time RFC 3339 with Z.",
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        security=[{"bearer": []}, {"key": []}],
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer", description="id.secret"),
+                "key": SecurityScheme(type="apiKey", security_scheme_in="header", name="X-API-Key", description="id.secret"),
+            }
+        ),
+        path="/",
+        use_handler_docstrings=True,
+        render_plugins=[_Json(path="/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON), _Page(path="/docs")],
+    )
+
+
+class _Json(OpenAPIRenderPlugin):
+    """The document itself."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        """JSON."""
+        return msgspec.json.encode(complete(openapi_schema))
+
+
+class _Page(OpenAPIRenderPlugin):
+    """The same, to be read by people."""
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(path=path, media_type=MediaType.HTML)
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        """HTML."""
+        return page(complete(openapi_schema)).encode()
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """A copy of Litestar's document with the sending routes and the one form of every error."""
+    paths = {path: {method: dict(op) for method, op in item.items()} for path, item in document["paths"].items()}
+    for item in paths.values():
+        for operation in item.values():
+            answers = {s: a for s, a in operation["responses"].items() if s != "400"}
+            operation["responses"] = answers | ({} if operation.get("security") == [] else _errors(_READ_ERRORS))
+    paths["/v1/messages/{message_id}"]["delete"]["responses"] |= _errors((409,))
+    for path, operation in _sending().items():
+        paths.setdefault(path, {})["post"] = operation
+    _, schemas = msgspec.json.schema_components((Send, Accepted, BatchAccepted, Preview, ProblemDocument), ref_template=_REF)
+    components = dict(document["components"])
+    components["schemas"] = dict(sorted((components.get("schemas", {}) | schemas).items()))
+    return document | {"paths": dict(sorted(paths.items())), "components": components}
+
+
+def _sending() -> dict[str, dict[str, Any]]:
+    many = {"type": "array", "items": _ref("Send"), "minItems": 1, "maxItems": 50_000}
+    one_body = {"required": True, "content": {"application/json": {"schema": _ref("Send")}}}
+    many_body = {
+        "required": True,
+        "content": {"application/json": {"schema": many}, NDJSON_TYPES[0]: {"schema": _ref("Send")}},
+    }
+    return {
+        "/v1/messages": _operation(
+            "SendMessage",
+            "Send a message",
+            "202 means durable: it will end in exactly one final state.",
+            one_body,
+            _SEND_ERRORS,
+            ("202", "Accepted"),
+        ),
+        "/v1/messages/batch": _operation(
+            "SendBatch",
+            "Send up to 50,000 messages",
+            "A JSON array, or NDJSON. What is not rejected is accepted as one group, all of it or nothing. All messages have one"
+            " class; none has a key or a group of its own.",
+            many_body,
+            _SEND_ERRORS,
+            ("202", "BatchAccepted"),
+        ),
+        "/v1/messages/preview": _operation(
+            "PreviewMessage",
+            "What would happen to a message",
+            "Encoding, segments, route, carriers and price; nothing is sent, reserved or kept.",
+            one_body,
+            _PREVIEW_ERRORS,
+            ("200", "Preview"),
+        ),
+    }
+
+
+def _operation(
+    name: str, summary: str, description: str, body: dict[str, Any], errors: tuple[int, ...], success: tuple[str, str]
+) -> dict[str, Any]:
+    status, answer = success
+    success_answer: dict[str, Any] = {"description": answer, "content": {"application/json": {"schema": _ref(answer)}}}
+    if status == "202":
+        success_answer["headers"] = {
+            "Idempotent-Replay": {"description": "true: accepted before under the same key", "schema": {"const": "true"}}
+        }
+    return {
+        "operationId": name,
+        "tags": ["messages"],
+        "summary": summary,
+        "description": description,
+        "parameters": [_KEY_HEADER],
+        "requestBody": body,
+        "responses": {status: success_answer} | _errors(errors),
+    }
+
+
+def _errors(statuses: tuple[int, ...]) -> dict[str, Any]:
+    """Answers by status, each naming the problem types that have it."""
+    answers = {}
+    for status in statuses:
+        types = ", ".join(TYPE_PREFIX + str(kind) for kind, (own, _) in KINDS.items() if own == status)
+        answers[str(status)] = {"description": types, "content": {MEDIA_TYPE: {"schema": _ref("ProblemDocument")}}}
+        if status in {429, 503}:
+            answers[str(status)]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+    return answers
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": _REF.format(name=name)}
+
+
+def page(document: dict[str, Any]) -> str:
+    """The document as one HTML page."""
+    info = document["info"]
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
+        f"<title>{escape(info['title'])}</title>",
+        "<style>body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}code{background:#eee}"
+        "td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}</style>",
+        f"<h1>{escape(info['title'])}, version {escape(info['version'])}</h1>",
+        f"<p>{escape(info.get('description', ''))} The same for machines: <a href=/openapi.json>/openapi.json</a>.</p>",
+    ]
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p><b>{escape(operation['summary'])}.</b> ")
+            parts.append(f"{escape(operation.get('description', ''))}</p><table>")
+            for status, answer in sorted(operation["responses"].items()):
+                parts.append(f"<tr><th>{status}<td>{_schema_links(answer)}{escape(answer['description'])}")
+            parts.append("</table>")
+            if "requestBody" in operation:
+                parts.append("<p>Body: <a href=#Send>Send</a></p>")
+    for name, schema in document["components"]["schemas"].items():
+        parts.append(f"<h2 id={escape(name)}>{escape(name)}</h2><p>{escape(schema.get('description', ''))}</p><table>")
+        for key, value in schema.get("properties", {}).items():
+            shape = msgspec.json.encode(value).decode()
+            must = " (required)" if key in schema.get("required", ()) else ""
+            parts.append(f"<tr><th>{escape(key)}{must}<td><code>{escape(shape)}</code>")
+        parts.append("</table>")
+    return "".join(parts)
+
+
+def _schema_links(answer: dict[str, Any]) -> str:
+    names = {m["schema"].get("$ref", "").rpartition("/")[2] for m in answer.get("content", {}).values()} - {""}
+    return "".join(f"<a href=#{escape(n)}>{escape(n)}</a> " for n in sorted(names))

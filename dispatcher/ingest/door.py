@@ -1,0 +1,202 @@
+"""The door that every HTTP API shares: who is it, may he, how fast, and then admission with its durable write.
+
+This module refuses to know paths, JSON and what an API calls things; it speaks Send, Admission, Verdict and Problem.
+Order of the checks: the key, its scope, its rate; for writes the promise; then the account. Whatever the store does not
+answer in time becomes 503, never a guess.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from accounting.money import to_decimal
+from dispatcher.core.admission import Book, Refused, admit
+from dispatcher.core.counters import Counters
+from dispatcher.core.model import Account, ApiKey, Refusal, Send
+from dispatcher.core.ports import Admission, Clock, Ids, Store, StoreUnavailable, Verdict
+from dispatcher.core.settings import Settings
+from dispatcher.ingest.committer import Committer, Crowded
+from dispatcher.ingest.keys import Recent, parse, verify
+from dispatcher.ingest.problems import FieldError, Problem, invalid
+
+CACHE_S = 3.0
+CACHE_ENTRIES_MAX = 10_000
+_REFUSED_BY_STORE = {
+    "conflict": Refusal.KEY_CONFLICT,
+    "pending": Refusal.KEY_PENDING,
+    "poor": Refusal.BALANCE,
+    "unknown": Refusal.UNKNOWN_ACCOUNT,
+}
+T = TypeVar("T")
+
+
+class Log(Protocol):
+    """What is needed of a structlog logger: an event's name and fields that carry nothing private."""
+
+    def warning(self, event: str, **fields: object) -> object:
+        """Something an operator should see."""
+
+    def error(self, event: str, **fields: object) -> object:
+        """Something an operator must see."""
+
+
+class Caller(NamedTuple):
+    """Who asks: a key that was proven, and its account."""
+
+    key: ApiKey
+    account: Account
+
+
+class Door:
+    """Shared by all requests of one HTTP process. `reasons` (why P1 is not kept; empty: it is) is kept by app's poller."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        book: Book,
+        *,
+        counters: Counters,
+        clock: Clock,
+        ids: Ids,
+        log: Log,
+        waiting_max: int,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.book = book
+        self.counters = counters
+        self.clock = clock
+        self.ids = ids
+        self.log = log
+        self.reasons: Sequence[str] = ("the server's settings have not been checked yet",)
+        timeout_s = settings.server.timeout_s
+        linger_s = settings.http.group_commit_ms / 1000
+        self.committer = Committer(store, clock, linger_s=linger_s, timeout_s=timeout_s, waiting_max=waiting_max)
+        self._keys = Recent(store.key, clock.monotonic, ttl_s=CACHE_S, entries_max=CACHE_ENTRIES_MAX)
+        self._accounts = Recent(store.account, clock.monotonic, ttl_s=CACHE_S, entries_max=CACHE_ENTRIES_MAX)
+        self._rate = settings.http.key_requests_per_s
+        self._tokens: dict[str, tuple[float, float]] = {}
+
+    # -- who, and how fast
+
+    async def caller(self, headers: Mapping[bytes, bytes], scope: str) -> Caller:
+        """The proven caller. Raises Problem: unauthorized for every kind of wrong key alike, forbidden without `scope`,
+        rate_limited, unknown_account, store_unavailable."""
+        key = await self._proven(_presented(headers))
+        if scope not in key.scopes:
+            raise Problem("forbidden", f"the key has no scope {scope!r}")
+        self._limit(key.id)
+        account = await self._recent(self._accounts, key.account)
+        if account is None:
+            raise Problem(Refusal.UNKNOWN_ACCOUNT)
+        return Caller(key, account)
+
+    async def _proven(self, presented: str) -> ApiKey:
+        parts = parse(presented)
+        key = await self._recent(self._keys, parts[0]) if parts else None
+        if not verify(parts[1] if parts else presented, key, self.clock.now_ms()) or key is None:
+            raise Problem("unauthorized", "send a key as Authorization: Bearer id.secret, or as X-API-Key: id.secret")
+        return key
+
+    async def _recent(self, cache: Recent[T], name: str) -> T | None:
+        known = cache.known(name)
+        return known[0] if known is not None else await self.within(cache.get(name))
+
+    def _limit(self, key_id: str) -> None:
+        """A token bucket per key: `key_requests_per_s` a second, bursts up to one second's worth."""
+        rate = self._rate
+        if not rate:
+            return
+        now = self.clock.monotonic()
+        burst = max(1.0, rate)
+        tokens, before = self._tokens.get(key_id, (burst, now))
+        tokens = min(burst, tokens + (now - before) * rate)
+        if tokens < 1:
+            raise Problem("rate_limited", f"at most {rate:g} requests a second", retry_after_s=math.ceil((1 - tokens) / rate))
+        self._tokens[key_id] = (tokens - 1, now)
+
+    # -- promises
+
+    def check_promise(self) -> None:
+        """Raises Problem while an acceptance could not be kept (P1)."""
+        if self.reasons:
+            problem = Problem("promise_not_kept", "see /readyz", retry_after_s=5)
+            problem.document.reasons = tuple(self.reasons)
+            raise problem
+
+    async def within(self, step: Awaitable[T]) -> T:
+        """A read of the store in bounded time. Raises Problem store_unavailable."""
+        try:
+            async with asyncio.timeout(self.settings.server.timeout_s):
+                return await step
+        except (StoreUnavailable, TimeoutError):
+            raise Problem("store_unavailable", retry_after_s=1) from None
+
+    # -- admission
+
+    def judge(self, send: Send, account: Account, now: int, message_id: str) -> Admission | Refused:
+        """Admission's verdict, with nothing written."""
+        if send.account is not None and send.account != account.name:
+            return Refused(Refusal.UNKNOWN_ACCOUNT, "account", "is not the account of the API key")
+        return admit(send, account, self.book, now, message_id)
+
+    async def accept(self, send: Send, caller: Caller) -> tuple[Admission, Verdict]:
+        """Admits one send durably: the verdict is accepted or duplicate. Raises Problem for everything else, and then
+        nothing was written, except after store_unavailable, where the same key will tell."""
+        lane = send.lane
+        if send.account is not None and send.account != caller.account.name:
+            self._count(lane, Refusal.UNKNOWN_ACCOUNT)
+            raise Problem("account_mismatch", "$.account: is not the account of the API key")
+        now = self.clock.now_ms()
+        admission = self.judge(send, caller.account, now, self.ids.make(now, 1)[0])
+        if isinstance(admission, Refused):
+            self._count(lane, admission.reason)
+            raise invalid([field_error(admission, "$")])
+        try:
+            verdict = await self.committer.admit(admission)
+        except Crowded:
+            raise Problem("overloaded", retry_after_s=1) from None
+        except StoreUnavailable:
+            raise Problem("store_unavailable", "it may have been accepted: repeat with the same key", retry_after_s=1) from None
+        reason = _REFUSED_BY_STORE.get(verdict.verdict)
+        self._count(lane, reason or verdict.verdict)
+        if reason is not None:
+            raise self.refused(reason, verdict, admission.price, caller.account.currency)
+        return admission, verdict
+
+    def refused(self, reason: Refusal, verdict: Verdict, price: int, currency: str) -> Problem:
+        """The problem of a store's verdict that is neither accepted nor duplicate."""
+        problem = Problem(reason, retry_after_s=1 if reason is Refusal.KEY_PENDING else 0)
+        if reason is Refusal.BALANCE:
+            problem.document.available = to_decimal(verdict.available)
+            problem.document.price = to_decimal(price)
+            problem.document.currency = currency
+        return problem
+
+    def refusal_of(self, verdict: Verdict) -> Refusal | None:
+        """Why the store said no; None when it said yes."""
+        return _REFUSED_BY_STORE.get(verdict.verdict)
+
+    def _count(self, lane: str, result: str, amount: int = 1) -> None:
+        self.counters.add("dispatcher_sends_total", (lane, str(result)), amount)
+
+    def count_sends(self, lane: str, result: str, amount: int) -> None:
+        """Counts a batch's sends by their result."""
+        self._count(lane, result, amount)
+
+
+def field_error(refused: Refused, path: str) -> FieldError:
+    """A refusal at its place in the body."""
+    return FieldError(f"{path}.{refused.field}" if refused.field else path, refused.reason, refused.detail)
+
+
+def _presented(headers: Mapping[bytes, bytes]) -> str:
+    """The key as presented, "" without one. Never from the query string, which ends in logs."""
+    authorization = headers.get(b"authorization", b"")
+    scheme, _, rest = authorization.partition(b" ")
+    found = rest if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
+    return found.strip().decode("latin-1")

@@ -1,0 +1,154 @@
+"""The reading half of the native API, and cancelling: Litestar routes, from whose types the OpenAPI document is made.
+
+This module refuses to know how records are kept and which messages may be cancelled (core/lifecycle decides that).
+What belongs to another account does not exist here: 404, never 403.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from litestar import Request, Response, delete, get
+from litestar.datastructures import State as AppState
+from litestar.params import Parameter
+
+from dispatcher.core import ids, lifecycle
+from dispatcher.core.evidence import Cancel
+from dispatcher.core.model import Message
+from dispatcher.core.ports import Effects
+from dispatcher.core.retry import Rules
+from dispatcher.ingest import views
+from dispatcher.ingest.door import Caller, Door
+from dispatcher.ingest.problems import Problem
+
+CANCEL_TRIES = 5
+CANCEL_PAUSE_S = 0.02
+"""A message that an engine has just popped is undecided for a few ms; then its head says what it is."""
+
+_NO_MESSAGE = "no such message of this account"
+_Asked = Request[None, None, AppState]
+MessageId = Annotated[str, Parameter(description="26 characters, as answered to the send")]
+
+
+async def _caller(request: _Asked, scope: str) -> tuple[Door, Caller]:
+    door: Door = request.app.state["door"]
+    headers = dict(request.scope["headers"])
+    return door, await door.caller(headers, scope)
+
+
+@get("/v1/messages/{message_id:str}", summary="A message with every segment and attempt", tags=["messages"])
+async def get_message(request: _Asked, message_id: MessageId) -> views.MessageView:
+    """The text is never shown; the number only to accounts that may see numbers, else its keyed hash."""
+    door, caller = await _caller(request, "read")
+    return await _view(door, caller, message_id)
+
+
+@get("/v1/messages", summary="The message under an idempotency key", tags=["messages"])
+async def find_message(
+    request: _Asked, key: Annotated[str, Parameter(description="the key of the send", min_length=1, max_length=64)]
+) -> views.MessageView:
+    """Keys are remembered for at least 24 hours."""
+    door, caller = await _caller(request, "read")
+    found = await door.within(door.store.find_key(caller.account.name, key, door.clock.now_ms()))
+    if found is None:
+        raise Problem("not_found", "no message under this key")
+    return await _view(door, caller, found)
+
+
+@delete("/v1/messages/{message_id:str}", status_code=200, summary="Cancel a message", tags=["messages"])
+async def cancel_message(request: _Asked, message_id: MessageId) -> views.MessageView:
+    """Of a partly submitted message the rest is cancelled. 409 when everything has been submitted already."""
+    door, caller = await _caller(request, "send")
+    rules: Rules = request.app.state["rules"]
+    rules.accounts[caller.account.name] = caller.account
+    for attempt in range(CANCEL_TRIES):
+        if attempt:
+            await asyncio.sleep(CANCEL_PAUSE_S)
+        record = await _record(door, caller, message_id)
+        if record is None:
+            await _missing(door, caller, message_id)
+            raise Problem("not_ready_yet", "the batch is still being expanded", retry_after_s=1)
+        decision = lifecycle.decide(record, Cancel(), rules, door.clock.now_ms())
+        if not decision.changed:
+            raise Problem("not_cancellable", "it is final, or all of it has been submitted")
+        effects = Effects()
+        lifecycle.collect(effects, record, decision)
+        if not await door.within(door.store.commit(effects)):
+            return await _view(door, caller, message_id)
+    raise Problem("not_cancellable", "it is being submitted right now")
+
+
+@get("/v1/groups/{group_id:str}", summary="A batch and how far it is", tags=["messages"])
+async def get_group(request: _Asked, group_id: str) -> views.GroupAnswer:
+    """Counts of final states appear as messages reach them."""
+    door, caller = await _caller(request, "read")
+    found = await door.within(door.store.group(group_id))
+    if found is None or found.account != caller.account.name:
+        raise Problem("not_found", "no such group of this account")
+    return views.group(found)
+
+
+@get("/v1/balance", summary="The account's money", tags=["account"])
+async def get_balance(request: _Asked) -> views.BalanceView:
+    """What can be spent now, and what is reserved for messages not yet decided."""
+    door, caller = await _caller(request, "read")
+    money = await door.within(door.store.balance(caller.account.name))
+    if money is None:
+        raise Problem("not_found", "the account has no balance")
+    return views.balance(money)
+
+
+@get("/healthz", summary="Is the process alive?", tags=["operation"], security=[])
+async def healthz() -> views.Alive:
+    """Asks nothing of the store."""
+    return views.Alive()
+
+
+@get("/readyz", summary="Are new sends accepted?", tags=["operation"], security=[])
+async def readyz(request: _Asked) -> Response[views.Ready]:
+    """503 with the reasons while acceptance could not be kept as promised."""
+    door: Door = request.app.state["door"]
+    durability = door.settings.server.durability
+    promise = (
+        "an accepted send survives kills and power cuts"
+        if durability == "fsync"
+        else "an accepted send survives kills; a power cut may lose the last two seconds"
+    )
+    ready = views.Ready(ready=not door.reasons, durability=durability, promise=promise, reasons=tuple(door.reasons))
+    return Response(ready, status_code=200 if ready.ready else 503, headers={} if ready.ready else {"retry-after": "5"})
+
+
+ROUTES = [get_message, find_message, cancel_message, get_group, get_balance, healthz, readyz]
+
+
+async def _record(door: Door, caller: Caller, message_id: str) -> Message | None:
+    """The account's record, or None when none exists. Raises Problem for what is no id and for others' messages."""
+    if not ids.is_id(message_id):
+        raise Problem("not_found", _NO_MESSAGE)
+    record = (await door.within(door.store.messages([message_id])))[0]
+    known = None if record is None else record.head or record.body
+    if known is not None and known.account != caller.account.name:
+        raise Problem("not_found", _NO_MESSAGE)
+    return None if known is None else record
+
+
+async def _view(door: Door, caller: Caller, message_id: str) -> views.MessageView:
+    record = await _record(door, caller, message_id)
+    if record is None:
+        return await _missing(door, caller, message_id)
+    view = views.message(record, caller.account)
+    if view is None:
+        raise Problem("not_found", _NO_MESSAGE)
+    return view
+
+
+async def _missing(door: Door, caller: Caller, message_id: str) -> views.MessageView:
+    """A batch's message that has not been expanded into a record yet: queued. Raises Problem when it is none."""
+    group = await door.within(door.store.group(ids.group_of(message_id)))
+    index = ids.index_in_group(message_id)
+    if group is None or group.account != caller.account.name or group.state != "live" or not 0 < index <= group.count:
+        raise Problem("not_found", _NO_MESSAGE)
+    if index <= group.expanded:
+        raise Problem("not_found", "its record is no longer kept")
+    return views.staged(message_id, group)

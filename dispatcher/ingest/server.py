@@ -1,0 +1,87 @@
+"""uvicorn, set up for this door: quiet, bounded, and impatient with heads that do not arrive.
+
+This module refuses to know the application. uvicorn has a keep-alive timer but none for a request's head, so a caller
+who sends one byte a minute would keep a connection for ever; the protocol class below closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from dispatcher.core.settings import Http
+
+HEAD_BYTES_MAX = 32_768
+KEEP_ALIVE_S = 65
+"""Longer than the usual 60 s of a load balancer, so that it is never us who close on its next request."""
+BACKLOG_CONNECTIONS = 1024
+DRAIN_S = 10
+
+
+def config(app: Any, http: Http, **more: Any) -> uvicorn.Config:
+    """For `uvicorn.Server(...)`. `more` overrides, e.g. port=0 or fd=. Access logs are off: paths hold ids and keys."""
+    host, _, port = http.listen.rpartition(":")
+    settings: dict[str, Any] = {
+        "host": host.strip("[]"),
+        "port": int(port),
+        "http": protocol(http.header_timeout_s),
+        "ws": "none",
+        "lifespan": "on",
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        "limit_concurrency": http.connections_max + 1,
+        "backlog": BACKLOG_CONNECTIONS,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": DRAIN_S,
+    }
+    return uvicorn.Config(app, **(settings | more))
+
+
+def protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol with limits on a request's head: seconds from its first byte (or the connection) to its last,
+    and bytes."""
+
+    class Impatient(HttpToolsProtocol):
+        _head_timer: asyncio.TimerHandle | None = None
+        _head_bytes = 0
+        _in_head = True
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._start_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._end_head()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._in_head:
+                self._head_bytes += len(data)
+            super().data_received(data)
+            if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
+                self.transport.close()
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            if self._head_timer is None:
+                self._start_head()
+
+        def on_headers_complete(self) -> None:
+            self._end_head()
+            super().on_headers_complete()
+
+        def _start_head(self) -> None:
+            self._in_head, self._head_bytes = True, 0
+            self._head_timer = self.loop.call_later(header_timeout_s, self.transport.close)
+
+        def _end_head(self) -> None:
+            self._in_head = False
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+
+    return Impatient
