@@ -1,0 +1,110 @@
+"""What goes into a session (settings, login) and what comes out of it (events), as plain values.
+
+It refuses to know how any of it comes about: session.py does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from smpp.codec import DeliverSm, SubmitSm
+from smpp.errors import BadPdu
+
+T = TypeVar("T")
+
+Mode = Literal["trx", "tx", "rx"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Limits and timers of one session; 0 turns `enquire_link_s` and `inactivity_s` off.
+
+    window                 requests of ours in flight (submit_sm as ESME, deliver_sm as SMSC)
+    enquire_link_s         nothing heard for so long: ask
+    enquire_answer_s       asked and nothing heard for so long: the link is dead
+    response_timeout_s     a request unanswered for so long is Unknown and the session ends
+    inactivity_s           no message either way for so long: unbind
+    bind_timeout_s         ESME: for the bind answer; SMSC: for the bind request
+    drain_s                an ending session waits so long for answers before it unbinds
+    unbind_timeout_s       and so long for the answer to its unbind
+    pdu_bytes_max          a longer command_length means that framing is lost
+    out_bytes_max          more bytes than this waiting to leave: the peer does not read, the link is dead
+    unanswered_max         requests of the peer that our owner may leave unanswered; more are refused as "busy"
+    bad_pdus_max           undecodable PDUs a session bears before it ends
+    """
+
+    window: int = 10
+    enquire_link_s: float = 30.0
+    enquire_answer_s: float = 10.0
+    response_timeout_s: float = 60.0
+    inactivity_s: float = 0.0
+    bind_timeout_s: float = 10.0
+    drain_s: float = 5.0
+    unbind_timeout_s: float = 2.0
+    pdu_bytes_max: int = 65_536
+    out_bytes_max: int = 4_194_304
+    unanswered_max: int = 50_000
+    bad_pdus_max: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who binds, and how. `version` is interface_version (0x33, 0x34, 0x50). The password is not in its repr."""
+
+    system_id: str
+    password: str
+    mode: Mode = "trx"
+    system_type: str = ""
+    version: int = 0x34
+
+    def __repr__(self) -> str:
+        return f"Login(system_id={self.system_id!r}, mode={self.mode!r}, version={self.version:#x})"
+
+
+class Events(Generic[T]):
+    """What one call to `receive` or `tick` brought, in lists, each in the order of arrival.
+
+    answers    (token, command_status, message_id) of requests of ours; message_id "" where there is none
+    late       the same, for requests that were reported in `timed_out` before
+    timed_out  tokens whose response timer ran out: their outcome is unknown now
+    delivers   ESME: deliver_sm to be answered by `answer_delivers`
+    submits    SMSC: submit_sm to be answered by `answer_submits`
+    login      SMSC: a bind request, to be answered by `accept_bind` or `refuse_bind`
+    bound      the bind was accepted just now
+    refused    ESME: the status with which the bind was refused just now
+    bad        PDUs that could not be decoded; already answered where the protocol has an answer
+    close      why the link should be closed now (write what is left, then close); None: go on
+    """
+
+    __slots__ = ("answers", "bad", "bound", "close", "delivers", "late", "login", "refused", "submits", "timed_out")
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[T, int, str]] = []
+        self.late: list[tuple[T, int, str]] = []
+        self.timed_out: list[T] = []
+        self.delivers: list[DeliverSm] = []
+        self.submits: list[SubmitSm] = []
+        self.login: Login | None = None
+        self.bound = False
+        self.refused: int | None = None
+        self.bad: list[BadPdu] = []
+        self.close: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.answers
+            or self.delivers
+            or self.submits
+            or self.bound
+            or self.timed_out
+            or self.late
+            or self.bad
+            or self.login is not None
+            or self.refused is not None
+            or self.close is not None
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field by name, for comparing and printing."""
+        return {name: getattr(self, name) for name in self.__slots__}

@@ -1,0 +1,258 @@
+"""A session on a stream, under Trio: one reader, one writer, one tick, and the truth about what left.
+
+It refuses to know what is sent and what the events mean: it moves lists between a queue, the session and the stream, and hands
+the session's events to `on_events`. It serves both roles.
+
+Theory. The writer is the only one who writes, and once per wake-up: what the session has to say (answers, enquire_link)
+and as many queued requests as the window and `pace` allow go out as one piece of bytes. `pace` is asked at the moment of
+writing, not before, so that a rate limit counts what leaves and when. Of a plain socket we count the bytes that the
+operating system took, so a request whose last byte stayed here is *not sent*, provably. Of anything else (TLS) bytes
+count as left when they are handed over, since nobody tells us more.
+
+Ending. Whatever happens (peer gone, session closed, cancellation, an error in a callback) `run` ends, `ended` holds
+what is in doubt, and the stream is closed. Nothing waits for a peer longer than the session's timers say.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
+from math import inf
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import trio
+
+from smpp.session import Events, Session, State
+
+T = TypeVar("T")
+
+READ_BYTES: Final = 131_072
+REQUESTS_PER_WRITE_MAX: Final = 500
+PAUSE_S: Final = 0.001
+FLUSH_S: Final = 1.0  # how long a closed session's last words (unbind_resp) may take to leave
+
+Pace = Callable[[int, float], tuple[int, float]]
+"""(wanted, now) -> (granted, when to ask again for the rest)."""
+
+
+class Ended(NamedTuple, Generic[T]):
+    """How a link ended, and what it leaves: `unknown` may have been accepted by the peer, `not_sent` cannot have been.
+
+    `reason`: a session's close reason (unbound, peer_unbound, peer_dead, response_timeout, bind_refused, ...), or
+    peer_closed, connection_lost, cancelled, dropped, failed (a callback raised).
+    """
+
+    reason: str
+    unknown: list[T]
+    not_sent: list[T]
+
+
+@runtime_checkable
+class CountingStream(Protocol):
+    """A stream that can say how many bytes of a write left. Simulated streams offer it; sockets are adapted."""
+
+    async def send_some(self, data: memoryview) -> int:
+        """Writes a part of `data`, at least one byte, and returns how many; raises BrokenResourceError."""
+
+
+class Link(Generic[T]):
+    """Runs a session on a stream until either ends.
+
+    on_events(events)          called in the reader's and the tick's turn; must not block; may call `queue`, `answer`
+    pace(wanted, now)          optional limit on requests, asked when they are about to be written
+    on_written(tokens, now)    optional: these requests have left whole. Their answers may have come before.
+    clock()                    monotonic seconds
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        session: Session[T],
+        *,
+        on_events: Callable[[Events[T]], None],
+        pace: Pace | None = None,
+        on_written: Callable[[list[T], float], None] | None = None,
+        clock: Callable[[], float] = trio.current_time,
+        tick_s: float = 0.5,
+    ) -> None:
+        self.session = session
+        self.ended: Ended[T] | None = None
+        self._stream = stream
+        self._on_events = on_events
+        self._pace = pace
+        self._on_written = on_written
+        self._clock = clock
+        self._tick_s = tick_s
+        self._unsent: deque[tuple[bytes, T]] = deque()
+        self._wake = trio.Event()
+        self._done = trio.Event()
+        self._scope: trio.CancelScope | None = None
+        self._reason = ""
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for room or pace."""
+        return len(self._unsent)
+
+    def queue(self, items: Iterable[tuple[bytes, T]]) -> None:
+        """Appends (body, token) pairs to be sent in order. After the end they are lost to nobody: raises RuntimeError."""
+        if self.ended is not None:
+            raise RuntimeError(f"the link has ended: {self.ended.reason}")
+        self._unsent.extend(items)
+        self._wake.set()
+
+    def unqueue(self) -> list[T]:
+        """Takes back what has not been given to the session yet."""
+        tokens = [token for _, token in self._unsent]
+        self._unsent.clear()
+        return tokens
+
+    def answer(self, sequences: Sequence[int], status: int = 0) -> None:
+        """ESME: answers deliver_sm."""
+        self.session.answer_delivers(sequences, status)
+        self._wake.set()
+
+    def answer_submits(self, answers: Iterable[tuple[int, int, str]]) -> None:
+        """SMSC: answers submit_sm with (sequence, status, message_id)."""
+        self.session.answer_submits(answers)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Makes the writer look again: after the session was used directly, or when `pace` may grant earlier than it said."""
+        self._wake.set()
+
+    async def close(self, reason: str = "unbound") -> None:
+        """Unbinds politely and waits for the end: at most drain_s + unbind_timeout_s + FLUSH_S. What is queued is not sent."""
+        self.session.start_unbind(self._clock(), reason)
+        self._wake.set()
+        if self._scope is not None:
+            await self._done.wait()
+
+    def drop(self, reason: str = "dropped") -> None:
+        """Ends now, without a word to the peer."""
+        self._end(reason)
+
+    async def run(self) -> Ended[T]:
+        """Runs until death or close. ESME sessions bind first. What a callback raises comes out of here, after the end.
+
+        Cancelled, it raises Cancelled; `ended` is there all the same.
+        """
+        reason = "cancelled"
+        try:
+            if self.session.login is not None and self.session.state is State.OPEN:
+                self.session.start_bind(self._clock())
+            async with trio.open_nursery() as nursery:
+                self._scope = nursery.cancel_scope
+                if self._reason:
+                    self._scope.cancel()
+                nursery.start_soon(self._read)
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._tick)
+        except Exception as raised:
+            reason = "failed"
+            if isinstance(raised, ExceptionGroup) and len(raised.exceptions) == 1:
+                raise raised.exceptions[0] from None
+            raise
+        finally:
+            reason = self._reason or self.session.close_reason or reason
+            unknown, not_sent = self.session.lost()
+            self.ended = Ended(reason, unknown, not_sent + self.unqueue())
+            self._done.set()
+            await trio.aclose_forcefully(self._stream)
+        return self.ended
+
+    # -- the three tasks ---------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        session, stream = self.session, self._stream
+        while True:
+            try:
+                data = await stream.receive_some(READ_BYTES)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return self._end("connection_lost")
+            if not data:
+                return self._end("peer_closed")
+            self._handle(session.receive(bytes(data), self._clock()))
+
+    async def _write(self) -> None:
+        session, send = self.session, _sender(self._stream, self.session)
+        try:
+            while True:
+                self._wake = wake = trio.Event()
+                tokens, again_at = self._submit(self._clock())
+                data = session.outgoing()
+                if data:
+                    await send(data)
+                    if tokens and self._on_written is not None:
+                        self._on_written(tokens, self._clock())
+                elif session.state is State.CLOSED:
+                    return self._end("")
+                else:
+                    # A pace that says "now" and grants nothing must not make this loop spin.
+                    with trio.move_on_after(max(again_at - self._clock(), PAUSE_S)):
+                        await wake.wait()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._end("connection_lost")
+
+    def _submit(self, now: float) -> tuple[list[T], float]:
+        """Gives the session what may leave now; returns its tokens, and when to ask the pace again."""
+        count = min(len(self._unsent), self.session.room, REQUESTS_PER_WRITE_MAX)
+        again_at = inf
+        if count > 0 and self._pace is not None:
+            count, again_at = self._pace(count, now)
+        if count <= 0:
+            return [], again_at
+        items = list(islice(self._unsent, count))
+        self.session.submit(items, now)
+        for _ in items:
+            self._unsent.popleft()
+        return [token for _, token in items], again_at
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(self._tick_s)
+            self._handle(self.session.tick(self._clock()))
+
+    def _handle(self, events: Events[T]) -> None:
+        if events:
+            self._on_events(events)
+        closed = self.session.state is State.CLOSED
+        if self.session.has_outgoing or self._unsent or closed:
+            self._wake.set()
+        if closed and self._scope is not None:
+            self._scope.deadline = min(self._scope.deadline, trio.current_time() + FLUSH_S)
+
+    def _end(self, reason: str) -> None:
+        self._reason = self._reason or self.session.close_reason or reason
+        if self._scope is not None:
+            self._scope.cancel()
+
+
+def _sender(stream: trio.abc.Stream, session: Session[T]) -> Callable[[bytes], Awaitable[None]]:
+    """How bytes leave this stream, and are counted."""
+    if isinstance(stream, trio.SocketStream):
+        return _counting(stream.socket.send, session)
+    if isinstance(stream, CountingStream):
+        return _counting(stream.send_some, session)
+
+    async def hand_over(data: bytes) -> None:
+        session.wrote(len(data))  # before: when send_all fails, nobody knows how much of it has left
+        await stream.send_all(data)
+
+    return hand_over
+
+
+def _counting(send_some: Callable[[memoryview], Awaitable[int]], session: Session[T]) -> Callable[[bytes], Awaitable[None]]:
+    async def send(data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                sent = await send_some(rest)
+                session.wrote(sent)
+                rest = rest[sent:]
+        except (OSError, ssl.SSLError) as error:
+            raise trio.BrokenResourceError from error
+
+    return send
