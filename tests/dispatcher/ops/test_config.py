@@ -1,0 +1,203 @@
+"""Configuration files: what is accepted, and that every mistake is named with file, line, key, value and remedy."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dispatcher.ops import config
+from dispatcher.ops.config import inspect, load, load_tariffs, masked
+from dispatcher.ops.findings import ConfigError, Finding
+from dispatcher.ops.toml_lines import locate
+
+ROOT = Path(__file__).parents[3]
+BIND = '[[carrier.bind]]\nhost = "h"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\n'
+ROUTE = '[[route]]\nname = "r"\n[[route.group]]\ncarriers = [{ name = "one" }]\n'
+
+TEN_MISTAKES = """\
+[[carrier]]
+name = "one"
+rate = 0
+[[carrier.bind]]
+host = "smsc.example"
+prot = 2775
+system_id = "a-system-id-too-long"
+password = "hunter2"
+window = "fifty"
+mode = "tr"
+[[carrier.bind]]
+host = "smsc.example"
+port = 99999
+system_id = "second"
+password_file = "one"
+password_env = "TWO"
+sessions = 0
+[[carrier]]
+name = "One"
+cost = "nothing"
+[[carrier.bind]]
+system_id = "third"
+password_env = "SMSC_THIRD_PASSWORD"
+"""
+TEN_EXPECTED = [
+    (3, "carrier[one].rate", "0", "write a number above 0 and at most 100000"),
+    (6, "carrier[one].bind[0].prot", "2775", 'did you mean "port"?'),
+    (7, "carrier[one].bind[0].system_id", "'a-system-id-too-long'", "write a text in quotes of 1 to 15 characters"),
+    (8, "carrier[one].bind[0].password", "***", "move it to a file and set password_file"),
+    (9, "carrier[one].bind[0].window", "'fifty'", "write a whole number from 1 to 10000"),
+    (10, "carrier[one].bind[0].mode", "'tr'", 'did you mean "trx"?'),
+    (13, "carrier[one].bind[1].port", "99999", "write a whole number from 1 to 65535"),
+    (15, "carrier[one].bind[1].password_file", "'one'", "keep exactly one"),
+    (17, "carrier[one].bind[1].sessions", "0", "write a whole number from 1 to 64"),
+    (19, "carrier[One].name", "'One'", "1-32 of a-z 0-9 _ -"),
+    (20, "carrier[One].cost", "'nothing'", "add a [[tariff]] of this name"),
+    (21, "carrier[One].bind[0].host", "", "add host = ..."),
+]
+
+
+def _write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "d.toml"
+    path.write_text(text)
+    return path
+
+
+def _errors(tmp_path: Path, text: str) -> list[Finding]:
+    return [finding for finding in inspect(_write(tmp_path, text))[1] if finding.level == "error"]
+
+
+def test_ten_planted_mistakes_are_all_named_at_once(tmp_path: Path) -> None:
+    """Each mistake in carriers and binds is reported in one run with file, line, key, value and remedy."""
+    path = _write(tmp_path, TEN_MISTAKES)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    found = {(f.line, f.key): f for f in caught.value.findings}
+    for line, key, value, remedy in TEN_EXPECTED:
+        finding = found[line, key]
+        assert (finding.file, finding.value) == (str(path), value)
+        assert remedy in finding.remedy
+        assert f"{path}:{line}: error: {key}" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_example_is_accepted_and_complete(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """deploy/dispatcher.toml passes without any finding; its files are found from any working directory."""
+    monkeypatch.chdir(tmp_path)
+    settings, findings = inspect(ROOT / "deploy" / "dispatcher.toml")
+    assert findings == []
+    assert settings is not None
+    assert settings.server.data_dir == str(tmp_path / "var")
+    prices = {tariff.name: tariff.price("22222123456") for tariff in load_tariffs(settings)}
+    assert prices["standard"] is not None
+    assert (prices["standard"].micro, prices["standard"].mccmnc) == (32_000, "60901")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "remedy"),
+    [
+        ("[sever]\n", 1, "sever", 'did you mean "server"?'),
+        ("[server]\nurl = 5\n", 2, "server.url", "write a text in quotes"),
+        ('[server]\nurl = "localhost:6379"\n', 2, "server.url", 'write "redis://HOST:PORT"'),
+        ('[server]\nprefix = "a{b"\n', 2, "server.prefix", "write letters"),
+        ('[server]\npassword_file = "none"\n', 2, "server.password_file", "set server.url"),
+        ('[http]\nlisten = "8080"\n', 2, "http.listen", 'write it like "127.0.0.1:8080"'),
+        ('[http]\nlisten = "0.0.0.0:9464"\n', 0, "metrics.listen", "choose another port"),
+        ("[retry]\ntemporary_s = 400\n", 2, "retry.temporary_s", "lower it"),
+        ("[lanes]\nvalidity_max_s = 500\n", 0, "lanes.validity_otp_s", "lower it or raise validity_max_s"),
+        ("[retry]\nattempts_max = 6\n", 2, "retry.attempts_max", "from 1 to 5"),
+        ('carrier = "x"\n', 1, "carrier", "write [[carrier]] in front of each"),
+        ('[[carrier]]\nname = "one"\n', 1, "carrier[one].bind", "add bind"),
+        (f'[[carrier]]\nname = "one"\n{BIND}mode = "rx"\n{ROUTE}', 3, "carrier[one].bind", "add a bind of mode"),
+        (f'[[carrier]]\nname = "one"\n{BIND}{BIND}{ROUTE}', 10, "carrier[one].bind[1].system_id", "raise sessions"),
+        (f'[[carrier]]\nname = "one"\n{BIND}tls_ca_file = "ca"\n{ROUTE}', 8, "carrier[one].bind[0].tls_ca_file", "tls = true"),
+        (f'[[carrier]]\nname = "one"\n{BIND}[carrier.tlvs]\n1400 = "x"\n{ROUTE}', 9, "carrier[one].tlvs.1400", '"0x1400"'),
+        (
+            f'[[carrier]]\nname = "one"\n{BIND}[carrier.quirks]\nstatuses = {{"0x58" = "throtled"}}\n{ROUTE}',
+            9,
+            "carrier[one].quirks.statuses.0x58",
+            'did you mean "throttled"?',
+        ),
+        (f'[[carrier]]\nname = "ane"\n{BIND}{ROUTE}', 11, "route[r].group[0].carriers[one].name", 'did you mean "ane"?'),
+        (f'[[carrier]]\nname = "one"\n{BIND}{ROUTE}{ROUTE}', 13, "route[r].name", "rename one"),
+        (
+            f'[[carrier]]\nname = "one"\n{BIND}{ROUTE}[route.match]\nprefix = ["+44"]\n',
+            13,
+            "route[r].match.prefix[0]",
+            "without +",
+        ),
+        ('[[tariff]]\nname = "t"\ncurrency = "EUR"\n', 1, "tariff[t]", "add file"),
+        ('[[tariff]]\nname = "t"\ncurrency = "eur"\nfile = "x"\n', 3, "tariff[t].currency", "write a text in quotes"),
+        ('[[tariff]]\nname = "t"\ncurrency = "EUR"\nfile = "x"\n', 4, "tariff[t].file", "create"),
+        ('[[tariff]]\nname = "t"\ncurrency = "EUR"\nprices = {"44" = "1,5"}\n', 4, "price", ""),
+        (
+            '[[tariff]]\nname = "t"\ncurrency = "EUR"\nprices = {"" = "1"}\nvalid_from = "soon"\n',
+            5,
+            "tariff[t].valid_from",
+            "RFC",
+        ),
+        ("[server\n", 1, "[server", "correct this line"),
+    ],
+)
+def test_each_mistake_is_named(tmp_path: Path, text: str, line: int, key: str, remedy: str) -> None:
+    """Unknown keys, wrong types, bounds, names that do not exist and impossible combinations, each with its line."""
+    found = [f for f in _errors(tmp_path, text) if f.key == key]
+    assert [(f.line or 0) for f in found] == [line] or (line == 0 and found)
+    assert remedy in found[0].remedy
+
+
+def test_secrets_come_from_files_and_environment_and_stay_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The password reaches the bind, and neither a representation nor `config show` nor a warning shows it."""
+    (tmp_path / "secret").write_text("from-file\n")
+    (tmp_path / "secret").chmod(0o644)
+    monkeypatch.setenv("SMSC_PASSWORD", "from-env")
+    text = (
+        '[server]\nurl = "redis://user:from-url@h:1"\n[[carrier]]\nname = "one"\n'
+        '[[carrier.bind]]\nhost = "h"\nsystem_id = "a"\npassword_file = "secret"\n'
+        '[[carrier.bind]]\nhost = "h"\nsystem_id = "b"\npassword_env = "SMSC_PASSWORD"\n' + ROUTE
+    )
+    settings, findings = inspect(_write(tmp_path, text))
+    assert settings is not None
+    assert [bind.password for bind in settings.carrier[0].bind] == ["from-file", "from-env"]
+    assert [bind.name for bind in settings.carrier[0].bind] == ["h-1", "h-2"]
+    assert [(f.level, f.key, f.problem) for f in findings] == [
+        ("warning", "server.url", "holds a password"),
+        ("warning", "carrier[one].bind[0].password_file", "is readable by others"),
+    ]
+    shown = repr(settings.carrier) + str(masked(settings)) + "".join(map(str, findings))
+    for secret in ("from-file", "from-env", "from-url"):
+        assert secret not in shown
+
+
+def test_a_tariff_names_its_own_file_and_line(tmp_path: Path) -> None:
+    """A bad row of a CSV is reported in the CSV, not in the configuration."""
+    (tmp_path / "t.csv").write_text("44,0.03\n33,free\n")
+    found = _errors(tmp_path, '[[tariff]]\nname = "t"\ncurrency = "EUR"\nfile = "t.csv"\n')
+    assert [(f.file, f.line, f.key, f.value) for f in found] == [(str(tmp_path / "t.csv"), 2, "price", "'free'")]
+
+
+def test_a_missing_file_says_how_to_name_it(tmp_path: Path) -> None:
+    """No configuration: the remedy names the option and the environment variable."""
+    with pytest.raises(ConfigError, match=r"cannot be read .*--config or DISPATCHER_CONFIG"):
+        load(tmp_path / "none.toml")
+
+
+def test_every_key_of_a_valid_text_has_its_line() -> None:
+    """The scanner finds each path that tomllib finds, whatever the way it was written."""
+    text = (
+        'a = 1\nb.c = """\nx = 1\n\\"""\n"""""\n[t]\n"q.\\u0041" = [1, # one\n  {z = 3}, \'\'\'\n]\'\'\']\n'
+        "[[u]]\n[u.v]\nw = 2026-01-01 10:00:00\n[[u.x]]\ny='='\n[[u.x]]\n[[u]]\nx = [{y = 1}]\n"
+    )
+    lines = locate(text)
+
+    def walk(value: object, path: tuple[str | int, ...]) -> list[tuple[str | int, ...]]:
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        return [path, *(found for key, item in items for found in walk(item, (*path, key)))]
+
+    assert sorted(walk(tomllib.loads(text), ()), key=str) == sorted(lines, key=str)
+    assert (lines["b", "c"], lines["t", "q.A", 1, "z"], lines["u", 0, "x", 1], lines["u", 1, "x", 0, "y"]) == (2, 8, 15, 17)
+
+
+def test_the_environment_variable_and_default_are_what_the_documents_say() -> None:
+    """Names that deployments rely on."""
+    assert (config.DEFAULT_FILE, config.ENVIRONMENT) == ("dispatcher.toml", "DISPATCHER_CONFIG")
