@@ -1,0 +1,185 @@
+"""A deliver_sm read as a delivery receipt, whatever form the carrier gives it.
+
+This module refuses to know which submission a receipt belongs to and what its state means for a message; ids are
+handed on exactly as they came (core/matching.py knows about hex and decimal).
+
+How a receipt is known
+----------------------
+By esm_class (bit 0x04, or the intermediate notification 0x20, whatever the other bits are), or by a TLV that only
+receipts have. Text alone never makes one: a handset can type "id:... stat:DELIVRD" and would forge a delivery.
+
+What is read, and from where
+----------------------------
+TLV first, text second, each field by itself, since carriers send all mixtures (tests/golden/receipts.toml):
+
+| Field | TLV | text (SMPP 3.4, appendix B) |
+|---|---|---|
+| id | receipted_message_id 0x001E | id: |
+| state | message_state 0x0427 | stat: |
+| code | network_error_code 0x0423, when the text has none | err: |
+
+Text fields come in any order and case, some are missing, dates have 10, 12 or 14 digits, err has letters. `text:`
+holds the first characters of the message itself, which its sender wrote: what looks like a field behind `text:` counts
+only when nothing before it does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from smpp import constants as c
+from smpp.codec import MESSAGE_ID_CHARS_MAX, ShortMessage
+
+
+class Receipt(NamedTuple):
+    """What a receipt says. `state` is one of STATES; everything else is as it came.
+
+    `id` is "" when there is none to match by. `code` is the err text, else the number of network_error_code, else "".
+    `network_error` is the raw TLV: a type octet and a number, or three ASCII digits. `raw_state` is the carrier's own
+    word. `reference` is user_message_reference, which some carriers echo.
+    """
+
+    id: str
+    state: str
+    code: str = ""
+    network_error: bytes | None = None
+    raw_state: str = ""
+    reference: int | None = None
+
+
+STATES = frozenset(
+    {
+        *("DELIVRD", "UNDELIV", "EXPIRED", "DELETED", "REJECTD", "UNKNOWN"),
+        *("ACCEPTD", "ENROUTE", "BUFFRED", "SCHEDULED", "FAILED"),
+    }
+)
+"""Every value of Receipt.state: those of SMPP's appendix B, and three that carriers made up and many use."""
+
+_BY_NUMBER = ("SCHEDULED", "ENROUTE", "DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "ACCEPTD", "UNKNOWN", "REJECTD", "UNDELIV")
+# 9 is SMPP 5's SKIPPED: the carrier did not try, so nothing was delivered.
+
+_BY_WORD: dict[str, str] = {state: state for state in STATES} | {
+    "ACKED": "ACCEPTD",  # Kannel's list: the carrier has it, the handset not yet
+    "SENT": "ENROUTE",
+    "SUBMITD": "ENROUTE",
+    "SUBMITTED": "ENROUTE",
+    "PENDING": "ENROUTE",
+    "SKIPPED": "UNDELIV",
+    "CANCELD": "DELETED",
+    "BLOCKED": "REJECTD",
+    "ESME_ROK": "DELIVRD",
+}
+_BY_BEGINNING = (
+    ("UNDEL", "UNDELIV"),
+    ("NOTDELIV", "UNDELIV"),
+    ("NONDELIV", "UNDELIV"),
+    ("DELIV", "DELIVRD"),
+    ("EXPIR", "EXPIRED"),
+    ("DELET", "DELETED"),
+    ("CANCEL", "DELETED"),
+    ("REJ", "REJECTD"),
+    ("ACCEPT", "ACCEPTD"),
+    ("ENROUT", "ENROUTE"),
+    ("BUFF", "BUFFRED"),
+    ("SCHED", "SCHEDULED"),
+    ("FAIL", "FAILED"),
+)
+
+_standard = re.compile(
+    r"id:(\S+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A-Z]+) err:([0-9A-Za-z]+)(?: |$)"
+).match
+_keys = re.compile(
+    r"(?<![A-Za-z])(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err|text)[ \t]*[:=]", re.IGNORECASE | re.ASCII
+).finditer
+
+
+def parse(deliver: ShortMessage) -> Receipt | None:
+    """The receipt in `deliver`, or None when it is a handset's message. Never raises: what cannot be read is "" or UNKNOWN."""
+    esm_class = deliver.esm_class
+    tlvs = deliver.tlvs
+    by_type = esm_class & c.ESM_RECEIPT or esm_class & c.ESM_TYPE_MASK == c.ESM_INTERMEDIATE
+    if not by_type and c.TLV_RECEIPTED_MESSAGE_ID not in tlvs and c.TLV_MESSAGE_STATE not in tlvs:
+        return None
+    text = _text(deliver.short_message)
+    matched = _standard(text)
+    receipt_id, word, code = matched.groups() if matched else _fields(text)
+    state = _state(word)
+    if not tlvs:
+        return Receipt(_bounded(receipt_id), state, code, None, word, None)
+    own_id = tlvs.get(c.TLV_RECEIPTED_MESSAGE_ID, b"").rstrip(b"\0 ").decode("latin-1")
+    number = tlvs.get(c.TLV_MESSAGE_STATE)
+    if number is not None:
+        state = _numbered(number) or state
+    network_error = tlvs.get(c.TLV_NETWORK_ERROR_CODE)
+    reference = tlvs.get(c.TLV_USER_MESSAGE_REFERENCE)
+    return Receipt(
+        _bounded(own_id or receipt_id),
+        state,
+        code or _network_code(network_error),
+        network_error,
+        word,
+        int.from_bytes(reference, "big") if reference is not None and len(reference) == 2 else None,
+    )
+
+
+def _bounded(receipt_id: str) -> str:
+    # No answer can have given a longer id; keeping it would only let a carrier fill the store.
+    return receipt_id if len(receipt_id) <= MESSAGE_ID_CHARS_MAX else ""
+
+
+def _text(data: bytes) -> str:
+    if 0 in data[:2] and len(data) > 1:  # receipts are ASCII: a NUL up front means UTF-16, whatever data_coding says
+        return data.decode("utf-16-be" if data[0] == 0 else "utf-16-le", "replace").rstrip("\0 ")
+    return data.decode("latin-1").rstrip("\0 ")
+
+
+def _fields(text: str) -> tuple[str, str, str]:
+    """id, stat and err by name. A field's value reaches to the next field's name; its first word counts."""
+    first: dict[str, str] = {}
+    behind_text: dict[str, str] = {}
+    found = list(_keys(text))
+    into = first
+    for i, key in enumerate(found):
+        name = key[1].lower()
+        if name == "text":
+            into = behind_text
+            continue
+        value = text[key.end() : found[i + 1].start() if i + 1 < len(found) else len(text)].strip(" \t\r\n\0,;")
+        into.setdefault(name, value.split(None, 1)[0].rstrip("\0,;") if value else "")
+    merged = {name: first.get(name) or behind_text.get(name, "") for name in ("id", "stat", "err")}
+    return merged["id"], merged["stat"], merged["err"]
+
+
+def _state(word: str) -> str:
+    """The canonical state for a carrier's word, number or misspelling; UNKNOWN for what says nothing."""
+    known = _BY_WORD.get(word)
+    if known is not None:
+        return known
+    word = word.upper()
+    if word.isascii() and word.isdigit():
+        return _BY_NUMBER[int(word)] if len(word) <= 3 and int(word) < len(_BY_NUMBER) else "UNKNOWN"
+    known = _BY_WORD.get(word)
+    if known is not None:
+        return known
+    letters = "".join([character for character in word if "A" <= character <= "Z"])
+    for beginning, state in _BY_BEGINNING:
+        if letters.startswith(beginning):
+            return state
+    return "REJECTD" if "REJECT" in letters else "UNKNOWN"  # DND_REJECTED and its kin
+
+
+def _numbered(value: bytes) -> str:
+    """The state for a message_state TLV, "" where the number means nothing (then the text's state stands)."""
+    if len(value) != 1:
+        return ""
+    number = value[0] - 0x30 if 0x30 <= value[0] <= 0x39 else value[0]  # an ASCII digit has been taken for the number
+    return _BY_NUMBER[number] if number < len(_BY_NUMBER) else ""
+
+
+def _network_code(value: bytes | None) -> str:
+    if value is None or len(value) != 3:
+        return ""
+    if value.isdigit():
+        return value.decode("ascii")
+    return f"{int.from_bytes(value[1:], 'big'):03d}"
