@@ -33,7 +33,7 @@ from smpp.control import BindMode, bind, bind_resp, decode_bind, decode_bind_res
 from smpp.errors import BadPdu, FramingLost, LocalProtocolError, RemoteProtocolError, SmppError
 from smpp.framing import Framer
 from smpp.receipts import Receipt, parse
-from smpp.segments import concat_header, count, cut, cut_bytes
+from smpp.segments import concat_header, count, count_bytes, cut, cut_bytes
 from smpp.status import StatusClass, classify
 from smpp.text import Encoding, from_gsm7, gsm7, narrowest, transliterate, ucs2
 
@@ -61,6 +61,7 @@ __all__ = [
     "classify",
     "concat_header",
     "count",
+    "count_bytes",
     "cut",
     "cut_bytes",
     "decode_bind",

@@ -20,7 +20,7 @@ TLV first, text second, each field by itself, since carriers send all mixtures (
 
 Text fields come in any order and case, some are missing, dates have 10, 12 or 14 digits, err has letters. `text:`
 holds the first characters of the message itself, which its sender wrote: what looks like a field behind `text:` counts
-only when nothing before it does.
+only when neither an id nor a state stands before it.
 """
 
 from __future__ import annotations
@@ -86,11 +86,15 @@ _BY_BEGINNING = (
     ("FAIL", "FAILED"),
 )
 
+STATE_CHARS_MAX = 32
+_SHORT = {"sta": "stat", "err": "err"}
+
 _standard = re.compile(
     r"id:(\S+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A-Z]+) err:([0-9A-Za-z]+)(?: |$)"
 ).match
 _keys = re.compile(
-    r"(?<![A-Za-z])(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err|text)[ \t]*[:=]", re.IGNORECASE | re.ASCII
+    r"(?<![A-Za-z])(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat(?:us)?|err(?:or)?(?:[ _]?code)?|text)[ \t]*[:=]",
+    re.IGNORECASE | re.ASCII,
 ).finditer
 
 
@@ -135,27 +139,34 @@ def _text(data: bytes) -> str:
 
 
 def _fields(text: str) -> tuple[str, str, str]:
-    """id, stat and err by name. A field's value reaches to the next field's name; its first word counts."""
-    first: dict[str, str] = {}
-    behind_text: dict[str, str] = {}
+    """id, stat and err by name. A field's value reaches to the next field's name; of id and err the first word counts."""
+    before: dict[str, str] = {}
+    behind: dict[str, str] = {}
     found = list(_keys(text))
-    into = first
+    into = before
     for i, key in enumerate(found):
         name = key[1].lower()
         if name == "text":
-            into = behind_text
+            into = behind
             continue
-        value = text[key.end() : found[i + 1].start() if i + 1 < len(found) else len(text)].strip(" \t\r\n\0,;")
-        into.setdefault(name, value.split(None, 1)[0].rstrip("\0,;") if value else "")
-    merged = {name: first.get(name) or behind_text.get(name, "") for name in ("id", "stat", "err")}
-    return merged["id"], merged["stat"], merged["err"]
+        end = found[i + 1].start() if i + 1 < len(found) else len(text)
+        into.setdefault(_SHORT.get(name[:3], name), text[key.end() : end].strip(" \t\r\n\0,;"))
+    chosen = before if "id" in before or "stat" in before else behind
+    return _word(chosen.get("id", "")), chosen.get("stat", "")[:STATE_CHARS_MAX], _word(chosen.get("err", ""))
 
 
-def _state(word: str) -> str:
-    """The canonical state for a carrier's word, number or misspelling; UNKNOWN for what says nothing."""
-    known = _BY_WORD.get(word)
-    if known is not None:
-        return known
+def _word(value: str) -> str:
+    words = value.split(None, 1)
+    return words[0].rstrip("\0,;") if words else ""
+
+
+def _state(value: str) -> str:
+    """The canonical state for a carrier's words, number or misspelling; UNKNOWN for what says nothing."""
+    state = _BY_WORD.get(value) or _stated(value)
+    return _stated(_word(value)) if state == "UNKNOWN" else state
+
+
+def _stated(word: str) -> str:
     word = word.upper()
     if word.isascii() and word.isdigit():
         return _BY_NUMBER[int(word)] if len(word) <= 3 and int(word) < len(_BY_NUMBER) else "UNKNOWN"

@@ -81,20 +81,30 @@ def count(text: str, encoding: Encoding, wide: bool = False) -> int:
     return -(-size // (_PART_BYTES_WIDE if wide else _PART_BYTES)[encoding])
 
 
-def cut_bytes(data: bytes, udh_len: int = 0, wide: bool = False) -> list[bytes]:
-    """Binary user data cut so that it fits with the sender's own header of `udh_len` octets (its length octet included, 0
-    for none), which every part repeats beside the concatenation element.
+def cut_bytes(data: bytes, udh_len: int = 0) -> list[bytes]:
+    """Binary user data in parts of at most 140 - `udh_len` octets, where `udh_len` octets of header (6, or 7 for a 16-bit
+    reference, plus the sender's own elements; 0 for a single message) will stand before each.
 
     Raises LocalProtocolError when the header leaves no room for data.
     """
-    if udh_len < 0 or udh_len > USER_DATA_OCTETS:
-        raise LocalProtocolError(f"udh: {udh_len} octets, at most {USER_DATA_OCTETS}")
-    if len(data) <= USER_DATA_OCTETS - udh_len:
-        return [data]
-    part_bytes = USER_DATA_OCTETS - max(udh_len, 1) - (6 if wide else 5)
-    if part_bytes < 1:
+    part_bytes = USER_DATA_OCTETS - udh_len
+    if udh_len < 0 or part_bytes < 1:
         raise LocalProtocolError(f"udh: {udh_len} octets leave no room for data")
-    return [data[start : start + part_bytes] for start in range(0, len(data), part_bytes)]
+    return [data[start : start + part_bytes] for start in range(0, len(data), part_bytes)] or [b""]
+
+
+def count_bytes(size_octets: int, udh_len: int = 0, wide: bool = False) -> int:
+    """How many segments binary data of `size_octets` needs beside the sender's own header of `udh_len` octets (its length
+    octet included, 0 for none), to which a concatenation element is added when one segment is not enough.
+
+    Raises LocalProtocolError when the header leaves no room for data.
+    """
+    if size_octets <= USER_DATA_OCTETS - udh_len:
+        return 1
+    part_bytes = USER_DATA_OCTETS - max(udh_len, 1) - (6 if wide else 5)
+    if udh_len < 0 or part_bytes < 1:
+        raise LocalProtocolError(f"udh: {udh_len} octets leave no room for data")
+    return -(-size_octets // part_bytes)
 
 
 def concat_header(reference: int, total: int, index: int, wide: bool = False, udh: bytes = b"") -> bytes:
