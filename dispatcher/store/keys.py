@@ -1,0 +1,103 @@
+"""The names of everything on the server (store.md 2).
+
+Knows nothing about what the values mean. A key is prefix, tag, kind, rest: `sms:{p0}:q:route:lane:account`. The tag is
+always written, so that everything of a partition shares one slot of a cluster; a carrier's keys carry the carrier's own.
+Attributes that end in an underscore are beginnings, to which the caller adds the rest.
+"""
+
+from __future__ import annotations
+
+from dispatcher.core.model import LANES
+from dispatcher.core.ports import Queue
+
+CORRELATION_WINDOW_MS = 6 * 3_600_000
+DAY_MS = 86_400_000
+
+_LANE_NAMES = [lane.wire for lane in LANES]
+
+
+def family(queue: Queue) -> str:
+    """`route:lane`, as it stands in the keys of a queue family."""
+    return f"{queue.route}:{queue.lane.wire}"
+
+
+def family_of(route: str, lane: int) -> str:
+    """The same, from a record's columns."""
+    return f"{route}:{_LANE_NAMES[lane]}"
+
+
+def check_name(name: str) -> str:
+    """Returns `name`; raises ValueError for one that would break a key apart."""
+    if not name or len(name) > 64 or any(c in ":{}*?[]\\" or not " " < c < "\x7f" for c in name):
+        raise ValueError(f"name {name!r}: 1-64 printable characters without spaces, ':', braces or wildcards expected")
+    return name
+
+
+class Keys:
+    """One partition's keys, as bytes."""
+
+    def __init__(self, prefix: str = "sms:", partition: str = "p0") -> None:
+        self.prefix = prefix
+        self.partition = partition
+        base = f"{prefix}{{{partition}}}:".encode()
+        self.base = base
+        self.body_ = base + b"body:"
+        self.head_ = base + b"head:"
+        self.queue_ = base + b"q:"
+        self.ring_ = base + b"ring:"
+        self.rings = base + b"rings"
+        self.inflight = base + b"inflight"
+        self.fence_ = base + b"fence:"
+        self.lease_ = base + b"lease:"
+        self.engines = base + b"engines"
+        self.done_ = base + b"done:"
+        self.rest = base + b"rest"
+        self.due = base + b"due"
+        self.acct_ = base + b"acct:"
+        self.accounts = base + b"accounts"
+        self.apikeys = base + b"apikeys"
+        self.credits = base + b"credits"
+        self.holds = base + b"holds"
+        self.open_ = base + b"open:"
+        self.idem_ = base + b"idem:"
+        self.group_ = base + b"group:"
+        self.groups_ = base + b"groups:"
+        self.stage_ = base + b"stage:"
+        self.members_ = base + b"members:"
+        self.expanding = base + b"expanding"
+        self.pointers = base + b"pointers"
+        self.empties = base + b"empties"
+        self.corrupt = base + b"corrupt"
+        self.controls = base + b"controls"
+        self.cursor = base + b"cursor:sends"
+        self.charges = base + b"charges"
+        self.events = base + b"events"
+        self.inbound = base + b"inbound"
+        self.sends = f"{prefix}sends".encode()
+        self.rejects = f"{prefix}rejects".encode()
+
+    def stream(self, name: str) -> bytes:
+        """A public stream's key. Raises KeyError for another name."""
+        return {
+            "events": self.events,
+            "charges": self.charges,
+            "inbound": self.inbound,
+            "rejects": self.rejects,
+            "sends": self.sends,
+        }[name]
+
+    def idem(self, at: int, days_back: int = 0) -> bytes:
+        """The idempotency hash of the day of `at` (ms), or of an earlier one."""
+        return b"%b%d" % (self.idem_, at // DAY_MS - days_back)
+
+    def correlations(self, carrier: str, window: int) -> bytes:
+        """Carrier message ids accepted in a six-hour window."""
+        return f"{self.prefix}{{c:{carrier}}}:corr:{window}".encode()
+
+    def windows(self, carrier: str) -> bytes:
+        """The windows that may exist, by number."""
+        return f"{self.prefix}{{c:{carrier}}}:windows".encode()
+
+    def early(self, carrier: str) -> bytes:
+        """Receipts whose message id nobody knew yet."""
+        return f"{self.prefix}{{c:{carrier}}}:early".encode()

@@ -1,0 +1,174 @@
+"""The in-memory store: the same promises as the Redis store's, without a server.
+
+For tests and simulated worlds. Every method is one step between awaits; `hook` may raise before or after any of them,
+which is how a fault, or a lost reply, is injected. It has no clock: leases end by `expire(name)`, stream ids take their
+time from the `at` arguments seen so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from dispatcher.core.ids import time_of
+from dispatcher.core.model import InboundRow
+from dispatcher.core.ports import CorruptRecord, Cursor, RejectRow, SendEntry
+from dispatcher.store import records
+from dispatcher.store.memory_engine import MemoryEngine
+from dispatcher.store.memory_state import Hook, step
+
+__all__ = ["Hook", "MemoryStore"]
+
+
+def _entry(text: str) -> tuple[int, int]:
+    ms, _, sequence = text.partition("-")
+    return (int(ms), int(sequence or 0)) if text else (0, 0)
+
+
+def _text(entry: tuple[int, int]) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
+class MemoryStore(MemoryEngine):
+    """Store port in memory. `available` is always True; `add_send` is the producer's XADD."""
+
+    @step
+    async def close(self) -> None:
+        """Keeps everything."""
+
+    @step
+    async def server_settings(self) -> Mapping[str, str]:
+        return {"version": "memory", "appendonly": "no", "appendfsync": "no", "maxmemory-policy": "noeviction"}
+
+    # -- streams
+    def add_send(self, kind: str, payload: bytes) -> str:
+        """What a producer does: one entry of `sends`; returns its id."""
+        return self.append("sends", {kind: payload})
+
+    @step
+    async def inbound(self, rows: Sequence[InboundRow]) -> None:
+        self.write_rows("inbound", rows)
+
+    @step
+    async def read_sends(self, after: str, limit: int, block_ms: int) -> list[SendEntry]:
+        start = _entry(after)
+        found = [(e, f) for e, f in self.streams["sends"] if e > start][:limit]
+        return [_send_entry(_text(e), f) for e, f in found]
+
+    @step
+    async def cursor(self) -> Cursor:
+        return self.intake
+
+    @step
+    async def trim_sends(self, through: str) -> None:
+        end = _entry(through)
+        self.streams["sends"] = [(e, f) for e, f in self.streams["sends"] if e > end]
+
+    @step
+    async def reject(self, rows: Sequence[RejectRow], at: int) -> None:
+        columns = records.REJECT_COLUMNS.encode()
+        for row in rows:
+            fields = {"v": b"1", "cols": columns, "rows": records.pack([records.reject_row(row, at)])}
+            self.append("rejects", fields, _entry(records.reject_id(row)))
+
+    @step
+    async def read_stream(
+        self, stream: Literal["events", "charges", "inbound", "rejects", "sends"], after: str, limit: int
+    ) -> list[tuple[str, dict[str, Any]]]:
+        start = _entry(after)
+        found: list[tuple[str, dict[str, Any]]] = []
+        for entry, fields in [(e, f) for e, f in self.streams[stream] if e > start][:limit]:
+            if stream == "sends":
+                sent = _send_entry(_text(entry), fields)
+                found.append((sent.entry, {"kind": sent.kind, "payload": sent.payload}))
+            else:
+                rows = records.decode_rows(fields["cols"].decode(), fields["rows"], f"{stream} {_text(entry)}")
+                found += [(_text(entry), row) for row in rows]
+        return found
+
+    @step
+    async def trim_streams(self, at: int, keep_ms: int) -> int:
+        count = 0
+        for stream, entries in self.streams.items():
+            if stream == "sends":
+                continue
+            cut = min([(at - keep_ms, 0), *self.readers.get(stream, {}).values()])
+            kept = [(e, f) for e, f in entries if e >= cut]
+            count += len(entries) - len(kept)
+            self.streams[stream] = kept
+        return count
+
+    # -- sweeps
+    @step
+    async def sweep_holds(self, at: int, older_ms: int) -> int:
+        return 0
+
+    @step
+    async def sweep_groups(self, at: int, older_ms: int) -> int:
+        count = 0
+        for group in self.groups.values():
+            if group.state == "staging" and group.at <= at - older_ms:
+                group.state = "void"
+                count += 1
+        return count
+
+    @step
+    async def sweep_buckets(self, at: int, retention_ms: int) -> int:
+        buckets: dict[str, int] = {}
+        for message_id in self.heads:
+            buckets[message_id[:6]] = time_of(message_id)
+        count = 0
+        full = {i[:6] for i in self.bodies} | {g[:6] for g, group in self.groups.items() if group.blobs}
+        for bucket, started in buckets.items():
+            if bucket in full or started + (1 << 18) > at:
+                self.empty_since.pop(bucket, None)
+            elif self.empty_since.setdefault(bucket, at) <= at - retention_ms:
+                del self.empty_since[bucket]
+                self.heads = {i: h for i, h in self.heads.items() if i[:6] != bucket}
+                self.groups = {i: g for i, g in self.groups.items() if i[:6] != bucket}
+                count += 1
+        return count
+
+    @step
+    async def sweep_queues(self, at: int, limit: int) -> list[str]:
+        found: list[str] = []
+        for queue, accounts in self.lists.items():
+            for elements in accounts.values():
+                ids = [e[-26:] for e in elements if e[0] != "@"]
+                for pointer in [e[1:] for e in elements if e[0] == "@"]:
+                    ids += self.groups[pointer].members.get(queue, ())
+                found += [i for i in ids if self._overdue(i, at)]
+        return found[:limit]
+
+    def _overdue(self, message_id: str, at: int) -> bool:
+        raw = self.bodies.get(message_id)
+        try:
+            return raw is not None and records.decode_body(raw, message_id).deadline_at <= at
+        except CorruptRecord:
+            return False
+
+    @step
+    async def repair_rings(self) -> int:
+        count = 0
+        for queue, accounts in self.lists.items():
+            ring = self.rings.setdefault(queue, {})
+            missing = [a for a, elements in accounts.items() if elements and a not in ring]
+            ring.update(dict.fromkeys(missing, 0.0))
+            count += len(missing)
+        return count
+
+    # -- operators
+    @step
+    async def control(self, carrier: str, bind: str, command: str) -> None:
+        self.wishes[carrier, bind] = command
+
+    @step
+    async def controls(self) -> Mapping[tuple[str, str], str]:
+        return dict(self.wishes)
+
+
+def _send_entry(entry: str, fields: Mapping[str, bytes]) -> SendEntry:
+    for kind in ("json", "msgpack"):
+        if kind in fields:
+            return SendEntry(entry, kind, fields[kind])
+    return SendEntry(entry, "", b"")

@@ -1,0 +1,202 @@
+"""The in-memory store's accounts, admission and groups. Knows the rules of S1, S2 and S10, and no engine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from dispatcher.core.model import Account, ApiKey, Balance, Message
+from dispatcher.core.ports import Admission, Cursor, GroupPlan, GroupView, Owner, Queue, Verdict
+from dispatcher.store import records
+from dispatcher.store.keys import DAY_MS, check_name
+from dispatcher.store.memory_state import Group, MemoryState, step
+
+BLOB_MESSAGES = 500
+
+
+class MemoryAdmission(MemoryState):
+    """Accounts, S1, S2, S10 and reading."""
+
+    @step
+    async def put_account(self, account: Account) -> None:
+        check_name(account.name)
+        self.account_rows[account.name] = records.pack(account)
+        row = self.money.setdefault(account.name, [0, 0, 0, account.currency])
+        row[2] = account.floor
+
+    @step
+    async def account(self, name: str) -> Account | None:
+        raw = self.account_rows.get(name)
+        return records.decode_account(raw, name) if raw is not None else None
+
+    @step
+    async def accounts(self) -> Sequence[Account]:
+        return [records.decode_account(self.account_rows[n], n) for n in sorted(self.account_rows)]
+
+    @step
+    async def balance(self, account: str) -> Balance | None:
+        row = self.money.get(account)
+        return Balance(account, *row) if row is not None else None
+
+    @step
+    async def credit(self, account: str, credit_id: str, amount: int, at: int) -> Balance | None:
+        row = self.money.get(account)
+        if row is None:
+            return None
+        if credit_id not in self.credit_ids:
+            self.credit_ids.add(credit_id)
+            self.now = max(self.now, at)
+            row[0] += amount
+            self.write_rows("charges", [records.credit_fact(account, credit_id, amount, row[3], at)])
+        return Balance(account, *row)
+
+    @step
+    async def put_key(self, key: ApiKey) -> None:
+        self.api_keys[key.id] = records.pack(key)
+
+    @step
+    async def key(self, key_id: str) -> ApiKey | None:
+        raw = self.api_keys.get(key_id)
+        return records.decode_api_key(raw, key_id) if raw is not None else None
+
+    @step
+    async def keys(self, account: str = "") -> Sequence[ApiKey]:
+        rows = [records.decode_api_key(self.api_keys[k], k) for k in sorted(self.api_keys)]
+        return [k for k in rows if not account or k.account == account]
+
+    # -- S1
+    def _known(self, account: str, key: str, digest: bytes, at: int) -> Verdict | None:
+        known = self.idem.get((account, key)) if key else None
+        if known is None or known[2] // DAY_MS < at // DAY_MS - 1:
+            return None
+        return Verdict("duplicate" if known[1] == digest else "conflict", known[0])
+
+    def _take(self, account: str, price: int) -> Literal["poor", "unknown"] | None:
+        row = self.money.get(account)
+        if row is None:
+            return "unknown"
+        if row[0] - price < row[2]:
+            return "poor"
+        row[0] -= price
+        row[1] += price
+        return None
+
+    @step
+    async def admit(self, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None = None) -> list[Verdict]:
+        if cursor is not None:
+            self.check(cursor[0])
+            self.intake = cursor[1]
+        self.now = max(self.now, at)
+        verdicts: list[Verdict] = []
+        accepted: list[Admission] = []
+        poor: set[str] = set()
+        for item in batch:
+            account = item.body.account
+            verdict = self._known(account, item.body.key if item.digest else "", item.digest, at)
+            if verdict is None:
+                no = "poor" if account in poor else self._take(account, item.price)
+                if no is not None:
+                    poor.update({account} if no == "poor" else ())
+                    verdict = Verdict(no, "")
+                else:
+                    verdict = Verdict("accepted", item.id)
+                    accepted.append(item)
+                    self.record(item, at)
+                    if item.body.key and item.digest:
+                        self.idem[account, item.body.key] = (item.id, item.digest, at)
+            verdicts.append(verdict)
+        if self.reservations:
+            self.write_rows("charges", [records.reserve_fact(a, at) for a in accepted])
+        self.write_rows("events", [records.queued_event(a.id, a.body, at) for a in accepted])
+        return [v._replace(available=self._left(item.body.account)) for v, item in zip(verdicts, batch, strict=True)]
+
+    def _left(self, account: str) -> int:
+        row = self.money.get(account)
+        return int(row[0]) if row is not None else 0
+
+    # -- S2
+    @step
+    async def accept_group(self, plan: GroupPlan, messages: Sequence[Admission]) -> Verdict:
+        old = self.groups.get(plan.id)
+        if old is not None:
+            if old.state == "void":
+                self.fail_group(old)
+            return Verdict("accepted", plan.id, self._left(plan.account))
+        known = self._known(plan.account, plan.key if plan.digest else "", plan.digest, plan.at)
+        if known is not None:
+            return known._replace(available=self._left(plan.account))
+        no = self._take(plan.account, plan.price)
+        if no is not None:
+            return Verdict(no, "", self._left(plan.account))
+        self.now = max(self.now, plan.at)
+        if plan.key and plan.digest:
+            self.idem[plan.account, plan.key] = (plan.id, plan.digest, plan.at)
+        group = self.groups[plan.id] = Group(plan)
+        for start in range(0, len(messages), BLOB_MESSAGES):
+            group.blobs.append(records.encode_blob(plan.id, messages[start : start + BLOB_MESSAGES]))
+        group.state = "live"
+        for route in dict.fromkeys(m.body.route for m in messages):
+            queue = Queue(route, plan.lane)
+            self.enqueue(queue, plan.account, f"@{plan.id}", plan.at)
+        if self.reservations:
+            self.write_rows("charges", [records.group_fact(plan)])
+        return Verdict("accepted", plan.id, self._left(plan.account))
+
+    def expand_blob(self, group: Group) -> int:
+        """S2 (d): one blob becomes records and members; returns how many."""
+        messages = records.decode_blob(group.blobs.popleft(), group.plan.id)
+        for message_id, body, due_at in messages:
+            self.bodies[message_id] = records.pack(body)
+            if due_at:
+                self.due[body.route, group.plan.lane, body.account, message_id] = due_at
+            else:
+                group.members.setdefault(Queue(body.route, group.plan.lane), deque()).append(message_id)
+        group.expanded += len(messages)
+        self.write_rows("events", [records.queued_event(i, body, group.plan.at) for i, body, _ in messages])
+        return len(messages)
+
+    @step
+    async def expand_groups(self, owner: Owner, limit: int = 500) -> int:
+        self.check(owner)
+        count = 0
+        for group in self.groups.values():
+            while group.state == "live" and group.blobs and count < limit:
+                count += self.expand_blob(group)
+        return count
+
+    # -- reading
+    @step
+    async def messages(self, ids: Sequence[str]) -> list[Message | None]:
+        return [self.message(i) for i in ids]
+
+    @step
+    async def find_key(self, account: str, key: str, at: int) -> str | None:
+        known = self.idem.get((account, key))
+        return known[0] if known is not None and known[2] // DAY_MS >= at // DAY_MS - 2 else None
+
+    @step
+    async def group(self, group_id: str) -> GroupView | None:
+        group = self.groups.get(group_id)
+        if group is None:
+            return None
+        plan = group.plan
+        state: Literal["staging", "live", "void"] = (
+            "live" if group.state == "live" else "void" if group.state == "void" else "staging"
+        )
+        return GroupView(
+            plan.id,
+            plan.account,
+            state,
+            plan.members,
+            group.expanded,
+            plan.price,
+            plan.currency,
+            plan.at,
+            dict(group.finals),
+        )
+
+    @step
+    async def open_holds(self) -> Mapping[str, int]:
+        """Money taken by admissions not yet enqueued, by account, micro-units. Here admission is one step: none."""
+        return {}

@@ -1,0 +1,211 @@
+"""What records look like as bytes, and the rows that the store itself writes.
+
+Knows no keys and no server. A head is two bytes of version (big-endian, from 1) and msgpack; a body, a row, a correlation
+are msgpack. Both stores go through these functions, so a value that one of them cannot carry fails in the other too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from accounting.ledger import COLUMNS as CHARGE_COLUMNS
+from accounting.ledger import Fact, Kind
+from dispatcher.core.ids import encode as encode_id
+from dispatcher.core.model import (
+    EVENT_COLUMNS,
+    INBOUND_COLUMNS,
+    LANES,
+    Account,
+    ApiKey,
+    Body,
+    Correlation,
+    EventRow,
+    Head,
+    Message,
+    State,
+)
+from dispatcher.core.ports import Admission, CorruptRecord, GroupPlan, RejectRow
+
+VERSION_MAX = 65_535
+REJECT_COLUMNS = "entry,index,reason,detail,send,at"
+COLUMNS = {"events": EVENT_COLUMNS, "charges": CHARGE_COLUMNS, "inbound": INBOUND_COLUMNS, "rejects": REJECT_COLUMNS}
+
+T = TypeVar("T")
+_encoder = msgspec.msgpack.Encoder()
+pack: Callable[[Any], bytes] = _encoder.encode
+_body = msgspec.msgpack.Decoder(Body)
+_head = msgspec.msgpack.Decoder(Head)
+_account = msgspec.msgpack.Decoder(Account)
+_api_key = msgspec.msgpack.Decoder(ApiKey)
+_correlation = msgspec.msgpack.Decoder(Correlation)
+_rows = msgspec.msgpack.Decoder(list[list[Any]])
+VERSIONS = [i.to_bytes(2, "big") for i in range(1024)]
+
+
+def version_bytes(version: int) -> bytes:
+    """The two bytes before a head. Raises ValueError outside 0..65,535."""
+    if 0 <= version < 1024:
+        return VERSIONS[version]
+    if 1024 <= version <= VERSION_MAX:
+        return version.to_bytes(2, "big")
+    raise ValueError(f"version {version}: at most {VERSION_MAX} changes of one message")
+
+
+def encode_head(version: int, head: Head) -> bytes:
+    """Version and head in one value."""
+    return version_bytes(version) + pack(head)
+
+
+def _decode(decode: Callable[[Any], T], raw: bytes, where: str) -> T:
+    try:
+        return decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptRecord(where, f"{type(error).__name__} in {len(raw)} bytes") from None
+
+
+def decode_head(raw: bytes, where: str) -> tuple[int, Head]:
+    """Version and head. Raises CorruptRecord, which names `where` and never shows the value."""
+    if len(raw) < 3:
+        raise CorruptRecord(where, f"{len(raw)} bytes, a version and a head expected")
+    return (raw[0] << 8) | raw[1], _decode(_head.decode, raw[2:], where)
+
+
+def decode_body(raw: bytes, where: str) -> Body:
+    """A body. Raises CorruptRecord."""
+    return _decode(_body.decode, raw, where)
+
+
+def decode_account(raw: bytes, where: str) -> Account:
+    """An account's settings. Raises CorruptRecord."""
+    return _decode(_account.decode, raw, where)
+
+
+def decode_api_key(raw: bytes, where: str) -> ApiKey:
+    """An API key. Raises CorruptRecord."""
+    return _decode(_api_key.decode, raw, where)
+
+
+def decode_correlation(raw: bytes, where: str) -> Correlation:
+    """Where a carrier's id leads. Raises CorruptRecord."""
+    return _decode(_correlation.decode, raw, where)
+
+
+def decode_rows(columns: str, raw: bytes, where: str) -> list[dict[str, Any]]:
+    """The rows of one stream entry as maps. Raises CorruptRecord."""
+    names = columns.split(",")
+    return [dict(zip(names, row, strict=False)) for row in _decode(_rows.decode, raw, where)]
+
+
+def message(message_id: str, head: bytes | None, body: bytes | None, where: str) -> Message | None:
+    """A message from its two values; None when there is neither. Raises CorruptRecord."""
+    if head is None and body is None:
+        return None
+    version, decoded = decode_head(head, where) if head is not None else (0, None)
+    return Message(message_id, version, decoded, decode_body(body, where) if body is not None else None)
+
+
+# -- rows the store writes by itself -----------------------------------------------------------------------------------
+
+_QUEUED = State.QUEUED.wire
+_LANE_NAMES = [lane.wire for lane in LANES]
+
+
+def queued_event(message_id: str, body: Body, at: int) -> EventRow:
+    """The first row of a message's life. `to` is the hash: whether an account shows numbers is not known here."""
+    return EventRow(
+        message_id,
+        body.key,
+        body.ref,
+        body.account,
+        body.to_hash,
+        _LANE_NAMES[body.lane],
+        _QUEUED,
+        body.segments,
+        "",
+        None,
+        0,
+        False,
+        None,
+        at,
+    )
+
+
+def _money(kind: Kind, subject: str, account: str, amount: int, currency: str, at: int) -> Fact:
+    fact = f"{subject}.0.0.{kind}"
+    return Fact(fact, subject, account, 0, 0, kind, amount, currency, 0, "", "", "", "", "", "", "", 0, at)
+
+
+def reserve_fact(admission: Admission, at: int) -> Fact:
+    """The reserve row of one message."""
+    body = admission.body
+    fact = _money(Kind.RESERVE, admission.id, body.account, admission.price, body.currency, at)
+    fact.of, fact.unit_price, fact.tariff, fact.to = body.segments, body.unit_price, body.tariff, body.to_hash
+    fact.country, fact.mccmnc, fact.sender = body.country, body.mccmnc, body.sender
+    return fact
+
+
+def group_fact(plan: GroupPlan) -> Fact:
+    """The one reserve row of a group."""
+    return _money(Kind.RESERVE, plan.id, plan.account, plan.price, plan.currency, plan.at)
+
+
+def credit_fact(account: str, credit_id: str, amount: int, currency: str, at: int) -> Fact:
+    """A credit, or an adjustment where the amount is negative."""
+    return _money(Kind.CREDIT if amount >= 0 else Kind.ADJUST, credit_id, account, amount, currency, at)
+
+
+def reject_id(row: RejectRow) -> str:
+    """The entry id of a refused send: that of its entry, with room for 1,000 sends in each."""
+    ms, _, sequence = row.entry.partition("-")
+    return f"{ms}-{int(sequence or 0) * 1000 + row.position}"
+
+
+def reject_row(row: RejectRow, at: int) -> list[Any]:
+    """A refused send in the order of REJECT_COLUMNS."""
+    return [row.entry, row.position, row.reason, row.detail, row.send, at]
+
+
+# -- groups: blobs that share what their messages share ----------------------------------------------------------------
+
+
+def encode_blob(group_id: str, messages: Sequence[Admission]) -> bytes:
+    """Up to 500 messages of a group; a column that is equal in all of them is written once.
+
+    Ids are written as their index within the group (the low 16 bits of their chance), since the rest is the group's.
+    """
+    columns: list[tuple[bool, Any]] = []
+    for column in zip(*(msgspec.structs.astuple(m.body) for m in messages), strict=True):
+        first = column[0]
+        shared = all(value == first for value in column)
+        columns.append((shared, first if shared else column))
+    return pack((group_id, [_index(m.id) for m in messages], [m.due_at for m in messages], columns))
+
+
+def decode_blob(raw: bytes, where: str) -> list[tuple[str, Body, int]]:
+    """Id, body and due time (ms, 0: none) of each message of a blob. Raises CorruptRecord."""
+    group_id, indices, due, columns = _decode(_blob.decode, raw, where)
+    base = _number(group_id) >> 8
+    time_ms, chance = base >> 74, (base & ((1 << 74) - 1)) & ~0xFFFF
+    count = len(indices)
+    values = [[value] * count if shared else value for shared, value in columns]
+    bodies = (msgspec.convert(row, Body) for row in zip(*values, strict=True))
+    return [(encode_id(time_ms, chance | i), body, at) for i, body, at in zip(indices, bodies, due, strict=True)]
+
+
+_blob = msgspec.msgpack.Decoder(tuple[str, list[int], list[int], list[tuple[bool, Any]]])
+_DIGITS = {c: i for i, c in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+
+
+def _number(message_id: str) -> int:
+    value = 0
+    for c in message_id:
+        value = (value << 5) | _DIGITS[c]
+    return value
+
+
+def _index(message_id: str) -> int:
+    # 8 zero bits, then 16 bits of index: the last five characters hold 25 bits.
+    return (_number(message_id[-5:]) >> 8) & 0xFFFF
