@@ -1,0 +1,207 @@
+"""Bodies of submit_sm for a message: through templates that are written once per sender, encoding and validity bucket.
+
+It refuses to know which carrier is right and whether to send at all. Encoding and number of segments were fixed at admission; a
+message that cannot be cut into exactly that many raises Unencodable, because its price was for that many.
+
+Validity. The carrier gets what is left of it, the same in all parts of one round, rounded down (10 s below an
+hour, 60 s above) so that messages of one second share a template; never less than one second.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Final
+
+from dispatcher.core.model import Body, Options
+from dispatcher.core.ports import Chance
+from dispatcher.core.settings import Carrier, Settings
+from smpp import constants as c
+from smpp.codec import SubmitTemplate
+from smpp.errors import LocalProtocolError
+from smpp.segments import concat_header, cut, cut_bytes
+from smpp.text import Encoding, gsm7
+
+TEMPLATES_MAX: Final = 8_192
+REFERENCES_MAX: Final = 100_000
+_GSM7_SINGLE_MAX: Final = 160
+_ROUND_S: Final = 10
+_UDH_BIT: Final = 0x40
+_FLASH_BIT: Final = 0x10
+_SHORT_CODE_DIGITS_MAX: Final = 8
+TLV_ENTITY: Final = 0x1400
+TLV_TEMPLATE: Final = 0x1401
+
+_TemplateKey = tuple[str, str, int, bool, bool, int]
+
+
+class Unencodable(Exception):
+    """The message cannot be written for this carrier. Its text is a reason without content."""
+
+
+class Encoder:
+    """Writes bodies for every carrier of the configuration; counts concatenation references."""
+
+    def __init__(self, settings: Settings, chance: Chance) -> None:
+        self._carriers = {carrier.name: carrier for carrier in settings.carrier}
+        self._tlvs = {carrier.name: carrier_tlvs(carrier) for carrier in settings.carrier}
+        self._wide = {carrier.name: carrier.quirks.concat == "udh16" for carrier in settings.carrier}
+        self._templates: dict[_TemplateKey, SubmitTemplate] = {}
+        self._references: dict[tuple[str, str], int] = {}
+        self._chance = chance
+
+    def reference(self, body: Body, carrier: str) -> int:
+        """The next concatenation reference for this sender and destination; 0 where no header is needed."""
+        if body.segments == 1:
+            return 0
+        limit = 0x10000 if self._wide[carrier] else 0x100
+        references = self._references
+        key = (body.sender, body.to)
+        last = references.pop(key, None)  # put back at the end: the dictionary is in order of last use
+        value = int(self._chance.random() * limit) if last is None else (last + 1) % limit
+        references[key] = value
+        if len(references) > REFERENCES_MAX:
+            del references[next(iter(references))]
+        return value
+
+    def bodies(self, body: Body, carrier: str, segments: Sequence[int], reference: int, now: int) -> list[bytes]:
+        """What follows the header, for each of the 1-based `segments`; `now` in ms. Raises Unencodable."""
+        options = body.options
+        try:
+            if options is not None:
+                return self._with_options(body, options, carrier, segments, reference, now)
+            template = self._template(body, carrier, body.segments > 1, False, now)
+            if body.segments == 1 and body.encoding == Encoding.GSM7:
+                payload = gsm7(body.text)
+                if payload is None or len(payload) > _GSM7_SINGLE_MAX:
+                    raise Unencodable("the text does not fit one GSM-7 segment")
+                return [template.body(body.to, payload)]
+            parts = self._parts(body, carrier, reference)
+            return [template.body(body.to, parts[number - 1]) for number in segments]
+        except LocalProtocolError as error:
+            raise Unencodable(str(error)) from error
+
+    def _parts(self, body: Body, carrier: str, reference: int) -> list[bytes]:
+        encoding = Encoding(body.encoding)
+        wide = self._wide[carrier]
+        parts = cut(body.text, encoding, wide)
+        if len(parts) != body.segments and not wide:
+            # admission cut for the route's widest header; shorter parts are right with a shorter header too
+            parts = cut(body.text, encoding, True)
+        return self._headed(body, parts, reference, wide)
+
+    def _headed(self, body: Body, parts: list[bytes], reference: int, wide: bool) -> list[bytes]:
+        total = len(parts)
+        if total != body.segments:
+            raise Unencodable(f"{total} segments, admitted with {body.segments}")
+        if total == 1:
+            return parts
+        return [concat_header(reference, total, i, wide) + part for i, part in enumerate(parts, 1)]
+
+    def _with_options(
+        self, body: Body, options: Options, carrier: str, segments: Sequence[int], reference: int, now: int
+    ) -> list[bytes]:
+        wide = self._wide[carrier]
+        own_udh = bool(options.udh)
+        if options.binary or own_udh:
+            data = options.binary or body.text.encode("latin-1", "replace")
+            if body.segments == 1:
+                parts = [options.udh + data]
+            elif own_udh:
+                raise Unencodable("an own header and more than one segment")
+            else:
+                parts = self._headed(body, cut_bytes(data, 7 if wide else 6), reference, wide)
+        else:
+            parts = self._parts(body, carrier, reference)
+        template = self._template(body, carrier, own_udh or body.segments > 1, options.flash, now, own_tlvs(options))
+        return [template.body(body.to, parts[number - 1]) for number in segments]
+
+    def _template(
+        self, body: Body, carrier: str, udh: bool, flash: bool, now: int, tlvs: dict[int, bytes] | None = None
+    ) -> SubmitTemplate:
+        key = (carrier, body.sender, body.encoding, udh, flash, bucket := self._bucket(body.deadline_at, carrier, now))
+        if not tlvs:
+            template = self._templates.get(key)
+            if template is not None:
+                return template
+        template = self._make(body, carrier, udh, flash, validity(self._carriers[carrier], bucket), tlvs or {})
+        if not tlvs:
+            if len(self._templates) >= TEMPLATES_MAX:
+                self._templates.clear()
+            self._templates[key] = template
+        return template
+
+    def _bucket(self, deadline_at: int, carrier: str, now: int) -> int:
+        """Seconds left, or for carriers that want an instant its seconds since 1970, rounded down as the module says."""
+        left_s = (deadline_at - now) // 1000
+        if left_s <= _ROUND_S:
+            rounded = max(1, left_s)
+        else:
+            rounded = left_s - left_s % (60 if left_s >= 3600 else _ROUND_S)
+        if self._carriers[carrier].quirks.validity != "absolute":
+            return rounded
+        instant = deadline_at // 1000
+        return instant - instant % _ROUND_S if left_s > _ROUND_S else now // 1000 + rounded
+
+    def _make(
+        self, body: Body, carrier: str, udh: bool, flash: bool, validity_period: str, tlvs: dict[int, bytes]
+    ) -> SubmitTemplate:
+        settings = self._carriers[carrier]
+        quirks = settings.quirks
+        sender = body.sender or settings.sender
+        ton, npi = quirks.source_ton_npi or ton_npi(sender)
+        return SubmitTemplate(
+            sender.removeprefix("+"),
+            source_ton=ton,
+            source_npi=npi,
+            dest_ton=quirks.dest_ton,
+            dest_npi=quirks.dest_npi,
+            service_type=quirks.service_type,
+            esm_class=_UDH_BIT if udh else 0,
+            data_coding=body.encoding | (_FLASH_BIT if flash else 0),
+            validity=validity_period,
+            registered_delivery=1,
+            tlvs={**self._tlvs[carrier], **tlvs},
+        )
+
+
+def ton_npi(sender: str) -> tuple[int, int]:
+    """TON and NPI by a sender's form: letters 5/0; up to 8 digits a short code 3/0; else an international number 1/1."""
+    digits = sender.removeprefix("+")
+    if not (digits.isascii() and digits.isdigit()):
+        return (c.TON_ALNUM, c.NPI_UNK) if digits else (c.TON_UNK, c.NPI_UNK)
+    if len(digits) <= _SHORT_CODE_DIGITS_MAX and not sender.startswith("+"):
+        return c.TON_NWSPEC, c.NPI_UNK
+    return c.TON_INTL, c.NPI_ISDN
+
+
+def validity(carrier: Carrier, bucket: int) -> str:
+    """validity_period (SMPP 3.4, 7.1.1) for a bucket: relative (seconds left), absolute in UTC (seconds since 1970), none."""
+    form = carrier.quirks.validity
+    if form == "none":
+        return ""
+    if form == "absolute":
+        return datetime.datetime.fromtimestamp(bucket, datetime.UTC).strftime("%y%m%d%H%M%S") + "000+"
+    days, rest = divmod(bucket, 86_400)
+    hours, rest = divmod(rest, 3600)
+    return f"0000{min(days, 30):02d}{hours:02d}{rest // 60:02d}{rest % 60:02d}000R"
+
+
+def carrier_tlvs(carrier: Carrier) -> dict[int, bytes]:
+    """A carrier's TLVs by number: values in hex ("0x...") or text."""
+    return {int(tag, 0): tlv_value(value) for tag, value in carrier.tlvs.items()}
+
+
+def tlv_value(text: str) -> bytes:
+    """"0x0102" is those octets, anything else its own characters."""
+    return bytes.fromhex(text[2:]) if text.startswith("0x") else text.encode("utf-8")
+
+
+def own_tlvs(options: Options) -> dict[int, bytes]:
+    """A send's own TLVs, with its registered entity and template where the market wants them (TLVs 0x1400, 0x1401)."""
+    tlvs = dict(options.tlvs)
+    if options.entity:
+        tlvs[TLV_ENTITY] = options.entity.encode("utf-8")
+    if options.template:
+        tlvs[TLV_TEMPLATE] = options.template.encode("utf-8")
+    return tlvs

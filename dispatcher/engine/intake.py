@@ -1,0 +1,209 @@
+"""The stream door: entries of `sends` become admissions, under one lease and one cursor.
+
+It refuses to know why a send is refused (core/admission) and how money is reserved (store).
+
+Theory. The cursor moves in the same transaction as the admissions it covers, so a restart at the cursor finds neither a
+loss nor a double, although a send without a key has nothing that identifies it. Refusals known before that transaction are
+written to `rejects` first (writing them again changes nothing); those that only the transaction can know (money, keys) are written
+right after it, and entries are cut from the stream only after both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+import trio
+
+from dispatcher.core.admission import Book, Refused, admit, decode_sends
+from dispatcher.core.model import Account, Refusal, Send
+from dispatcher.core.ports import Admission, Cursor, Deposed, RejectRow, SendEntry, Verdict
+from dispatcher.engine.leases import INTAKE_LEASE, Lease, Leases
+from dispatcher.engine.works import BATCH_MAX, Works
+
+ACCOUNT_TTL_S: Final = 2.0
+"""How long an account's settings (also: that there is none) are believed."""
+ACCOUNTS_MAX: Final = 50_000
+_BLOCK_MS: Final = 100
+_TRIM_EVERY_S: Final = 1.0
+_SMALL_READ: Final = 64
+_VERDICT_REASONS: Final = {
+    "conflict": Refusal.KEY_CONFLICT,
+    "pending": Refusal.KEY_PENDING,
+    "poor": Refusal.BALANCE,
+    "unknown": Refusal.UNKNOWN_ACCOUNT,
+}
+
+
+class _Item(NamedTuple):
+    """One send of one entry, with the cursor that is right once it has been dealt with."""
+
+    entry: str
+    position: int
+    send: Send | Refused
+    raw: bytes
+    after: Cursor
+
+
+class Intake:
+    """Admits from the stream while it holds the lease and `open` says that promises can be kept."""
+
+    def __init__(self, works: Works, leases: Leases, book: Book, is_open: Callable[[], bool]) -> None:
+        self._works = works
+        self._leases = leases
+        self._book = book
+        self._open = is_open
+        self._known: dict[str, tuple[float, Account | None]] = {}
+        self._trimmed = ("", 0.0)
+        self.admitted = 0
+
+    async def run(self) -> None:
+        """The intake task: waits for the lease, works under it, waits again when it is lost."""
+        works = self._works
+        while not works.stopping:
+            lease = await works.persist("lease", lambda: self._leases.take(INTAKE_LEASE))
+            if lease is None:
+                await works.nap(works.settings.engine.lease_s / 4)
+                continue
+            works.log.info("intake_begins")
+            try:
+                await self._work(lease)
+            except Deposed:
+                works.log.warning("intake_lost")
+        await self._leases.drop(INTAKE_LEASE)
+
+    async def _work(self, lease: Lease) -> None:
+        works = self._works
+        poll_s = works.settings.engine.poll_ms / 1000
+        cursor = await works.persist("intake", works.store.cursor)
+        while not works.stopping and lease.valid(works.clock.monotonic()):
+            if not self._open():
+                await works.nap(0.1)
+                continue
+            after, limit = cursor.entry, works.settings.engine.intake_entries_max
+            entries = await works.persist("intake", lambda a=after, n=limit: works.store.read_sends(a, n, _BLOCK_MS))  # type: ignore[misc]
+            if entries:
+                cursor = await self._admit(lease, entries, cursor)
+                await self._trim(cursor)
+            if len(entries) < _SMALL_READ:
+                await trio.sleep(poll_s)  # at low rates wake-ups cost more than sends
+
+    async def _admit(self, lease: Lease, entries: list[SendEntry], cursor: Cursor) -> Cursor:
+        items = unpack(entries, cursor)
+        for start in range(0, len(items), BATCH_MAX):
+            batch = items[start : start + BATCH_MAX]
+            await self._batch(lease, batch)
+            cursor = batch[-1].after
+        return cursor
+
+    async def _batch(self, lease: Lease, items: list[_Item]) -> None:
+        works = self._works
+        now = works.clock.now_ms()
+        ids = works.ids.make(now, len(items))
+        admissions: list[Admission] = []
+        owners: list[_Item] = []
+        refused: list[tuple[_Item, Refused]] = []
+        for item, new_id in zip(items, ids, strict=True):
+            verdict = await self._judge(item.send, now, new_id)
+            if isinstance(verdict, Refused):
+                refused.append((item, verdict))
+            else:
+                admissions.append(verdict)
+                owners.append(item)
+        await self._reject(refused, now)
+        mark = (lease.owner, items[-1].after)
+        verdicts = await works.persist("admit", lambda: works.store.admit(admissions, now, mark))
+        await self._after(owners, verdicts, now)
+
+    async def _judge(self, send: Send | Refused, now: int, new_id: str) -> Admission | Refused:
+        if isinstance(send, Refused):
+            return send
+        if not send.account:
+            return Refused(Refusal.UNKNOWN_ACCOUNT, "account", "a send over the stream names its account")
+        account = await self._account(send.account)
+        if account is None:
+            return Refused(Refusal.UNKNOWN_ACCOUNT, "account", "no such account")
+        return admit(send, account, self._book, now, new_id)
+
+    async def _account(self, name: str) -> Account | None:
+        works = self._works
+        now = works.clock.monotonic()
+        known = self._known.get(name)
+        if known is not None and now < known[0]:
+            return known[1]
+        account = await works.persist("account", lambda: works.store.account(name))
+        if len(self._known) >= ACCOUNTS_MAX:
+            self._known.clear()
+        self._known[name] = (now + ACCOUNT_TTL_S, account)
+        if account is not None:
+            works.accounts[name] = account
+        return account
+
+    async def _after(self, items: list[_Item], verdicts: list[Verdict], now: int) -> None:
+        counts: dict[tuple[str, str], int] = {}
+        refused: list[tuple[_Item, Refused]] = []
+        for item, verdict in zip(items, verdicts, strict=True):
+            send = item.send
+            assert isinstance(send, Send)
+            if verdict.verdict in {"accepted", "duplicate"}:
+                label = (send.lane, verdict.verdict)
+                counts[label] = counts.get(label, 0) + 1
+            else:
+                refused.append((item, Refused(_VERDICT_REASONS[verdict.verdict], "", verdict.verdict)))
+        for label, count in counts.items():
+            self._works.counters.add("dispatcher_sends_total", label, count)
+        self.admitted += counts_accepted(counts)
+        await self._reject(refused, now)
+
+    async def _reject(self, refused: list[tuple[_Item, Refused]], now: int) -> None:
+        if not refused:
+            return
+        works = self._works
+        rows = []
+        for item, why in refused:
+            detail = f"{why.field}: {why.detail}" if why.field else why.detail
+            rows.append(RejectRow(item.entry, item.position, str(why.reason), detail, raw_of(item)))
+            lane = item.send.lane if isinstance(item.send, Send) else ""
+            works.counters.add("dispatcher_sends_total", (lane, str(why.reason)))
+        await works.persist("reject", lambda: works.store.reject(rows, now))
+
+    async def _trim(self, cursor: Cursor) -> None:
+        works = self._works
+        now = works.clock.monotonic()
+        if cursor.entry == self._trimmed[0] or now - self._trimmed[1] < _TRIM_EVERY_S:
+            return
+        await works.persist("trim", lambda: works.store.trim_sends(cursor.entry))
+        self._trimmed = (cursor.entry, now)
+
+
+def counts_accepted(counts: dict[tuple[str, str], int]) -> int:
+    """How many of the counted verdicts are new acceptances."""
+    return sum(n for (_, verdict), n in counts.items() if verdict == "accepted")
+
+
+def unpack(entries: list[SendEntry], cursor: Cursor) -> list[_Item]:
+    """Every send of the entries that the cursor has not passed, in order, each with the cursor after it.
+
+    An entry that holds no send at all still moves the cursor: it is one refusal, at position 0.
+    """
+    items: list[_Item] = []
+    before = cursor.entry
+    skip = cursor.done
+    for entry in entries:
+        sends = decode_sends(entry.kind, entry.payload) or [Refused(Refusal.MALFORMED, "", "an entry without sends")]
+        last = len(sends) - 1
+        for position, send in enumerate(sends):
+            if position < skip:
+                continue
+            after = Cursor(entry.entry, 0) if position == last else Cursor(before, position + 1)
+            raw = entry.payload if isinstance(send, Refused) else b""
+            items.append(_Item(entry.entry, position, send, raw, after))
+        before = entry.entry
+        skip = 0
+    return items
+
+
+def raw_of(item: _Item) -> bytes:
+    """The one send as JSON, for the reject row; the entry's own bytes where it could not be read."""
+    return msgspec.json.encode(item.send) if isinstance(item.send, Send) else item.raw

@@ -1,0 +1,153 @@
+"""What the tasks of one engine share: the ports it was given, the messages in its hands, the bells that wake its tasks.
+
+It refuses to know what any task does with them, and decides nothing. All of it belongs to one Trio loop; nothing here
+is thread-safe, and nothing needs a lock, because no method that changes two things awaits between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import trio
+
+from dispatcher.core.counters import Counters
+from dispatcher.core.lifecycle import Answer
+from dispatcher.core.model import Account, Message
+from dispatcher.core.pool import Pool, Slot
+from dispatcher.core.ports import Chance, Clock, Ids, Owner, Store, StoreUnavailable
+from dispatcher.core.retry import Rules
+from dispatcher.core.settings import Settings
+
+R = TypeVar("R")
+
+BATCH_MAX: Final = 500
+"""Messages in one step of the store (store.md 8: a longer one holds the server longer than the limit)."""
+_PAUSE_FIRST_S: Final = 0.02
+_PAUSE_MAX_S: Final = 1.0
+
+
+class Flight:
+    """A message in this engine's hands, from its write-ahead to the settling of the last answer of this round.
+
+    `answers` are known but not yet decided on; `open` counts segments handed to the link without an answer;
+    `left_at` is when its first bytes left (monotonic seconds, 0: not yet).
+    """
+
+    __slots__ = ("answers", "left_at", "message", "open", "slot")
+
+    def __init__(self, message: Message, slot: Slot, open_segments: int) -> None:
+        self.message = message
+        self.slot = slot
+        self.open = open_segments
+        self.left_at = 0.0
+        self.answers: list[Answer] = []
+
+
+Token = tuple[Flight, int]
+"""What a link carries for us: the flight and the 1-based number of the segment."""
+
+
+class Bell:
+    """Wakes one waiting task; any number of rings before it looks are one. One Event per wake-up, none per message."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def ring(self) -> None:
+        """Wakes the waiter, or lets the next wait return at once."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Waits for a ring at most so long; True when it rang."""
+        with trio.move_on_after(seconds):
+            await self._event.wait()
+        rang = self._event.is_set()
+        if rang:
+            self._event = trio.Event()
+        return rang
+
+
+class Works:
+    """One engine's shared state. `flights` is bounded by the windows plus what is claimed ahead of them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        rules: Rules,
+        pool: Pool,
+        *,
+        clock: Clock,
+        chance: Chance,
+        ids: Ids,
+        counters: Counters,
+        log: Any,
+        name: str,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.rules = rules
+        self.pool = pool
+        self.clock = clock
+        self.chance = chance
+        self.ids = ids
+        self.counters = counters
+        self.log = log
+        self.name = name
+        self.owner = Owner(name, 0)
+        self.flights: dict[str, Flight] = {}
+        self.accounts: dict[str, Account] = rules.accounts
+        self.stopping = False
+        self.sending_until = 0.0  # monotonic: beyond it our lease may be somebody else's, and no byte may leave
+        self.store_away = False
+        self.room_bell = Bell()
+        self.idle_bell = Bell()
+
+    def may_send(self, now: float) -> bool:
+        """False once our lease may have run out: another engine may hold our messages by now."""
+        return now < self.sending_until
+
+    async def persist(self, step: str, call: Callable[[], Awaitable[R]]) -> R:
+        """Repeats one step of the store until it has taken effect. Raises Deposed. Pauses everything by not returning."""
+        pause = _PAUSE_FIRST_S
+        while True:
+            started = self.clock.monotonic()
+            try:
+                result = await call()
+            except StoreUnavailable as error:
+                self.lost_store(step, error)
+                await trio.sleep(pause)
+                pause = min(2 * pause, _PAUSE_MAX_S)
+            else:
+                self.found_store()
+                self.counters.observe("dispatcher_store_seconds", (step,), self.clock.monotonic() - started)
+                return result
+
+    def lost_store(self, step: str, error: Exception) -> None:
+        """Notes, once, that the store is away."""
+        if not self.store_away:
+            self.store_away = True
+            self.log.warning("store_away", step=step, error=type(error).__name__)
+
+    def found_store(self) -> None:
+        """Notes, once, that it is back."""
+        if self.store_away:
+            self.store_away = False
+            self.log.info("store_back")
+
+    async def nap(self, seconds: float) -> None:
+        """Sleeps, but not past a stop by more than 0.1 s."""
+        until = trio.current_time() + seconds
+        while not self.stopping:
+            left = until - trio.current_time()
+            if left <= 0:
+                return
+            await trio.sleep(min(left, 0.1))
+
+
+def chunks(items: Sequence[R], size: int = BATCH_MAX) -> list[Sequence[R]]:
+    """The items in order, at most `size` at a time."""
+    return [items[i : i + size] for i in range(0, len(items), size)] if len(items) > size else [items] if items else []
