@@ -200,12 +200,14 @@ class Attempt(msgspec.Struct, array_like=True):
 
 
 class Segment(msgspec.Struct, array_like=True):
-    """One segment's life. `posted` once the customer has been charged for it; `refunded` once given back."""
+    """One segment's life. `posted` once the customer has been charged for it; `refunded` once given back; `due_at` (ms)
+    the instant of its next attempt while WAITING or DOUBT (0: none planned; it waits for evidence or its siblings)."""
 
     state: int = State.QUEUED
     attempts: list[Attempt] = []
     posted: bool = False
     refunded: bool = False
+    due_at: int = 0
 
 
 class Head(msgspec.Struct, array_like=True):
@@ -213,7 +215,8 @@ class Head(msgspec.Struct, array_like=True):
 
     `at` is the last change (ms); `first_at` the first submission (ms); `due_at` the instant in the due set while
     WAITING or DOUBT (ms, 0 none); `reference` the concatenation reference of the current round; `pin` a carrier to
-    which a partial retry is bound; `avoid` carriers the next attempt must not use.
+    which a partial retry is bound; `avoid` carriers the next attempt must not use; `stopped` why the last retry that
+    could have been was not (retry.Stop's value, "" when none was skipped).
     """
 
     state: int
@@ -241,6 +244,7 @@ class Head(msgspec.Struct, array_like=True):
     mccmnc: str = ""
     group: str = ""
     refined: bool = False
+    stopped: str = ""
 
 
 class Message:

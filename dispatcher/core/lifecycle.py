@@ -1,0 +1,371 @@
+"""The life of a message: one table, and the code that applies it.
+
+It refuses to know clocks, stores, sockets and chance: time is an argument, effects are values, and what is configurable
+is asked of `Rules`. Inputs are never changed; a caller whose write was refused re-reads and decides again.
+
+Theory
+------
+A message is its segments; each segment lives by the table below, alone:
+
+    QUEUED -> SUBMITTING -> SUBMITTED -> DELIVERED             the happy path
+                 |   |          |
+                 |   |          +-> WAITING                    a receipt said "not now": it goes again later
+                 |   +-> WAITING -> SUBMITTING ...             the carrier said "not now", or nothing left the house
+                 +-> DOUBT -> SUBMITTING | SUBMITTED | ...     nobody said anything: the doubt policy decides
+
+and ends in one of seven final states. `begin` (rounds.py) makes the only arrow into SUBMITTING; every other arrow is a
+cell of TABLE: state of the segment x what the evidence means for it (`Signal`) -> `Move`. A cell that is not there is
+stale evidence, which changes nothing. Three rules stand above the cells (`_settle`):
+
+1. A receipt proves acceptance. For an attempt that nobody had answered it first does what ACCEPTED does.
+2. While any attempt of a segment is in flight or accepted and undecided, news of another attempt is only recorded.
+3. DELIVRD for any attempt of a segment that has not ended delivers it.
+
+Then rounds.regroup looks at the segments of a long message together, the message takes the state of its segments, and
+money follows: post and cost at the first known acceptance, void and refund with the final state.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from dispatcher.core import rounds
+from dispatcher.core.conclusion import Case, Decision, accepted, collect, concluded, doubt_deadline
+from dispatcher.core.evidence import (
+    INTERIM_STATES,
+    Answer,
+    Answers,
+    Cancel,
+    DueReached,
+    Evidence,
+    NoReceipt,
+    ReceiptSeen,
+    Signal,
+    TakenOver,
+    ValidityOver,
+    of_answer,
+    of_receipt,
+)
+from dispatcher.core.model import Attempt, Message, Outcome, Segment, State
+from dispatcher.core.retry import Again, Rules, Stop
+from dispatcher.core.rounds import Breach, begin, head_of, ready
+
+__all__ = [
+    "TABLE",
+    "Answer",
+    "Answers",
+    "Breach",
+    "Cancel",
+    "Decision",
+    "DueReached",
+    "Evidence",
+    "Move",
+    "NoReceipt",
+    "ReceiptSeen",
+    "Rules",
+    "TakenOver",
+    "ValidityOver",
+    "begin",
+    "collect",
+    "decide",
+    "head_of",
+    "ready",
+    "rows",
+]
+
+
+class Move(NamedTuple):
+    """A cell: the segment's next state, or with `again` its state when Rules plans no further attempt."""
+
+    then: State
+    again: Again | None = None
+
+
+_RECEIPTS = {
+    Signal.R_DELIVERED: Move(State.DELIVERED),
+    Signal.R_INTERIM: Move(State.SUBMITTED),
+    Signal.R_TEMPORARY: Move(State.UNDELIVERED, Again.LATER),
+    Signal.R_UNMAPPED: Move(State.UNDELIVERED, Again.ONCE),
+    Signal.R_PERMANENT: Move(State.UNDELIVERED),
+    Signal.R_EXPIRED: Move(State.EXPIRED, Again.ELSEWHERE),
+    Signal.R_REJECTED: Move(State.REJECTED),
+    Signal.R_UNKNOWN: Move(State.UNKNOWN),
+}
+_ANSWERS = {
+    Signal.ACCEPTED: Move(State.SUBMITTED),
+    Signal.BLIND: Move(State.UNKNOWN),
+    Signal.TEMPORARY: Move(State.FAILED, Again.REFUSED),
+    Signal.PERMANENT: Move(State.REJECTED),
+    Signal.UNDONE: Move(State.WAITING),
+}
+
+TABLE: dict[State, dict[Signal, Move]] = {
+    State.QUEUED: {
+        Signal.VALIDITY: Move(State.EXPIRED),
+        Signal.CANCEL: Move(State.CANCELLED),
+    },
+    State.SUBMITTING: {
+        **_ANSWERS,
+        Signal.SILENCE: Move(State.DOUBT, Again.DOUBT),
+        **_RECEIPTS,
+    },
+    State.SUBMITTED: _RECEIPTS,
+    State.WAITING: {
+        Signal.VALIDITY: Move(State.EXPIRED),  # UNDELIVERED when an attempt had been accepted
+        Signal.CANCEL: Move(State.CANCELLED),
+        # News of an earlier attempt, which had been unknown or had been called undelivered:
+        Signal.ACCEPTED: Move(State.SUBMITTED),
+        Signal.BLIND: Move(State.UNKNOWN),
+        Signal.R_DELIVERED: Move(State.DELIVERED),
+        Signal.R_INTERIM: Move(State.SUBMITTED),
+    },
+    State.DOUBT: {
+        **_ANSWERS,
+        **_RECEIPTS,
+        Signal.VALIDITY: Move(State.DOUBT),  # no attempt will follow; a receipt still may
+        Signal.DEADLINE: Move(State.UNKNOWN),
+    },
+    # Final states have no row, but for the refinement of `unknown`; no money moves for it.
+    State.UNKNOWN: {
+        Signal.R_DELIVERED: Move(State.DELIVERED),
+        Signal.R_TEMPORARY: Move(State.UNDELIVERED),
+        Signal.R_UNMAPPED: Move(State.UNDELIVERED),
+        Signal.R_PERMANENT: Move(State.UNDELIVERED),
+        Signal.R_EXPIRED: Move(State.UNDELIVERED),
+        Signal.R_REJECTED: Move(State.UNDELIVERED),
+    },
+}
+
+_CELLS = {(int(state), signal): move for state, cells in TABLE.items() for signal, move in cells.items()}
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """(state, evidence, result) of every cell, in the table's order: docs/state-machine.md is printed from it."""
+    return [
+        (state.wire, signal.value, f"{move.again.value}: again; none left: {move.then.wire}" if move.again else move.then.wire)
+        for state, cells in TABLE.items()
+        for signal, move in cells.items()
+    ]
+
+
+def decide(message: Message, evidence: Evidence, rules: Rules, now: int) -> Decision:
+    """What `evidence`, seen at `now` (ms), makes of the message. Pure; raises ValueError for a message with neither
+    head nor body, or for an answer that is none (PENDING)."""
+    head = message.head
+    if head is None:
+        if message.body is None:
+            raise ValueError(f"{message.id}: neither head nor body")
+        head = head_of(message.body)
+    case = Case(message.id, head, rules, now)
+    if isinstance(evidence, Answers):
+        for answer in evidence.answers:
+            _answered(case, answer)
+    elif isinstance(evidence, ReceiptSeen):
+        _receipt(case, evidence)
+    elif isinstance(evidence, NoReceipt):
+        _no_receipt(case, evidence)
+    elif isinstance(evidence, TakenOver):
+        for number, segment in enumerate(head.segments, 1):
+            if segment.state == State.SUBMITTING:
+                _answered(case, Answer(number, Outcome.UNKNOWN, 0, "", now))
+    elif head.state < State.DELIVERED and head.state != State.SUBMITTING:
+        _swept(case, evidence)
+    if not case.changed:
+        return Decision(head, [], [], due_at=head.due_at, final=head.state >= State.DELIVERED, changed=False)
+    return concluded(case, head)
+
+
+def _answered(case: Case, answer: Answer) -> None:
+    """One answer, on time or late. Only an attempt that is pending or unknown can still be answered."""
+    i = answer.segment - 1
+    segment = case.segments[i]
+    attempts = segment.attempts
+    n = answer.attempt or len(attempts)
+    if segment.state >= State.DELIVERED or not 0 < n <= len(attempts):
+        return
+    old = attempts[n - 1]
+    signal = of_answer(answer.outcome, answer.carrier_id)
+    if old.outcome != Outcome.PENDING and (old.outcome != Outcome.UNKNOWN or signal is Signal.SILENCE):
+        return
+    outcome = answer.outcome
+    if signal is Signal.SILENCE:
+        outcome = Outcome.UNKNOWN
+    elif signal is Signal.UNDONE:
+        if n == len(attempts):
+            _undo(case, i, old, answer)
+            return
+        outcome = Outcome.TEMPORARY  # a later attempt exists, so this number cannot be taken back
+    new = replace(old, outcome=outcome, code=answer.code, carrier_id=answer.carrier_id or old.carrier_id, answered_at=answer.at)
+    _settle(case, i, n, new, signal)
+
+
+def _undo(case: Case, i: int, old: Attempt, answer: Answer) -> None:
+    """Throttled or not sent: the attempt written ahead never was. The segment is what it was before, after a pause."""
+    case.changed = True
+    segment = case.segments[i]
+    kept = segment.attempts[:-1]
+    due = case.now + case.rules.pause_ms(old.carrier)
+    state = State.DOUBT if kept and kept[-1].outcome == Outcome.UNKNOWN else State.WAITING
+    segment = replace(segment, state=state, attempts=kept, due_at=due)
+    case.segments[i] = _overruled(segment, -1) or segment
+    if answer.outcome == Outcome.THROTTLED:
+        case.throttled = (answer.code, old)
+        case.news = True
+
+
+def _receipt(case: Case, seen: ReceiptSeen) -> None:
+    """A receipt; of a carrier that sends one per message, it speaks for every segment accepted there."""
+    i = seen.segment - 1
+    if not 0 <= i < len(case.segments) or not 0 < seen.attempt <= len(case.segments[i].attempts):
+        return
+    signal = of_receipt(seen.state, seen.cause)
+    carrier = case.segments[i].attempts[seen.attempt - 1].carrier
+    _receipt_of(case, i, seen.attempt, seen, signal)
+    if len(case.segments) > 1 and signal is not Signal.R_INTERIM and case.rules.per_message(carrier):
+        for k, segment in enumerate(case.segments):
+            if k != i and segment.attempts and segment.attempts[-1].carrier == carrier and rounds.is_open(segment.attempts[-1]):
+                _receipt_of(case, k, len(segment.attempts), seen, signal)
+
+
+def _receipt_of(case: Case, i: int, n: int, seen: ReceiptSeen, signal: Signal) -> None:
+    segment = case.segments[i]
+    old = segment.attempts[n - 1]
+    if segment.state >= State.DELIVERED:
+        if segment.state != State.UNKNOWN or signal not in TABLE[State.UNKNOWN]:
+            return
+        if case.head.state >= State.DELIVERED and case.head.state != State.UNKNOWN:
+            return  # the message ended by a worse segment: nothing to refine
+        if signal is not Signal.R_DELIVERED and not all(a is old or _closed(a) for a in segment.attempts):
+            return  # another attempt may still have been delivered
+    elif old.receipt in rounds.CLOSING_RECEIPTS and signal is not Signal.R_DELIVERED:
+        return  # an attempt is decided once; only DELIVRD is stronger than what was said before
+    elif old.receipt == seen.state or (
+        old.receipt in INTERIM_STATES and old.receipt_at >= seen.at and signal is Signal.R_INTERIM
+    ):
+        return  # a repeat
+    if signal is Signal.R_INTERIM:
+        case.interim = True
+    new = replace(old, receipt=seen.state, receipt_code=seen.code, cause=seen.cause, receipt_at=seen.at)
+    _settle(case, i, n, new, signal)
+
+
+def _no_receipt(case: Case, none: NoReceipt) -> None:
+    """Silence until the deadline: as if the carrier had said UNKNOWN."""
+    segments = case.segments
+    if not 0 < none.segment <= len(segments) or not 0 < none.attempt <= len(segments[none.segment - 1].attempts):
+        return
+    old = segments[none.segment - 1].attempts[none.attempt - 1]
+    if segments[none.segment - 1].state >= State.DELIVERED or not rounds.is_open(old):
+        return
+    new = replace(old, receipt="UNKNOWN", cause="no_receipt", receipt_at=case.now)
+    _settle(case, none.segment - 1, none.attempt, new, Signal.R_UNKNOWN)
+
+
+def _settle(case: Case, i: int, n: int, new: Attempt, signal: Signal) -> None:
+    """Records what attempt `n` of segment index `i` has become and moves the segment by the table and its three rules."""
+    case.changed = case.news = True
+    segment = case.segments[i]
+    old = segment.attempts[n - 1]
+    if old.outcome != Outcome.ACCEPTED and (new.receipt or new.outcome == Outcome.ACCEPTED):
+        new.outcome = Outcome.ACCEPTED  # rule 1; `new` is ours
+        accepted(case, i, new)
+        segment = case.segments[i]
+    attempts = segment.attempts.copy()
+    attempts[n - 1] = new
+    segment = replace(segment, attempts=attempts)
+    case.segments[i] = segment
+    if len(attempts) > 1:
+        overruled = _overruled(segment, n)
+        if overruled is not None:
+            case.segments[i] = overruled
+            return
+        if n < len(attempts) and segment.state in _RESTING and signal not in TABLE[State.WAITING]:
+            return  # an earlier attempt closed without delivery: what is planned stays planned
+        if n < len(attempts) and signal in _FAILURES and attempts[-1].outcome == Outcome.UNKNOWN:
+            _moved(case, i, segment, TABLE[State.SUBMITTING][Signal.SILENCE], Signal.SILENCE)
+            return  # what was awaited has failed, and the latest attempt is the doubt it was before
+    move = _CELLS.get((segment.state, signal))
+    if move is not None:
+        _moved(case, i, segment, move, signal)
+
+
+def _closed(attempt: Attempt) -> bool:
+    """Known not to have been delivered."""
+    if attempt.receipt in rounds.CLOSING_RECEIPTS:
+        return attempt.receipt not in {"DELIVRD", "UNKNOWN"}
+    return attempt.outcome in {Outcome.TEMPORARY, Outcome.PERMANENT}
+
+
+_RESTING = frozenset({State.WAITING, State.DOUBT})
+_FAILURES = frozenset({Signal.R_TEMPORARY, Signal.R_UNMAPPED, Signal.R_EXPIRED})
+
+
+def _overruled(segment: Segment, n: int) -> Segment | None:
+    """Rules 2 and 3, for a segment with several attempts: what the others (not number `n`) make of it."""
+    attempts = segment.attempts
+    if segment.state >= State.DELIVERED:
+        return None
+    if any(a.outcome == Outcome.PENDING for a in attempts):
+        return segment
+    if any(a.receipt == "DELIVRD" for a in attempts):
+        return replace(segment, state=State.DELIVERED, due_at=0)
+    if any(a.number != n and rounds.is_open(a) for a in attempts):
+        return replace(segment, state=State.SUBMITTED, due_at=0)
+    return None
+
+
+def _moved(case: Case, i: int, segment: Segment, move: Move, signal: Signal) -> None:
+    """Applies a cell to a segment whose attempts are up to date."""
+    if move.again is None:
+        state = move.then
+        if signal is Signal.VALIDITY:
+            case.head.stopped = Stop.VALIDITY
+            case.segments[i] = _out_of_time(segment)
+        else:
+            case.segments[i] = replace(segment, state=state, due_at=0)
+        return
+    head = case.head
+    plan = case.rules.plan(move.again, head, segment, case.now)
+    if plan.stop is None:
+        alone = len(case.segments) == 1 or (
+            not plan.elsewhere and plan.due_at <= rounds.alone_until(head, case.segments, case.rules)
+        )
+        state = State.DOUBT if move.again is Again.DOUBT else State.WAITING
+        case.segments[i] = replace(segment, state=state, due_at=plan.due_at if alone else 0)
+        carrier = segment.attempts[-1].carrier
+        if plan.elsewhere and carrier not in head.avoid:
+            head.avoid = [*head.avoid, carrier]
+        return
+    head.stopped = plan.stop
+    if plan.stop is Stop.VALIDITY and move.again is Again.REFUSED:
+        case.segments[i] = _out_of_time(segment)
+    else:
+        case.segments[i] = rounds.ended(segment, move.then)
+
+
+def _out_of_time(segment: Segment) -> Segment:
+    accepted = any(a.outcome == Outcome.ACCEPTED for a in segment.attempts)
+    return rounds.ended(segment, State.UNDELIVERED if accepted else State.EXPIRED)
+
+
+def _swept(case: Case, evidence: Evidence) -> None:
+    """Clocks and cancels, for a message at rest."""
+    head, now = case.head, case.now
+    for i, segment in enumerate(case.segments):
+        state = segment.state
+        if isinstance(evidence, Cancel):
+            signal = Signal.CANCEL
+            if any(a.outcome == Outcome.UNKNOWN for a in segment.attempts):
+                continue
+        elif state == State.DOUBT and now >= doubt_deadline(head, segment, case.rules):
+            signal = Signal.DEADLINE
+        elif now >= head.deadline_at and not (state == State.DOUBT and not segment.due_at):
+            signal = Signal.VALIDITY
+        else:
+            continue
+        move = _CELLS.get((state, signal))
+        if move is not None:
+            case.changed = case.news = True
+            _moved(case, i, segment, move, signal)
