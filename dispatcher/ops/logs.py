@@ -18,16 +18,16 @@ from typing import Any, BinaryIO
 import msgspec
 import structlog
 
-FIELDS = frozenset(
-    "at level event process error place left_out logger "  # every line
-    "engine fence waited lease engines owner requeued doubts settled taken_over dead partition "  # ownership
-    "carrier bind session state reason status command window rate limit mode attempt retry_s host port peer in_flight not_sent "  # links
-    "unknown "
-    "step count entries entry rejected orphaned expired overdue swept trimmed repaired expanded moved depth "  # work
-    "promise reasons durability setting value wanted finding remedy key line file "  # configuration, preflight
-    "role number pid exit_status restart_s adopted url listen version signal seconds lag_s "  # processes
-    "account currency id route lane class kind name result".split()
-)
+_WORDS = """
+at level event process error place left_out logger
+engine fence waited lease engines owner requeued doubts settled taken_over dead partition
+carrier bind session state reason status command window rate limit mode attempt retry_s host port peer in_flight not_sent unknown
+step count entries entry rejected orphaned expired overdue swept trimmed repaired expanded moved depth
+promise reasons durability setting wanted finding remedy line file
+role number pid exit_status restart_s adopted listen version signal seconds lag_s
+account currency id route lane class kind name result
+"""
+FIELDS = frozenset(_WORDS.split())
 TEXT_CHARS_MAX = 300
 _DIGITS = re.compile(r"\+?\d{7,}")
 _LEVELS = {"warn": "warning", "exception": "error", "fatal": "critical"}

@@ -8,7 +8,6 @@ last snapshot is folded into a base, so that a restart never makes a counter go 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -86,11 +85,8 @@ def merge(process: str, fresh: Iterable[Snapshot], stale: Iterable[Snapshot]) ->
                     continue
                 table = histograms.setdefault(name, {})
                 for labels, counts, total in rows:
-                    old = table.get(tuple(labels))
-                    if old is not None and len(old[0]) == len(counts):
-                        counts = [a + b for a, b in zip(old[0], counts, strict=True)]
-                        total += old[1]
-                    table[tuple(labels)] = (counts, total)
+                    before, seconds = table.get(tuple(labels), ([0] * len(counts), 0.0))
+                    table[tuple(labels)] = ([a + b for a, b in zip(before, counts, strict=True)], seconds + total)
     return Snapshot(
         process,
         {name: [(list(key), value) for key, value in slot.items()] for name, slot in values.items()},
@@ -142,7 +138,7 @@ class Exposer:
         class Handler(BaseHTTPRequestHandler):
             timeout = 10
 
-            def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
+            def do_GET(self) -> None:
                 known = self.path.partition("?")[0] in ("/metrics", "/")
                 body = exposition(directory, own) if known else b"not found\n"
                 self.send_response(200 if known else 404)
@@ -178,7 +174,7 @@ def prepare(run_dir: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     for path in directory.iterdir():
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            path.unlink()
     return directory
 
 
