@@ -87,10 +87,11 @@ _BY_BEGINNING = (
 )
 
 STATE_CHARS_MAX = 32
+WORD_CHARS_MAX = 128
 _SHORT = {"sta": "stat", "err": "err"}
 
 _standard = re.compile(
-    r"id:(\S+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A-Z]+) err:([0-9A-Za-z]+)(?: |$)"
+    r"id:(\S+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A-Z]{1,32}) err:([0-9A-Za-z]{1,32})(?: |$)"
 ).match
 _keys = re.compile(
     r"(?<![A-Za-z])(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat(?:us)?|err(?:or)?(?:[ _]?code)?|text)[ \t]*[:=]",
@@ -133,8 +134,11 @@ def _bounded(receipt_id: str) -> str:
 
 
 def _text(data: bytes) -> str:
-    if 0 in data[:2] and len(data) > 1:  # receipts are ASCII: a NUL up front means UTF-16, whatever data_coding says
-        return data.decode("utf-16-be" if data[0] == 0 else "utf-16-le", "replace").rstrip("\0 ")
+    # Receipts are ASCII, so every other byte of a UTF-16 one is NUL, whatever data_coding says.
+    if data[0:8:2] == b"\0\0\0\0":
+        return data.decode("utf-16-be", "replace").rstrip("\0 ")
+    if data[1:8:2] == b"\0\0\0\0":
+        return data.decode("utf-16-le", "replace").rstrip("\0 ")
     return data.decode("latin-1").rstrip("\0 ")
 
 
@@ -152,12 +156,12 @@ def _fields(text: str) -> tuple[str, str, str]:
         end = found[i + 1].start() if i + 1 < len(found) else len(text)
         into.setdefault(_SHORT.get(name[:3], name), text[key.end() : end].strip(" \t\r\n\0,;"))
     chosen = before if "id" in before or "stat" in before else behind
-    return _word(chosen.get("id", "")), chosen.get("stat", "")[:STATE_CHARS_MAX], _word(chosen.get("err", ""))
+    return _word(chosen.get("id", "")), chosen.get("stat", "")[:STATE_CHARS_MAX], _word(chosen.get("err", ""))[:STATE_CHARS_MAX]
 
 
 def _word(value: str) -> str:
     words = value.split(None, 1)
-    return words[0].rstrip("\0,;") if words else ""
+    return words[0].rstrip("\0,;")[:WORD_CHARS_MAX] if words else ""
 
 
 def _state(value: str) -> str:
