@@ -1,0 +1,116 @@
+"""Content: which encoding a text takes, into how many segments it is cut, or which octets a binary send holds.
+
+Refuses to know prices, senders and times. A text is judged for a route: it is cut once, for the narrowest encoding that
+every carrier of the route takes or, where none of those can hold it, that at least one takes (the others are then not
+eligible), and for the widest concatenation header among them, whose smaller parts fit the narrower header too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from dispatcher.core import options as rare
+from dispatcher.core.model import Refusal, Send
+from dispatcher.core.refusal import Objection
+from dispatcher.core.routing import ENCODING_BY_NAME, RouteFacts
+from smpp.segments import SEGMENTS_MAX, count, count_bytes
+from smpp.text import Encoding, gsm7, narrowest, transliterate
+
+GSM7_SINGLE_CHARS = 160
+_SURROGATE = re.compile("[\ud800-\udfff]").search
+
+
+class Content(NamedTuple):
+    """A text or octets as they will be sent. `text` is the transliterated one where that was asked for and saved parts."""
+
+    encoding: Encoding
+    segments: int
+    text: str
+    binary: bytes = b""
+    udh: bytes = b""
+
+
+def text_content(send: Send, text: str, route: RouteFacts) -> Content:
+    """How `text` will be sent over `route`. Raises Objection: empty, too long, invalid, or in no encoding."""
+    most = _segments_max(send)
+    if not text:
+        raise Objection(Refusal.TEXT_EMPTY, "text", "is empty")
+    if len(text) > most * GSM7_SINGLE_CHARS:
+        raise _too_long(f"{len(text)} characters", most)
+    wanted = send.encoding
+    if wanted == "binary":
+        raise Objection(Refusal.ENCODING, "encoding", "binary is for the field binary; a text has auto, gsm7, latin1 or ucs2")
+    if wanted == "auto":
+        if Encoding.GSM7 in route.common:
+            septets = gsm7(text)
+            if septets is not None and len(septets) <= GSM7_SINGLE_CHARS:
+                return Content(Encoding.GSM7, 1, text)
+        encoding, text = _best(text, (route.common, route.any_), send.smart, route.wide)
+    else:
+        only = ENCODING_BY_NAME[wanted]
+        if only not in route.any_:
+            raise Objection(Refusal.ENCODING, "encoding", f"no carrier of route {route.name} takes {wanted}; write auto")
+        encoding, text = _best(text, ((only,),), send.smart, route.wide)
+    if encoding is None:
+        if _SURROGATE(text):
+            raise Objection(Refusal.TEXT_INVALID, "text", "holds half a surrogate pair; write whole characters")
+        what = f"the encoding {wanted}" if wanted != "auto" else f"any encoding that a carrier of route {route.name} takes"
+        raise Objection(Refusal.ENCODING, "text", f"holds characters outside {what}")
+    segments = count(text, encoding, route.wide)
+    if segments > most:
+        raise _too_long(f"{segments} segments", most)
+    return Content(encoding, segments, text)
+
+
+def _best(text: str, choices: Iterable[Collection[Encoding]], smart: bool, wide: bool) -> tuple[Encoding | None, str]:
+    """The narrowest encoding by the first of `choices` that has one; with `smart`, of the text that takes fewer segments."""
+    for allowed in choices:
+        encoding = narrowest(text, allowed)
+        if smart and encoding != Encoding.GSM7 and Encoding.GSM7 in allowed:
+            plain = transliterate(text)
+            other = narrowest(plain, allowed) if plain else None
+            if other is not None and (encoding is None or count(plain, other, wide) < count(text, encoding, wide)):
+                return other, plain
+        if encoding is not None:
+            return encoding, text
+    return None, text
+
+
+def binary_content(send: Send, route: RouteFacts) -> Content:
+    """How the binary payload will be sent. Raises Objection, also for a wrong combination of text, binary and udh."""
+    most = _segments_max(send)
+    if send.binary is None:
+        if send.text is None:
+            raise Objection(Refusal.TEXT_EMPTY, "text", "is missing; write text or binary")
+        raise Objection(Refusal.OPTION, "udh", "goes with binary only; for a text leave it out")
+    if send.text is not None:
+        raise Objection(Refusal.OPTION, "binary", "stands beside text; write one of them")
+    if send.encoding not in {"auto", "binary"}:
+        raise Objection(Refusal.ENCODING, "encoding", f"{send.encoding} is for texts; leave it out with binary")
+    if Encoding.BINARY not in route.any_:
+        raise Objection(Refusal.ENCODING, "binary", f"no carrier of route {route.name} takes binary")
+    data = rare.octets("binary", send.binary)
+    if not data:
+        raise Objection(Refusal.TEXT_EMPTY, "binary", "is empty")
+    udh = b"" if send.udh is None else rare.udh_octets(send.udh)
+    segments = count_bytes(len(data), 0, route.wide)
+    if udh and len(udh) + len(data) > rare.UDH_BYTES_MAX:
+        why = f"{len(udh) + len(data)} octets with udh; at most {rare.UDH_BYTES_MAX}: send each part of your own"
+        raise Objection(Refusal.TEXT_TOO_LONG, "binary", why)
+    if segments > most:
+        raise _too_long(f"{segments} segments", most)
+    return Content(Encoding.BINARY, segments, "", data, udh)
+
+
+def _segments_max(send: Send) -> int:
+    if not 1 <= send.max_segments <= SEGMENTS_MAX:
+        raise Objection(Refusal.OPTION, "max_segments", f"{send.max_segments}; write 1 to {SEGMENTS_MAX}")
+    return send.max_segments
+
+
+def _too_long(what: str, most: int) -> Objection:
+    return Objection(
+        Refusal.TEXT_TOO_LONG, "text", f"{what}, but max_segments allows {most} segments; shorten it or raise that"
+    )
