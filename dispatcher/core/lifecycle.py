@@ -34,7 +34,6 @@ from msgspec.structs import replace
 from dispatcher.core import rounds
 from dispatcher.core.conclusion import Case, Decision, accepted, collect, concluded, doubt_deadline
 from dispatcher.core.evidence import (
-    INTERIM_STATES,
     Answer,
     Answers,
     Cancel,
@@ -241,10 +240,8 @@ def _receipt_of(case: Case, i: int, n: int, seen: ReceiptSeen, signal: Signal) -
             return  # another attempt may still have been delivered
     elif old.receipt in rounds.CLOSING_RECEIPTS and signal is not Signal.R_DELIVERED:
         return  # an attempt is decided once; only DELIVRD is stronger than what was said before
-    elif old.receipt == seen.state or (
-        old.receipt in INTERIM_STATES and old.receipt_at >= seen.at and signal is Signal.R_INTERIM
-    ):
-        return  # a repeat
+    elif old.receipt == seen.state or (signal is Signal.R_INTERIM and old.receipt_at >= seen.at):
+        return  # a repeat, or an interim one overtaken by a younger one
     if signal is Signal.R_INTERIM:
         case.interim = True
     new = replace(old, receipt=seen.state, receipt_code=seen.code, cause=seen.cause, receipt_at=seen.at)

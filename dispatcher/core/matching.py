@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
 from dispatcher.core.evidence import ReceiptSeen
 from dispatcher.core.settings import Quirks
+from smpp.receipts import Receipt
 
 Form = Literal["as_is", "hex", "dec", "auto"]
 
@@ -105,19 +106,6 @@ GSM_CAUSES: Mapping[int, str] = {
 _FAILURES = frozenset({"UNDELIV", "FAILED"})
 
 
-class ParsedReceipt(Protocol):
-    """What smpp.receipts makes of a deliver_sm."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def network_error(self) -> bytes | None: ...
-
-
 def cause_of(code: str, network_error: bytes | None, causes: Mapping[str, str]) -> str:
     """Our name for why a message was not delivered: the carrier's own table, then the network's code, then the usual
     numbers; "" when nobody knows. Codes are compared as written and without leading zeros."""
@@ -132,7 +120,7 @@ def cause_of(code: str, network_error: bytes | None, causes: Mapping[str, str]) 
     return CAUSES.get(code, "")
 
 
-def seen(receipt: ParsedReceipt, quirks: Quirks, segment: int, attempt: int, at: int) -> ReceiptSeen:
+def seen(receipt: Receipt, quirks: Quirks, segment: int, attempt: int, at: int) -> ReceiptSeen:
     """The receipt as evidence about one attempt. A carrier whose last word is ACCEPTD has delivered by it."""
     state = receipt.state
     if state == "ACCEPTD" and quirks.accepted_is_final:
@@ -160,7 +148,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Parked)
 
 
-def park(receipt: ParsedReceipt, form: Form, at: int) -> bytes:
+def park(receipt: Receipt, form: Form, at: int) -> bytes:
     """The receipt as bytes for the store's `early` hash."""
     return _ENCODER.encode(Parked(receipt_keys(form, receipt.id), receipt.state, receipt.code, receipt.network_error, at))
 

@@ -148,5 +148,4 @@ def _advance(group: list[_Share], taken: _Share, segments: int) -> None:
     taken.clock += segments / taken.weight
     behind = taken.clock - OWED_SEGMENTS_MAX
     for share in group:
-        if share.clock < behind:
-            share.clock = behind
+        share.clock = max(share.clock, behind)

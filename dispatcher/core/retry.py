@@ -113,7 +113,7 @@ class Rules:
             return round(1000 * retry.otp_s[min(attempts, len(retry.otp_s)) - 1])
         if again is Again.LATER and cause in SLOW_CAUSES:
             return round(1000 * retry.absent_s[min(attempts, len(retry.absent_s)) - 1])
-        seconds = min(retry.temporary_s * 2 ** (attempts - 1), retry.temporary_max_s)
+        seconds: float = min(retry.temporary_s * 2.0 ** (attempts - 1), retry.temporary_max_s)
         return round(1000 * seconds * (1 + retry.jitter * (2 * self._chance() - 1)))
 
     def plan(self, again: Again, head: Head, segment: Segment, now: int) -> Plan:
@@ -135,10 +135,8 @@ class Rules:
             if any(a is not last and a.receipt and is_unmapped(a.receipt, a.cause) for a in attempts):
                 return Plan(0, stop=Stop.ONCE)
             elsewhere = self.others(head.route, [*head.avoid, last.carrier])
-        if again is Again.DOUBT:
-            due = now + self.grace_ms
-        else:
-            due = now + self.delay_ms(again, head.lane, last.cause, len(attempts))
+        delay = self.grace_ms if again is Again.DOUBT else self.delay_ms(again, head.lane, last.cause, len(attempts))
+        due = now + delay
         if due >= head.deadline_at:
             return Plan(0, stop=Stop.VALIDITY)
         if again is Again.ELSEWHERE:

@@ -2,10 +2,11 @@
 
 It refuses to know who asks and for which link; seconds are monotonic and an argument.
 
-Theory. Carriers count submissions in any sliding second, so a bucket that may burst `b` and refills at `r` a second lets
-`b + r` through in the worst one. With b = max(1, int(rate x 0.02)) and a refill of rate - b a second, no second ever
-sees more than `rate`; the price is at most 2 % of it (or one a second). Rates of one a second and less are spaced
-evenly instead: one permit each 1/rate seconds.
+Theory. Carriers count submissions in any sliding second. A bucket of `b` permits that refills at `r` a second lets no
+more than b + r x t through in t seconds, so with r = (N + 1 - b) / W no W seconds ever see more than N. N is the whole
+part of the rate (2.5 in one second is not possible; 2 is), b = max(1, int(rate / 100)) lets a writer wake rarely, and
+W = 1.02 s, not 1, because carriers count when bytes arrive: 20 ms of jitter on the way must not look like one too many.
+The price is 3 % of the rate. Rates below one a second are spaced by W / rate.
 
 Adaptation: a refusal pauses and multiplies the limit by 0.8, not below floor x rate; afterwards it grows back by 2 %
 of the rate a second. The configured rate is the ceiling: growth stops there.
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import math
 
-BURST = 0.02
+BURST = 0.01
+WINDOW_S = 1.02
 DECREASE = 0.8
 INCREASE_PER_S = 0.02
-_EPSILON = 1e-9
+_EPSILON = 1e-4
+"""Permits. A monotonic clock of 10^6 s resolves 10^-10 s, which at 10^5 a second is 10^-5 permits."""
 
 
 class Throttle:
@@ -103,7 +106,7 @@ class Throttle:
 
     def _reckon(self) -> None:
         limit = self._limit
+        if self.rate is not None and self.rate >= 1:
+            limit = min(limit, math.floor(self.rate))
         self._burst = float(max(1, int(limit * BURST)))
-        self._refill = limit - self._burst + (1.0 if self._burst > 1 else 0.0)
-        if self._refill <= 0 or self._burst == 1.0:
-            self._refill = limit
+        self._refill = (limit + (1.0 - self._burst if limit >= 1 else 0.0)) / WINDOW_S
