@@ -1,0 +1,351 @@
+"""The two working processes, engine and http: their parts put together, started, measured, stopped.
+
+This is one of the few modules that wire rooms together; it holds no policy. A role ends when it gets SIGTERM (it drains
+first) or when its stdin reaches the end: the supervisor holds the other end of that pipe, so a killed supervisor leaves
+no orphans behind that would fight with its successor's processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from dispatcher import __version__
+from dispatcher.core.counters import Counters
+from dispatcher.core.ids import RandomIds
+from dispatcher.core.ports import Store, StoreError
+from dispatcher.core.settings import Bind, Settings
+from dispatcher.ops import config, logs, metrics, preflight
+from dispatcher.ops.connection import store_url
+from dispatcher.ops.secret_key import server_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import trio
+
+    from dispatcher.core.admission import Book
+    from dispatcher.core.retry import Rules
+
+SNAPSHOT_S = 1.0
+STORE_PAUSE_S = 0.2
+
+
+class Role(msgspec.Struct, frozen=True):
+    """What a process is told on its command line. `listen_fd` is the supervisor's listening socket, -1 without one."""
+
+    kind: str
+    number: int
+    config: str
+    run_dir: str
+    url: str = ""
+    listen_fd: int = -1
+    supervised: bool = True
+
+    @property
+    def process(self) -> str:
+        """Name in pid files, metrics and logs."""
+        return f"{self.kind}-{self.number}"
+
+
+class Parts(NamedTuple):
+    """What both roles need besides a store."""
+
+    settings: Settings
+    book: Book
+    rules: Rules
+    counters: Counters
+    ids: RandomIds
+    log: Any
+    directory: Path
+
+
+class WallClock:
+    """Clock port of an asyncio process."""
+
+    def now_ms(self) -> int:
+        """Wall time, ms since 1970 UTC."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+
+class TrioClock(WallClock):
+    """Clock port of a Trio process: its monotonic time is the loop's, so that timers and sleeps agree."""
+
+    def monotonic(self) -> float:
+        """The loop's time, seconds."""
+        import trio
+
+        return trio.current_time()
+
+
+def build_book(settings: Settings) -> Book:
+    """Everything admission asks. Raises TariffError, OSError for price files, OpsError for the server's key."""
+    from accounting.tariff import TariffBook
+    from dispatcher.core.admission import Book
+    from dispatcher.core.hashing import NumberHash
+    from dispatcher.core.numbers import NumberBook
+    from dispatcher.core.routing import Routes
+
+    return Book(
+        settings, TariffBook(config.load_tariffs(settings)), Routes(settings), NumberBook(), NumberHash(server_key(settings))
+    )
+
+
+def build_rules(settings: Settings) -> Rules:
+    """Everything the lifecycle asks; accounts are filled in by the process that runs it."""
+    from dispatcher.core.retry import Rules
+
+    currencies = {tariff.name: tariff.currency for tariff in settings.tariff}
+    costs = {c.name: (currencies[c.cost], c.cost) for c in settings.carrier if c.cost}
+    return Rules(settings, costs, {}, random.random)
+
+
+def judge(settings: Settings, server: Mapping[str, str]) -> Sequence[str]:
+    """Why P1 is not kept, in words."""
+    objections = preflight.judge(server, settings.server.durability, settings.retention.store_bytes_max)
+    return [str(objection) for objection in objections]
+
+
+async def connect(bind: Bind) -> trio.abc.Stream:
+    """A connection to a bind's address, TLS with verification where it asks for it. Raises OSError, trio.TooSlowError,
+    trio.BrokenResourceError (TLS refused); nothing stays open then."""
+    import trio
+
+    with trio.fail_after(bind.connect_timeout_s):
+        stream: trio.abc.Stream = await trio.open_tcp_stream(bind.host, bind.port)
+        if not bind.tls:
+            return stream
+        try:
+            context = ssl.create_default_context(cafile=bind.tls_ca_file or None)
+            secured = trio.SSLStream(stream, context, server_hostname=bind.host, https_compatible=True)
+            await secured.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+    return secured
+
+
+def prepare(role: Role) -> Parts:
+    """Loads the configuration and builds the parts. Raises OpsError, TariffError."""
+    log = logs.configure(role.process)
+    settings = config.load(role.config)
+    counters = Counters(role.process)
+    counters.put("dispatcher_build_info", (__version__, ".".join(map(str, sys.version_info[:3]))), 1)
+    directory = Path(role.run_dir) / "metrics"
+    directory.mkdir(parents=True, exist_ok=True)
+    return Parts(settings, build_book(settings), build_rules(settings), counters, RandomIds(os.urandom), log, directory)
+
+
+# -- engine ------------------------------------------------------------------------------------------------------------
+
+
+def engine_main(role: Role) -> int:
+    """Runs an engine until it is told to stop; returns the exit code."""
+    import trio
+
+    trio.run(_engine, role, prepare(role))
+    return 0
+
+
+async def _engine(role: Role, parts: Parts) -> None:
+    import trio
+
+    from dispatcher.engine import engine
+    from dispatcher.store.trio_connection import open_trio_store
+
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_stop_on_signal, stop)
+        if role.supervised:
+            nursery.start_soon(_stop_on_eof, stop)
+        nursery.start_soon(_measure, parts)
+        nursery.start_soon(_cancel_when_idle, stop, nursery.cancel_scope, parts.settings.engine.drain_s + 15)
+        url, prefix = role.url or store_url(parts.settings), parts.settings.server.prefix
+        store = None
+        while store is None and not stop.is_set():
+            try:
+                store = await open_trio_store(url, prefix)
+            except (StoreError, OSError) as error:
+                parts.log.warning("store_away", error=type(error).__name__)
+                await trio.sleep(STORE_PAUSE_S)
+        if store is not None:
+            nursery.start_soon(_preflight, parts, store)
+            await engine.run(
+                parts.settings,
+                store,
+                parts.book,
+                parts.rules,
+                clock=TrioClock(),
+                chance=random.Random(),
+                ids=parts.ids,
+                connect=connect,
+                counters=parts.counters,
+                log=parts.log,
+                name=f"{socket.gethostname().partition('.')[0]}-{role.process}",
+                stop=stop,
+            )
+            await store.close()
+        nursery.cancel_scope.cancel()
+    metrics.write(parts.directory, parts.counters.snapshot())
+
+
+async def _stop_on_signal(stop: trio.Event, task_status: trio.TaskStatus[None]) -> None:
+    import trio
+
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            stop.set()
+
+
+async def _stop_on_eof(stop: trio.Event) -> None:
+    import trio
+
+    while True:
+        await trio.lowlevel.wait_readable(0)
+        if not os.read(0, 64):
+            stop.set()
+            return
+
+
+async def _cancel_when_idle(stop: trio.Event, scope: trio.CancelScope, patience_s: float) -> None:
+    """The engine drains by itself; this is for one that hangs (a store that is away, for instance)."""
+    import trio
+
+    await stop.wait()
+    await trio.sleep(patience_s)
+    scope.cancel()
+
+
+async def _measure(parts: Parts) -> None:
+    import trio
+
+    while True:
+        wanted = trio.current_time() + SNAPSHOT_S
+        await trio.sleep_until(wanted)
+        parts.counters.put("dispatcher_loop_lag_seconds", (parts.counters.process,), max(0.0, trio.current_time() - wanted))
+        metrics.write(parts.directory, parts.counters.snapshot())
+
+
+async def _preflight(parts: Parts, store: Store) -> None:
+    import trio
+
+    known: Sequence[str] | None = None
+    while True:
+        try:
+            server = await store.server_settings()
+        except StoreError:
+            reasons: Sequence[str] = ("the store does not answer",)
+        else:
+            reasons = judge(parts.settings, server)
+            used = server.get("used_memory", "")
+            if used.isdigit():
+                parts.counters.put("dispatcher_store_bytes", (), int(used))
+        parts.counters.put("dispatcher_promise_kept", ("P1",), 0 if reasons else 1)
+        if reasons != known and (reasons or known):
+            parts.log.warning("promise", promise="P1", reasons=list(reasons), state="broken" if reasons else "kept")
+        known = reasons
+        await trio.sleep(parts.settings.server.preflight_s)
+
+
+# -- http --------------------------------------------------------------------------------------------------------------
+
+
+def http_main(role: Role) -> int:
+    """Runs an HTTP process until it is told to stop; returns the exit code."""
+    import uvloop
+
+    parts = prepare(role)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_http(role, parts))
+    return 0
+
+
+async def _http(role: Role, parts: Parts) -> None:
+    import uvicorn
+
+    from dispatcher.ingest import app, server
+    from dispatcher.store.asyncio_connection import open_asyncio_store
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if role.supervised:
+        loop.add_reader(0, partial(_read_stdin, loop, stop))
+    settings = parts.settings
+    store = None
+    while store is None:
+        try:
+            store = await open_asyncio_store(role.url or store_url(settings), settings.server.prefix)
+        except (StoreError, OSError) as error:
+            parts.log.warning("store_away", error=type(error).__name__)
+            await asyncio.sleep(STORE_PAUSE_S)
+            if stop.is_set():
+                return
+    application = app.build(
+        settings, store, parts.book, parts.rules, parts.counters, WallClock(), parts.ids, partial(judge, settings), parts.log
+    )
+
+    class Quiet(uvicorn.Server):
+        """Leaves signals to us: uvicorn raises them again after its end, and our last words would be lost."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    served = Quiet(server.config(application, settings.http))
+    sockets = [socket.socket(fileno=role.listen_fd)] if role.listen_fd >= 0 else None
+    tasks = [asyncio.create_task(_measure_http(parts)), asyncio.create_task(_end(served, stop))]
+    await served.serve(sockets)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await store.close()
+    metrics.write(parts.directory, parts.counters.snapshot())
+
+
+def _read_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    if not os.read(0, 64):
+        loop.remove_reader(0)
+        stop.set()
+
+
+async def _end(served: Any, stop: asyncio.Event) -> None:
+    await stop.wait()
+    served.should_exit = True
+
+
+async def _measure_http(parts: Parts) -> None:
+    while True:
+        wanted = time.monotonic() + SNAPSHOT_S
+        await asyncio.sleep(SNAPSHOT_S)
+        parts.counters.put("dispatcher_loop_lag_seconds", (parts.counters.process,), max(0.0, time.monotonic() - wanted))
+        metrics.write(parts.directory, parts.counters.snapshot())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Entry of a supervised process: one argument, the Role as JSON."""
+    role = msgspec.json.decode(arguments[0], type=Role)
+    return engine_main(role) if role.kind == "engine" else http_main(role)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

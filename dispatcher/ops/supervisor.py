@@ -1,0 +1,256 @@
+"""`dispatcher run`: starts the embedded server, the engines and the HTTP processes, and starts again what dies.
+
+It refuses to know what they do. Order of a stop: the doors first (nothing new is accepted), then the engines (they wait
+for the carriers' answers), then the embedded server. A process that dies is back within half a second; one that keeps
+dying is tried at growing intervals, and its fellows run on.
+
+The listening socket of the HTTP processes is opened here and inherited, so that a connection made while one of them is
+being restarted waits instead of being refused.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import trio
+
+from dispatcher.core.settings import Settings
+from dispatcher.ops import config, logs, metrics
+from dispatcher.ops.connection import store_url
+from dispatcher.ops.embedded import EmbeddedServer
+from dispatcher.ops.errors import OpsError
+from dispatcher.ops.findings import mask_url
+from dispatcher.ops.roles import Role
+from dispatcher.ops.secret_key import server_key
+
+RESTART_FIRST_S = 0.1
+RESTART_MAX_S = 5.0
+LIVED_S = 10.0
+"""A process that lived so long is restarted at once, whatever happened before."""
+WATCH_S = 0.1
+HTTP_PATIENCE_S = 15.0
+BACKLOG_CONNECTIONS = 1024
+
+
+class Supervisor:
+    """One installation's processes. `say` prints a line for the person who started it."""
+
+    def __init__(
+        self,
+        config_path: str | Path,
+        *,
+        workers: int = 1,
+        run_dir: str | Path = "",
+        kinds: tuple[str, ...] = ("engine", "http"),
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Raises ConfigError."""
+        self.config_path = str(Path(config_path).resolve())
+        self.settings: Settings = config.load(config_path)
+        self.workers = workers
+        self.kinds = kinds
+        self.run_dir = Path(run_dir or Path(self.settings.server.data_dir) / "run").resolve()
+        self.embedded: EmbeddedServer | None = None
+        self.stopping = False
+        self._say = say
+        self._log = logs.configure("supervisor")
+        self._living: dict[str, trio.Process] = {}
+        self._socket: socket.socket | None = None
+
+    def run(self) -> int:
+        """Runs until SIGTERM or SIGINT; returns the exit code. Raises OpsError when something cannot be started."""
+        settings = self.settings
+        lock = self._lock()
+        exposer = None
+        try:
+            server_key(settings)
+            if not settings.server.url:
+                self._start_embedded()
+            directory = metrics.prepare(self.run_dir)
+            exposer = metrics.Exposer(settings.metrics.listen, directory)
+            self._listen()
+            self._introduce(exposer.listen)
+            trio.run(self._supervise)
+        finally:
+            if exposer is not None:
+                exposer.close()
+            if self._socket is not None:
+                self._socket.close()
+            if self.embedded is not None:
+                self._pid_file("server-0").unlink(missing_ok=True)
+                self.embedded.stop()
+            self._pid_file("supervisor").unlink(missing_ok=True)
+            lock.close()
+        self._say("stopped: everything accepted is kept")
+        return 0
+
+    # -- start ---------------------------------------------------------------------------------------------------------
+
+    def _lock(self) -> IO[str]:
+        try:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            lock = (self.run_dir / "supervisor.lock").open("w")
+        except OSError as error:
+            raise OpsError(f"{self.run_dir} cannot be written ({error.strerror})", "correct server.data_dir") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise OpsError(
+                f"a dispatcher already runs in {self.run_dir}", "stop it, or choose another server.data_dir"
+            ) from None
+        self._pid_file("supervisor").write_text(str(os.getpid()))
+        return lock
+
+    def _start_embedded(self) -> None:
+        server = self.settings.server
+        self.embedded = EmbeddedServer(
+            Path(server.data_dir) / "server", port=server.embedded_port, durability=server.durability
+        )
+        self.embedded.start()
+        self._pid_file("server-0").write_text(str(self.embedded.pid))
+        self._log.info("server_started", pid=self.embedded.pid, adopted=self.embedded.adopted)
+
+    def _listen(self) -> None:
+        http = self.settings.http
+        if "http" not in self.kinds or not http.processes:
+            return
+        host, _, port = http.listen.rpartition(":")
+        host = host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._socket = socket.create_server((host, int(port)), family=family, backlog=BACKLOG_CONNECTIONS)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise OpsError(f"http.listen = {http.listen!r} cannot be used ({why})", "choose another host:port") from None
+
+    def _introduce(self, metrics_listen: str) -> None:
+        server = self.settings.server
+        kind = f"embedded, {server.durability}, {server.data_dir}" if self.embedded else "yours"
+        if self._socket is not None:
+            host, port = self._socket.getsockname()[:2]
+            self._say(f"http     http://{f'[{host}]' if ':' in host else host}:{port}")
+        self._say(f"metrics  http://{metrics_listen}/metrics")
+        self._say(f"store    {mask_url(store_url(self.settings))} ({kind})")
+        carriers = ", ".join(carrier.name for carrier in self.settings.carrier) or "none"
+        if "engine" in self.kinds:
+            self._say(f"engine   {self.workers} process{'es' if self.workers > 1 else ''}; carriers: {carriers}")
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        async with trio.open_nursery() as nursery:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                if "engine" in self.kinds:
+                    for number in range(self.workers):
+                        nursery.start_soon(self._keep, "engine", number)
+                if self._socket is not None:
+                    for number in range(self.settings.http.processes):
+                        nursery.start_soon(self._keep, "http", number)
+                if self.embedded is not None:
+                    nursery.start_soon(self._keep_server, self.embedded)
+                await anext(signals)
+                self.stopping = True
+                self._say("stopping: doors first, then engines (again: at once)")
+                nursery.start_soon(self._drain, nursery.cancel_scope)
+                await anext(signals)
+                for process in self._living.values():
+                    process.kill()
+                nursery.cancel_scope.cancel()
+
+    async def _drain(self, scope: trio.CancelScope) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        await self._end("http", HTTP_PATIENCE_S)
+        await self._end("engine", self.settings.engine.drain_s + 20)
+        scope.cancel()
+
+    async def _end(self, kind: str, patience_s: float) -> None:
+        processes = [process for name, process in self._living.items() if name.startswith(kind)]
+        for process in processes:
+            process.terminate()
+        with trio.move_on_after(patience_s):
+            for process in processes:
+                await process.wait()
+        for process in processes:
+            if process.returncode is None:
+                self._log.error("killed", pid=process.pid, role=kind)
+                process.kill()
+                await process.wait()
+
+    async def _keep(self, kind: str, number: int) -> None:
+        pause = RESTART_FIRST_S
+        while not self.stopping:
+            started = trio.current_time()
+            role = Role(
+                kind,
+                number,
+                self.config_path,
+                str(self.run_dir),
+                # An address with a password would show in the process list: the role reads it from the settings.
+                url=self.embedded.url if self.embedded else "",
+                listen_fd=self._socket.fileno() if kind == "http" and self._socket else -1,
+            )
+            status = await self._once(role)
+            if self._ends():
+                return
+            lived_s = trio.current_time() - started
+            pause = RESTART_FIRST_S if lived_s > LIVED_S else min(pause * 2, RESTART_MAX_S)
+            wait_s = 0.0 if lived_s > LIVED_S else pause
+            self._log.error(
+                "process_died", role=kind, number=number, exit_status=status, restart_s=wait_s, seconds=round(lived_s, 1)
+            )
+            await trio.sleep(wait_s)
+
+    async def _once(self, role: Role) -> int:
+        """One life of a process, from its start to its end; its last counts are kept."""
+        command = [sys.executable, "-m", "dispatcher.ops.roles", msgspec.json.encode(role).decode()]
+        options: dict[str, Any] = {"start_new_session": True, "pass_fds": (role.listen_fd,) if role.listen_fd >= 0 else ()}
+        process = await trio.lowlevel.open_process(command, stdin=-1, **options)
+        self._living[role.process] = process
+        pid_file = self._pid_file(role.process)
+        draft = pid_file.with_suffix(".draft")
+        draft.write_text(str(process.pid))
+        draft.replace(pid_file)
+        self._log.info("process_started", role=role.kind, number=role.number, pid=process.pid)
+        try:
+            status = await process.wait()
+        finally:
+            if process.stdin is not None:
+                with trio.CancelScope(shield=True):
+                    await process.stdin.aclose()
+            del self._living[role.process]
+            pid_file.unlink(missing_ok=True)
+        metrics.retire(self.run_dir / "metrics", role.process)
+        return status
+
+    async def _keep_server(self, server: EmbeddedServer) -> None:
+        """Starts the embedded server again when it has died. Its log is replayed before it answers."""
+        while True:
+            await trio.sleep(WATCH_S)
+            if server.running:
+                continue
+            self._log.error("server_died")
+            try:
+                await trio.to_thread.run_sync(server.start)
+            except OpsError as error:
+                self._log.error("server_not_started", error=type(error).__name__)
+                await trio.sleep(1.0)
+                continue
+            self._pid_file("server-0").write_text(str(server.pid))
+            self._log.info("server_started", pid=server.pid, adopted=server.adopted)
+
+    def _ends(self) -> bool:
+        return self.stopping
+
+    def _pid_file(self, process: str) -> Path:
+        return self.run_dir / f"{process}.pid"
