@@ -72,10 +72,10 @@ def build(
         Exception: lambda _, error: _respond(_unforeseen(door, error)),
     }
     litestar = Litestar(
-        reads.ROUTES,
+        [*reads.ROUTES, *document.routes(reads.ROUTES)],
         lifespan=[lifespan],
         exception_handlers=handlers,
-        openapi_config=document.config(),
+        openapi_config=None,
         state=AppState({"door": door, "rules": rules}),
         logging_config=None,
     )
@@ -140,7 +140,7 @@ async def look(door: Door, judge: Judge) -> None:
         if reasons:
             door.log.error("promise_not_kept", promise="P1", reasons=list(reasons))
         else:
-            door.log.warning("promise_kept", promise="P1", durability=door.settings.server.durability)
+            door.log.info("promise_kept", promise="P1", durability=door.settings.server.durability)
     door.reasons = reasons
     door.counters.put("dispatcher_promise_kept", ("P1",), 0 if reasons else 1)
 
@@ -159,9 +159,7 @@ def _answer(problem: Problem) -> Answer:
 
 
 def _respond(problem: Problem) -> Response[bytes]:
-    return Response(
-        problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=dict(problem.headers())
-    )
+    return Response(problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=dict(problem.headers()))
 
 
 def _foreign(error: HTTPException) -> Problem:
@@ -173,7 +171,7 @@ def _foreign(error: HTTPException) -> Problem:
     if error.status_code < 500:
         extra = error.extra if isinstance(error.extra, list) else []
         names = [str(item.get("key", "")) for item in extra if isinstance(item, dict)]
-        return invalid([FieldError(name, Refusal.MALFORMED, "is missing or not allowed here") for name in names or ["$"]])
+        return invalid([FieldError(name, Refusal.MALFORMED, "is missing or not allowed") for name in names or ["?"]])
     return Problem("internal")
 
 

@@ -62,14 +62,12 @@ async def accept(
     count = len(admissions)
     again = verdict.verdict == "duplicate"
     if again and (before := await door.within(door.store.group(verdict.id))) is not None:
-        count, price, currency = before.count, before.price, before.currency
+        count, price, currency = before.members, before.price, before.currency
     answer = BatchAccepted(group=verdict.id, accepted=count, rejected=rejected, price=to_decimal(price), currency=currency)
     return answer, again
 
 
-async def judge(
-    door: Door, caller: Caller, items: Sequence[Send | list[FieldError]], group_id: str, now: int
-) -> Judged:
+async def judge(door: Door, caller: Caller, items: Sequence[Send | list[FieldError]], group_id: str, now: int) -> Judged:
     """Admission's verdict on every message, in slices; ids are given to the accepted ones in order."""
     lane = next((item.lane for item in items if isinstance(item, Send)), "transactional")
     admissions: list[Admission] = []

@@ -6,14 +6,17 @@ This module refuses to know what the routes do. The schemas are those of the ver
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from html import escape
 from typing import Any
 
 import msgspec
-from litestar import Request
+from litestar import Litestar, get
 from litestar.enums import MediaType, OpenAPIMediaType
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, License, SecurityScheme
 
 from dispatcher.core.model import Send
@@ -38,9 +41,28 @@ _SEND_ERRORS = (401, 402, 403, 408, 409, 413, 415, 422, 429, 503)
 _PREVIEW_ERRORS = (401, 403, 408, 413, 415, 422, 429, 503)
 
 
-def config() -> OpenAPIConfig:
-    """For Litestar: the document at /openapi.json, the page at /docs."""
-    return OpenAPIConfig(
+def routes(described: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """The document at /openapi.json and the page at /docs, of `described` and the sending routes."""
+
+    @cache
+    def made() -> dict[str, Any]:
+        return complete(_litestars(described))
+
+    @get("/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON, sync_to_thread=False)
+    def openapi() -> bytes:
+        return msgspec.json.encode(made())
+
+    @get("/docs", media_type=MediaType.HTML, sync_to_thread=False)
+    def docs() -> bytes:
+        return page(made()).encode()
+
+    return [openapi, docs]
+
+
+def _litestars(described: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
+    """Litestar's own document. Made by an application that only exists for it: where a document is configured, Litestar
+    also serves it, with pages that load scripts from elsewhere and with 404s that are HTML."""
+    config = OpenAPIConfig(
         title=TITLE,
         version=VERSION,
         description="Hand in messages, follow them, see what they cost. Money is decimal strings, time RFC 3339 with Z.",
@@ -52,29 +74,10 @@ def config() -> OpenAPIConfig:
                 "key": SecurityScheme(type="apiKey", security_scheme_in="header", name="X-API-Key", description="id.secret"),
             }
         ),
-        path="/",
         use_handler_docstrings=True,
-        render_plugins=[_Json(path="/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON), _Page(path="/docs")],
+        render_plugins=[JsonRenderPlugin()],
     )
-
-
-class _Json(OpenAPIRenderPlugin):
-    """The document itself."""
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
-        """JSON."""
-        return msgspec.json.encode(complete(openapi_schema))
-
-
-class _Page(OpenAPIRenderPlugin):
-    """The same, to be read by people."""
-
-    def __init__(self, *, path: str) -> None:
-        super().__init__(path=path, media_type=MediaType.HTML)
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
-        """HTML."""
-        return page(complete(openapi_schema)).encode()
+    return Litestar(described, openapi_config=config, logging_config=None).openapi_schema.to_schema()
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from dispatcher.core.model import Account, ApiKey, Refusal, Send
 from dispatcher.core.ports import Admission, Clock, Ids, Store, StoreUnavailable, Verdict
 from dispatcher.core.settings import Settings
 from dispatcher.ingest.committer import Committer, Crowded
+from dispatcher.ingest.faults import every_refusal
 from dispatcher.ingest.keys import Recent, parse, verify
 from dispatcher.ingest.problems import FieldError, Problem, invalid
 
@@ -35,6 +36,9 @@ T = TypeVar("T")
 
 class Log(Protocol):
     """What is needed of a structlog logger: an event's name and fields that carry nothing private."""
+
+    def info(self, event: str, **fields: object) -> object:
+        """Something worth knowing."""
 
     def warning(self, event: str, **fields: object) -> object:
         """Something an operator should see."""
@@ -97,7 +101,9 @@ class Door:
 
     async def _proven(self, presented: str) -> ApiKey:
         parts = parse(presented)
-        key = await self._recent(self._keys, parts[0]) if parts else None
+        key: ApiKey | None = None
+        if parts is not None:
+            key = await self._recent(self._keys, parts[0])
         if not verify(parts[1] if parts else presented, key, self.clock.now_ms()) or key is None:
             raise Problem("unauthorized", "send a key as Authorization: Bearer id.secret, or as X-API-Key: id.secret")
         return key
@@ -140,9 +146,11 @@ class Door:
 
     def judge(self, send: Send, account: Account, now: int, message_id: str) -> Admission | Refused:
         """Admission's verdict, with nothing written."""
-        if send.account is not None and send.account != account.name:
-            return Refused(Refusal.UNKNOWN_ACCOUNT, "account", "is not the account of the API key")
         return admit(send, account, self.book, now, message_id)
+
+    def objection(self, first: Refused, send: Send, account: Account, now: int) -> Problem:
+        """The problem of a refused send, with everything else that is wrong with it."""
+        return invalid([field_error(refused, "$") for refused in every_refusal(first, send, account, self.book, now)])
 
     async def accept(self, send: Send, caller: Caller) -> tuple[Admission, Verdict]:
         """Admits one send durably: the verdict is accepted or duplicate. Raises Problem for everything else, and then
@@ -155,7 +163,7 @@ class Door:
         admission = self.judge(send, caller.account, now, self.ids.make(now, 1)[0])
         if isinstance(admission, Refused):
             self._count(lane, admission.reason)
-            raise invalid([field_error(admission, "$")])
+            raise self.objection(admission, send, caller.account, now)
         try:
             verdict = await self.committer.admit(admission)
         except Crowded:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from litestar import Request, Response, delete, get
 from litestar.datastructures import State as AppState
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from dispatcher.core import ids, lifecycle
 from dispatcher.core.evidence import Cancel
@@ -28,7 +28,8 @@ CANCEL_PAUSE_S = 0.02
 
 _NO_MESSAGE = "no such message of this account"
 _Asked = Request[None, None, AppState]
-MessageId = Annotated[str, Parameter(description="26 characters, as answered to the send")]
+MessageId = Annotated[str, PathParameter(description="26 characters, as answered to the send")]
+GroupId = Annotated[str, PathParameter(description="as answered to the batch")]
 
 
 async def _caller(request: _Asked, scope: str) -> tuple[Door, Caller]:
@@ -46,7 +47,7 @@ async def get_message(request: _Asked, message_id: MessageId) -> views.MessageVi
 
 @get("/v1/messages", summary="The message under an idempotency key", tags=["messages"])
 async def find_message(
-    request: _Asked, key: Annotated[str, Parameter(description="the key of the send", min_length=1, max_length=64)]
+    request: _Asked, key: Annotated[str, QueryParameter(description="the key of the send", min_length=1, max_length=64)]
 ) -> views.MessageView:
     """Keys are remembered for at least 24 hours."""
     door, caller = await _caller(request, "read")
@@ -80,7 +81,7 @@ async def cancel_message(request: _Asked, message_id: MessageId) -> views.Messag
 
 
 @get("/v1/groups/{group_id:str}", summary="A batch and how far it is", tags=["messages"])
-async def get_group(request: _Asked, group_id: str) -> views.GroupAnswer:
+async def get_group(request: _Asked, group_id: GroupId) -> views.GroupAnswer:
     """Counts of final states appear as messages reach them."""
     door, caller = await _caller(request, "read")
     found = await door.within(door.store.group(group_id))
@@ -147,7 +148,7 @@ async def _missing(door: Door, caller: Caller, message_id: str) -> views.Message
     """A batch's message that has not been expanded into a record yet: queued. Raises Problem when it is none."""
     group = await door.within(door.store.group(ids.group_of(message_id)))
     index = ids.index_in_group(message_id)
-    if group is None or group.account != caller.account.name or group.state != "live" or not 0 < index <= group.count:
+    if group is None or group.account != caller.account.name or group.state != "live" or not 0 < index <= group.members:
         raise Problem("not_found", _NO_MESSAGE)
     if index <= group.expanded:
         raise Problem("not_found", "its record is no longer kept")

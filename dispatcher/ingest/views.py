@@ -259,7 +259,7 @@ def group(view: GroupView) -> GroupAnswer:
     return GroupAnswer(
         group=view.id,
         state=view.state,
-        count=view.count,
+        count=view.members,
         expanded=view.expanded,
         finals=dict(view.finals),
         price=to_decimal(view.price),
