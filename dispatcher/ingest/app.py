@@ -11,7 +11,7 @@ import traceback
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Response
 from litestar.datastructures import State as AppState
 from litestar.exceptions import HTTPException
 
@@ -106,7 +106,7 @@ class App:
                 return
             except Problem as problem:
                 answer = _answer(problem)
-            except Exception as error:  # noqa: BLE001 - the last line of defence answers 500 and names class and place
+            except Exception as error:  # the last line of defence: 500, naming class and place
                 answer = _answer(_unforeseen(self.door, error))
             status = answer.status
             await _write(answer, send)
@@ -134,7 +134,7 @@ async def look(door: Door, judge: Judge) -> None:
             reasons = tuple(judge(await door.store.server_settings()))
     except (StoreUnavailable, TimeoutError):
         reasons = ("the store does not answer",)
-    except Exception as error:  # noqa: BLE001 - what cannot be judged is not kept
+    except Exception as error:  # what cannot be judged is not kept
         reasons = (f"the server's settings could not be judged ({type(error).__name__})",)
     if reasons != door.reasons:
         if reasons:

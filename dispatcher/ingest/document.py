@@ -115,7 +115,7 @@ def _sending() -> dict[str, dict[str, Any]]:
         "/v1/messages/batch": _operation(
             "SendBatch",
             "Send up to 50,000 messages",
-            "A JSON array, or NDJSON. What is not rejected is accepted as one group, all of it or nothing. All messages have one"
+            "A JSON array, or NDJSON. What is not rejected is accepted as one group, all of it or nothing. All have one"
             " class; none has a key or a group of its own.",
             many_body,
             _SEND_ERRORS,

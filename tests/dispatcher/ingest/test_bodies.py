@@ -13,6 +13,7 @@ CANARY = "+4917100000042"
 
 
 def errors_of(body: bytes) -> list[tuple[str, str]]:
+    """Path and reason of each error of a body that is no send."""
     with pytest.raises(Problem) as caught:
         bodies.message(body)
     return [(e.path, e.reason) for e in caught.value.document.errors]

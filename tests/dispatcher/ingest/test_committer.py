@@ -43,12 +43,14 @@ class Clock:
 
 
 def admission(number: int) -> Admission:
+    """One that can be told from others by its id."""
     return Admission(str(number), None, 1)  # type: ignore[arg-type]  # the committer does not look at bodies
 
 
 async def through(
     line: Line, count: int, *, waiting_max: int = 10_000, timeout_s: float = 5, linger_s: float = 0.002
 ) -> list[Any]:
+    """`count` admissions at once through a committer: their verdicts or errors, in order."""
     committer = Committer(line, Clock(), linger_s=linger_s, timeout_s=timeout_s, waiting_max=waiting_max)  # type: ignore[arg-type]
     running = asyncio.create_task(committer.run())
     try:

@@ -12,6 +12,7 @@ from tests.dispatcher.ingest.world import PRICE, World, problem, world
 
 
 async def reserved(w: World) -> int:
+    """What is reserved for the account now, micro-units."""
     money = await w.store.balance("shop")
     assert money is not None
     return money.reserved

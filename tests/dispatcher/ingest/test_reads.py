@@ -20,6 +20,7 @@ async def popped(w: World) -> tuple[Owner, Any]:
 
 
 def head_of(message: Any, state: State, segments: list[Segment], now: int) -> Head:
+    """A head of the message with these segments."""
     b = message.body
     return Head(
         state, now, segments, b.account, b.lane, b.route, b.unit_price, b.currency, b.tariff, b.to_hash, b.accepted_at,
