@@ -20,6 +20,8 @@ from dispatcher.core.model import Account, Attempt, EventRow, Head, Message, Seg
 from dispatcher.core.ports import Due, Effects, VersionedHead
 from dispatcher.core.retry import Rules
 
+_FINAL, _SUBMITTING, _SUBMITTED, _DOUBT = (int(s) for s in (State.DELIVERED, State.SUBMITTING, State.SUBMITTED, State.DOUBT))
+
 
 class Decision(msgspec.Struct):
     """What evidence leads to. With `changed` False nothing is to be written and the rest means nothing.
@@ -75,7 +77,7 @@ class Case:
 def accepted(case: Case, i: int, attempt: Attempt) -> None:
     """First knowledge that a carrier took this attempt: our cost; the customer pays if this is the segment's first."""
     segment, head = case.segments[i], case.head
-    if not segment.posted and head.state < State.DELIVERED:
+    if not segment.posted and head.state < _FINAL:
         case.facts.append(facts.post(case.id, head, i + 1, attempt, case.now))
         case.reserved -= head.unit_price
         case.segments[i] = replace(segment, posted=True)
@@ -84,43 +86,55 @@ def accepted(case: Case, i: int, attempt: Attempt) -> None:
         case.facts.append(facts.cost(case.id, head, i + 1, attempt, case.now, currency, tariff))
 
 
-def doubt_deadline(head: Head, segment: Segment, rules: Rules) -> int:
-    """Until when (ms) a doubt waits for evidence: the receipt deadline of its last submission."""
+def deadline_of(head: Head, segment: Segment, rules: Rules) -> int:
+    """Until when (ms) evidence about a segment is awaited: the receipt deadline of its last submission."""
     return rules.receipt_deadline_at(head.lane, segment.attempts[-1].at)
+
+
+def awaits_deadline(segment: Segment) -> bool:
+    """True when only the due set can end it: a doubt, or an accepted attempt without an id, to which no correlation
+    leads (a receipt alone has proven it)."""
+    if segment.state == _SUBMITTED:
+        attempts = segment.attempts
+        if len(attempts) == 1:
+            return not attempts[0].carrier_id
+        return not any(a.carrier_id and rounds.is_open(a) for a in attempts)
+    return segment.state == _DOUBT
 
 
 def concluded(case: Case, before: Head) -> Decision:
     """The message's state, instant, money and event from its segments."""
-    head, segments, now = case.head, case.segments, case.now
-    was_final = before.state >= State.DELIVERED
+    head, segments = case.head, case.segments
+    was_final = before.state >= _FINAL
     if len(segments) == 1:
-        segment = segments[0]
-        state = segment.state
+        state = segments[0].state
     else:
-        stop = None if was_final else rounds.regroup(head, segments, case.rules, now)
+        stop = None if was_final else rounds.regroup(head, segments, case.rules, case.now)
         if stop is not None:
             head.stopped = stop
         state = rounds.state_of(segments)
     head.state = state
-    head.at = now
-    head.due_at = 0
-    final = state >= State.DELIVERED
+    head.at = case.now
+    due = 0
+    final = state >= _FINAL
     if was_final:
         head.refined = True
     elif final:
         _final_money(case)
-    elif state != State.SUBMITTING:
-        dues = [s.due_at or doubt_deadline(head, s, case.rules) for s in segments if s.due_at or s.state == State.DOUBT]
-        head.due_at = min(dues) if dues else 0
-    events = [facts.event_of(case.id, head, case.throttled, now)] if _tells(case, before) else []
-    return Decision(head, case.facts, events, case.available, case.reserved, head.due_at, final, True)
-
-
-def _tells(case: Case, before: Head) -> bool:
-    """Is there news for the customer? A new state at rest is, and so is an interim receipt. A message still being
-    submitted, or back in its place because nothing had been sent, is not."""
-    state = case.head.state
-    return case.news and state != State.SUBMITTING and (state != before.state or case.interim)
+    elif state != _SUBMITTING:
+        for segment in segments:
+            at = segment.due_at
+            if not at and awaits_deadline(segment):
+                at = deadline_of(head, segment, case.rules)
+            if at and (not due or at < due):
+                due = at
+    head.due_at = due
+    events = []
+    # News for the customer is a new state at rest, and an interim receipt; not a message still being submitted, or back
+    # in its place because nothing had been sent.
+    if case.news and state != _SUBMITTING and (state != before.state or case.interim):
+        events.append(facts.event_of(case.id, head, case.throttled, case.now))
+    return Decision(head, case.facts, events, case.available, case.reserved, due, final, True)
 
 
 def _final_money(case: Case) -> None:
@@ -128,10 +142,12 @@ def _final_money(case: Case) -> None:
     are refunded when the message's state is one the account refunds (never for `unknown`)."""
     head = case.head
     account = case.rules.account(head.account) or _DEFAULTS
-    refunds = head.state != State.UNKNOWN and State(head.state).wire in account.refund_on
+    refunds = facts.wire(head.state) in account.refund_on and head.state != State.UNKNOWN
     price = head.unit_price
     for i, segment in enumerate(case.segments):
         number = i + 1
+        if segment.posted and not refunds:
+            continue
         if not segment.posted and segment.state == State.UNKNOWN and account.unknown == "post":
             segment = replace(segment, posted=True)  # noqa: PLW2901 - the copy takes its place
             case.facts.append(facts.post(case.id, head, number, segment.attempts[-1], case.now))

@@ -92,8 +92,10 @@ class Signal(enum.Enum):
     R_REJECTED = "receipt REJECTD"
     R_UNKNOWN = "receipt UNKNOWN, or none by the deadline"
     VALIDITY = "validity over"
-    DEADLINE = "receipt deadline of a doubt over"
+    DEADLINE = "receipt deadline over, and no correlation to find it by"
     CANCEL = "cancel"
+
+    __hash__ = object.__hash__  # Enum's own hashes the name in Python: 0.2 us each time the table is asked
 
 
 RECEIPT_SIGNALS = frozenset(s for s in Signal if s.name.startswith("R_"))

@@ -32,7 +32,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dispatcher.core import rounds
-from dispatcher.core.conclusion import Case, Decision, accepted, collect, concluded, doubt_deadline
+from dispatcher.core.conclusion import Case, Decision, accepted, awaits_deadline, collect, concluded, deadline_of
 from dispatcher.core.evidence import (
     Answer,
     Answers,
@@ -110,7 +110,10 @@ TABLE: dict[State, dict[Signal, Move]] = {
         Signal.SILENCE: Move(State.DOUBT, Again.DOUBT),
         **_RECEIPTS,
     },
-    State.SUBMITTED: _RECEIPTS,
+    State.SUBMITTED: {
+        **_RECEIPTS,
+        Signal.DEADLINE: Move(State.UNKNOWN),  # proven by a receipt alone: without the answer's id nothing correlates
+    },
     State.WAITING: {
         Signal.VALIDITY: Move(State.EXPIRED),  # UNDELIVERED when an attempt had been accepted
         Signal.CANCEL: Move(State.CANCELLED),
@@ -137,6 +140,12 @@ TABLE: dict[State, dict[Signal, Move]] = {
     },
 }
 
+# The hot path's names: in Python 3.11 each look-up of an enumeration's member costs 0.1 us.
+_FINAL = int(State.DELIVERED)
+"""The least of the final states."""
+_PENDING, _UNKNOWN, _ACCEPTED = int(Outcome.PENDING), int(Outcome.UNKNOWN), int(Outcome.ACCEPTED)
+_SILENCE, _UNDONE, _VALIDITY = Signal.SILENCE, Signal.UNDONE, Signal.VALIDITY
+_INTERIM, _DELIVRD = Signal.R_INTERIM, Signal.R_DELIVERED
 _CELLS = {(int(state), signal): move for state, cells in TABLE.items() for signal, move in cells.items()}
 
 
@@ -168,11 +177,11 @@ def decide(message: Message, evidence: Evidence, rules: Rules, now: int) -> Deci
     elif isinstance(evidence, TakenOver):
         for number, segment in enumerate(head.segments, 1):
             if segment.state == State.SUBMITTING:
-                _answered(case, Answer(number, Outcome.UNKNOWN, 0, "", now))
-    elif head.state < State.DELIVERED and head.state != State.SUBMITTING:
+                _answered(case, Answer(number, _UNKNOWN, 0, "", now))
+    elif head.state < _FINAL and head.state != State.SUBMITTING:
         _swept(case, evidence)
     if not case.changed:
-        return Decision(head, [], [], due_at=head.due_at, final=head.state >= State.DELIVERED, changed=False)
+        return Decision(head, [], [], due_at=head.due_at, final=head.state >= _FINAL, changed=False)
     return concluded(case, head)
 
 
@@ -182,16 +191,18 @@ def _answered(case: Case, answer: Answer) -> None:
     segment = case.segments[i]
     attempts = segment.attempts
     n = answer.attempt or len(attempts)
-    if segment.state >= State.DELIVERED or not 0 < n <= len(attempts):
+    if segment.state >= _FINAL or not 0 < n <= len(attempts):
         return
     old = attempts[n - 1]
     signal = of_answer(answer.outcome, answer.carrier_id)
-    if old.outcome != Outcome.PENDING and (old.outcome != Outcome.UNKNOWN or signal is Signal.SILENCE):
-        return
+    if old.outcome != _PENDING and (old.outcome != _UNKNOWN or signal is _SILENCE):
+        if signal is Signal.ACCEPTED and rounds.is_open(old) and not old.carrier_id:
+            _settle(case, i, n, replace(old, code=answer.code, carrier_id=answer.carrier_id, answered_at=answer.at), signal)
+        return  # answered before; only the id of what a receipt had proven was missing
     outcome = answer.outcome
-    if signal is Signal.SILENCE:
-        outcome = Outcome.UNKNOWN
-    elif signal is Signal.UNDONE:
+    if signal is _SILENCE:
+        outcome = _UNKNOWN
+    elif signal is _UNDONE:
         if n == len(attempts):
             _undo(case, i, old, answer)
             return
@@ -206,7 +217,7 @@ def _undo(case: Case, i: int, old: Attempt, answer: Answer) -> None:
     segment = case.segments[i]
     kept = segment.attempts[:-1]
     due = case.now + case.rules.pause_ms(old.carrier)
-    state = State.DOUBT if kept and kept[-1].outcome == Outcome.UNKNOWN else State.WAITING
+    state = State.DOUBT if kept and kept[-1].outcome == _UNKNOWN else State.WAITING
     segment = replace(segment, state=state, attempts=kept, due_at=due)
     case.segments[i] = _overruled(segment, -1) or segment
     if answer.outcome == Outcome.THROTTLED:
@@ -222,7 +233,7 @@ def _receipt(case: Case, seen: ReceiptSeen) -> None:
     signal = of_receipt(seen.state, seen.cause)
     carrier = case.segments[i].attempts[seen.attempt - 1].carrier
     _receipt_of(case, i, seen.attempt, seen, signal)
-    if len(case.segments) > 1 and signal is not Signal.R_INTERIM and case.rules.per_message(carrier):
+    if len(case.segments) > 1 and signal is not _INTERIM and case.rules.per_message(carrier):
         for k, segment in enumerate(case.segments):
             if k != i and segment.attempts and segment.attempts[-1].carrier == carrier and rounds.is_open(segment.attempts[-1]):
                 _receipt_of(case, k, len(segment.attempts), seen, signal)
@@ -231,18 +242,18 @@ def _receipt(case: Case, seen: ReceiptSeen) -> None:
 def _receipt_of(case: Case, i: int, n: int, seen: ReceiptSeen, signal: Signal) -> None:
     segment = case.segments[i]
     old = segment.attempts[n - 1]
-    if segment.state >= State.DELIVERED:
+    if segment.state >= _FINAL:
         if segment.state != State.UNKNOWN or signal not in TABLE[State.UNKNOWN]:
             return
-        if case.head.state >= State.DELIVERED and case.head.state != State.UNKNOWN:
+        if case.head.state >= _FINAL and case.head.state != State.UNKNOWN:
             return  # the message ended by a worse segment: nothing to refine
-        if signal is not Signal.R_DELIVERED and not all(a is old or _closed(a) for a in segment.attempts):
+        if signal is not _DELIVRD and not all(a is old or _closed(a) for a in segment.attempts):
             return  # another attempt may still have been delivered
-    elif old.receipt in rounds.CLOSING_RECEIPTS and signal is not Signal.R_DELIVERED:
+    elif old.receipt in rounds.CLOSING_RECEIPTS and signal is not _DELIVRD:
         return  # an attempt is decided once; only DELIVRD is stronger than what was said before
-    elif old.receipt == seen.state or (signal is Signal.R_INTERIM and old.receipt_at >= seen.at):
+    elif old.receipt == seen.state or (signal is _INTERIM and old.receipt_at >= seen.at):
         return  # a repeat, or an interim one overtaken by a younger one
-    if signal is Signal.R_INTERIM:
+    if signal is _INTERIM:
         case.interim = True
     new = replace(old, receipt=seen.state, receipt_code=seen.code, cause=seen.cause, receipt_at=seen.at)
     _settle(case, i, n, new, signal)
@@ -254,7 +265,7 @@ def _no_receipt(case: Case, none: NoReceipt) -> None:
     if not 0 < none.segment <= len(segments) or not 0 < none.attempt <= len(segments[none.segment - 1].attempts):
         return
     old = segments[none.segment - 1].attempts[none.attempt - 1]
-    if segments[none.segment - 1].state >= State.DELIVERED or not rounds.is_open(old):
+    if segments[none.segment - 1].state >= _FINAL or not rounds.is_open(old):
         return
     new = replace(old, receipt="UNKNOWN", cause="no_receipt", receipt_at=case.now)
     _settle(case, none.segment - 1, none.attempt, new, Signal.R_UNKNOWN)
@@ -265,8 +276,8 @@ def _settle(case: Case, i: int, n: int, new: Attempt, signal: Signal) -> None:
     case.changed = case.news = True
     segment = case.segments[i]
     old = segment.attempts[n - 1]
-    if old.outcome != Outcome.ACCEPTED and (new.receipt or new.outcome == Outcome.ACCEPTED):
-        new.outcome = Outcome.ACCEPTED  # rule 1; `new` is ours
+    if old.outcome != _ACCEPTED and (new.receipt or new.outcome == _ACCEPTED):
+        new.outcome = _ACCEPTED  # rule 1; `new` is ours
         accepted(case, i, new)
         segment = case.segments[i]
     attempts = segment.attempts.copy()
@@ -280,8 +291,8 @@ def _settle(case: Case, i: int, n: int, new: Attempt, signal: Signal) -> None:
             return
         if n < len(attempts) and segment.state in _RESTING and signal not in TABLE[State.WAITING]:
             return  # an earlier attempt closed without delivery: what is planned stays planned
-        if n < len(attempts) and signal in _FAILURES and attempts[-1].outcome == Outcome.UNKNOWN:
-            _moved(case, i, segment, TABLE[State.SUBMITTING][Signal.SILENCE], Signal.SILENCE)
+        if n < len(attempts) and signal in _FAILURES and attempts[-1].outcome == _UNKNOWN:
+            _moved(case, i, segment, TABLE[State.SUBMITTING][_SILENCE], _SILENCE)
             return  # what was awaited has failed, and the latest attempt is the doubt it was before
     move = _CELLS.get((segment.state, signal))
     if move is not None:
@@ -302,9 +313,9 @@ _FAILURES = frozenset({Signal.R_TEMPORARY, Signal.R_UNMAPPED, Signal.R_EXPIRED})
 def _overruled(segment: Segment, n: int) -> Segment | None:
     """Rules 2 and 3, for a segment with several attempts: what the others (not number `n`) make of it."""
     attempts = segment.attempts
-    if segment.state >= State.DELIVERED:
+    if segment.state >= _FINAL:
         return None
-    if any(a.outcome == Outcome.PENDING for a in attempts):
+    if any(a.outcome == _PENDING for a in attempts):
         return segment
     if any(a.receipt == "DELIVRD" for a in attempts):
         return replace(segment, state=State.DELIVERED, due_at=0)
@@ -317,7 +328,7 @@ def _moved(case: Case, i: int, segment: Segment, move: Move, signal: Signal) -> 
     """Applies a cell to a segment whose attempts are up to date."""
     if move.again is None:
         state = move.then
-        if signal is Signal.VALIDITY:
+        if signal is _VALIDITY:
             case.head.stopped = Stop.VALIDITY
             case.segments[i] = _out_of_time(segment)
         else:
@@ -343,7 +354,7 @@ def _moved(case: Case, i: int, segment: Segment, move: Move, signal: Signal) -> 
 
 
 def _out_of_time(segment: Segment) -> Segment:
-    accepted = any(a.outcome == Outcome.ACCEPTED for a in segment.attempts)
+    accepted = any(a.outcome == _ACCEPTED for a in segment.attempts)
     return rounds.ended(segment, State.UNDELIVERED if accepted else State.EXPIRED)
 
 
@@ -354,9 +365,9 @@ def _swept(case: Case, evidence: Evidence) -> None:
         state = segment.state
         if isinstance(evidence, Cancel):
             signal = Signal.CANCEL
-            if any(a.outcome == Outcome.UNKNOWN for a in segment.attempts):
+            if any(a.outcome == _UNKNOWN for a in segment.attempts):
                 continue
-        elif state == State.DOUBT and now >= doubt_deadline(head, segment, case.rules):
+        elif awaits_deadline(segment) and now >= deadline_of(head, segment, case.rules):
             signal = Signal.DEADLINE
         elif now >= head.deadline_at and not (state == State.DOUBT and not segment.due_at):
             signal = Signal.VALIDITY

@@ -135,8 +135,10 @@ CLOSING_RECEIPTS = frozenset({"DELIVRD", "UNDELIV", "FAILED", "EXPIRED", "DELETE
 
 
 def is_open(attempt: Attempt) -> bool:
-    """Accepted and undecided: a receipt may still come. Without a carrier's id none can."""
-    return attempt.outcome == Outcome.ACCEPTED and bool(attempt.carrier_id) and attempt.receipt not in CLOSING_RECEIPTS
+    """Accepted and undecided: a receipt may still come. Without a carrier's id none can, unless one has come already."""
+    if attempt.outcome != Outcome.ACCEPTED or attempt.receipt in CLOSING_RECEIPTS:
+        return False
+    return bool(attempt.carrier_id or attempt.receipt)
 
 
 def state_of(segments: list[Segment]) -> State:

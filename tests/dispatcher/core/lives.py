@@ -10,7 +10,7 @@ import msgspec
 
 from accounting.ledger import Fact
 from dispatcher.core import lifecycle as life
-from dispatcher.core.model import Account, Body, EventRow, Message, OnUnknown, Outcome, Segment, State
+from dispatcher.core.model import Account, Body, EventRow, Head, Message, OnUnknown, Outcome, Segment, State
 from dispatcher.core.ports import Effects
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Settings
@@ -141,14 +141,16 @@ class Life:
         self._write(decision.head)
         return decision
 
-    def _write(self, head: life.Decision | object) -> None:
-        assert isinstance(head, type(self.message.head)) or self.message.head is None
-        self.message = Message(self.message.id, self.message.version + 1, head, self.body)  # type: ignore[arg-type]
+    def _write(self, head: Head) -> None:
+        stored = msgspec.msgpack.decode(msgspec.msgpack.encode(head), type=Head)
+        self.message = Message(self.message.id, self.message.version + 1, stored, self.body)
         for segment in self.segments:
             assert len(segment.attempts) <= 5
             assert [a.number for a in segment.attempts] == list(range(1, len(segment.attempts) + 1))
 
-    def answer(self, outcome: int, *, segment: int = 1, code: int = 0, carrier_id: str | None = None, attempt: int = 0) -> life.Decision:
+    def answer(
+        self, outcome: int, *, segment: int = 1, code: int = 0, carrier_id: str | None = None, attempt: int = 0
+    ) -> life.Decision:
         """One answer now; accepted ones get an id unless one (also "") is given."""
         if carrier_id is None:
             carrier_id = f"id{segment}-{len(self.segments[segment - 1].attempts)}" if outcome == Outcome.ACCEPTED else ""

@@ -10,6 +10,7 @@ A, T, P, U = Outcome.ACCEPTED, Outcome.TEMPORARY, Outcome.PERMANENT, Outcome.UNK
 
 
 def wires(m: Life) -> list[str]:
+    """The segments' states, in order."""
     return [State(s.state).wire for s in m.segments]
 
 
