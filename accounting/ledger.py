@@ -36,8 +36,8 @@ choice. Where they are not, `Ledger(reservations=False)` takes a post from `avai
 Why facts repeat safely
 -----------------------
 A fact's name is made of what it is about, `<id>.<segment>.<attempt>.<kind>` (segment 0: the message as a whole; a post
-and its refund carry the attempt that was accepted), never of when or by whom it was written. A decision taken twice
-after a crash writes the same name, and every reader can drop the second.
+names the attempt whose acceptance was first known, void and refund the segment's last), never of when or by whom it was
+written. A decision taken twice after a crash writes the same name, and every reader can drop the second.
 """
 
 from __future__ import annotations
@@ -90,14 +90,6 @@ COLUMNS = ",".join(Fact.__struct_fields__)
 def fact_id(id: str, segment: int, attempt: int, kind: str) -> str:  # noqa: A002 - the column's name
     """The stable name of a fact. `segment` 0 stands for the message, batch, credit or adjustment as a whole."""
     return f"{id}.{segment}.{attempt}.{kind}"
-
-
-def deposit(account: str, deposit_id: str, amount: int, currency: str, at: int) -> Fact:
-    """The credit (or, for a negative amount, adjust) fact of `deposit_id`, which is unique within its account."""
-    kind = Kind.CREDIT if amount >= 0 else Kind.ADJUST
-    name = f"{account}:{deposit_id}"
-    fact = fact_id(name, 0, 0, kind)
-    return Fact(fact, name, account, 0, 0, kind, amount, currency, 0, "", "", "", "", "", "", "", 0, at)
 
 
 class Rule(enum.StrEnum):

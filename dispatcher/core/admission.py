@@ -44,7 +44,7 @@ class Book:
     """What admission looks things up in: one per process and configuration. Not to be shared between threads."""
 
     __slots__ = (
-        "_carrier_tariffs",
+        "_default_tariff",
         "_last",
         "hash_number",
         "numbers",
@@ -73,13 +73,14 @@ class Book:
         self.validity_s = (lanes.validity_otp_s, lanes.validity_transactional_s, lanes.validity_bulk_s)
         names = (lanes.on_unknown_otp, lanes.on_unknown_transactional, lanes.on_unknown_bulk)
         self.on_unknown = tuple(OnUnknown[name.upper()] for name in names)
-        self._carrier_tariffs = {carrier.cost for carrier in settings.carrier}
+        costs = {carrier.cost for carrier in settings.carrier}
+        self._default_tariff = next((name for name in self.tariffs.names if name not in costs), "")
         self._last: tuple[tuple[str, str, bool, int, str], Content] | None = None
 
     def tariff(self, account: Account, now: int) -> Tariff:
         """The tariff an account pays by, in force at `now`: its own, or the first that is no carrier's cost. Raises
         Objection (no_price) when there is none or its currency is not the account's."""
-        name = account.tariff or next((n for n in self.tariffs.names if n not in self._carrier_tariffs), "")
+        name = account.tariff or self._default_tariff
         found = self.tariffs.at(name, now)
         if found is None:
             raise Objection(Refusal.NO_PRICE, "account", "the account has no tariff in force; an operator must give it one")
