@@ -57,8 +57,8 @@ def test_submit_sm_bytes() -> None:
 @pytest.mark.parametrize("size", [0, 1, 253, 254])
 def test_short_message_up_to_254(size: int) -> None:
     """Up to 254 bytes stand in short_message itself."""
-    body = template().body("49", b"x" * size)
-    assert bytes((size,)) + b"x" * size == body[-size - 1 :]
+    head = template().body("49", b"")[:-1]
+    assert template().body("49", b"x" * size) == head + bytes((size,)) + b"x" * size
 
 
 @pytest.mark.parametrize("size", [255, 256, 65_535])
@@ -202,6 +202,29 @@ def test_bad_bodies_name_the_field(body: bytes, field: str, status: int) -> None
         decode_deliver_sm(pdu(DELIVER_SM, 0, 77, body))
     error = caught.value
     assert (DELIVER_SM, 77, field, status) == (error.command_id, error.sequence, error.field, error.status)
+
+
+STRINGS = {"service_type": 5, "source_addr": 20, "destination_addr": 20, "schedule_delivery_time": 16, "validity_period": 16}
+
+
+@pytest.mark.parametrize("field", STRINGS)
+def test_string_limits(field: str) -> None:
+    """Each string in an otherwise whole PDU: the longest the specification has is read, one more is refused by name."""
+
+    def body(longer: int) -> bytes:
+        value = {name: b"1" * (STRINGS[name] + longer) + b"\0" if name == field else b"\0" for name in STRINGS}
+        return (
+            value["service_type"]
+            + (b"\1\1" + value["source_addr"])
+            + (b"\1\1" + value["destination_addr"])
+            + (b"\0\0\0" + value["schedule_delivery_time"] + value["validity_period"])
+            + b"\0\0\0\0\2hi"
+        )
+
+    assert getattr(decode_deliver_sm(pdu(DELIVER_SM, 0, 1, body(0))), field) == "1" * STRINGS[field]
+    with pytest.raises(BadPdu) as caught:
+        decode_deliver_sm(pdu(DELIVER_SM, 0, 1, body(1)))
+    assert caught.value.field == field
 
 
 @pytest.mark.parametrize("decode", [decode_header, decode_submit_sm, decode_deliver_sm, decode_submit_sm_resp, decode_data_sm])

@@ -80,6 +80,7 @@ def test_only_extension_characters() -> None:
         ("ж" * 66 + "🙂" + "ж" * 66, 3),  # 134 units, but the early cut costs a segment
         ("ж" * 66 + "🙂" + "ж" * 65, 2),
         ("🙂" * 67, 3),  # 134 units: 33 + 33 + 1 pairs, since 67 is odd
+        ("ж" * 66 + "\U0010ffff" + "ж" * 4, 2),  # the last of all surrogate pairs
         ("👩‍👩‍👧‍👦" * 20, 4),
     ],
 )
@@ -148,6 +149,13 @@ def test_binary(octets: int, udh_len: int, segments: int) -> None:
     parts = cut_bytes(data, udh_len if segments == 1 else max(udh_len, 1) + 5)
     assert segments == len(parts)
     assert data == b"".join(parts)
+
+
+def test_binary_with_a_wide_reference() -> None:
+    """A 16-bit reference leaves 133 octets a segment, 126 beside a port header of 7."""
+    assert [count_bytes(n, 0, wide=True) for n in (140, 141, 266, 267)] == [1, 2, 2, 3]
+    assert [count_bytes(n, 7, wide=True) for n in (133, 134, 254, 255)] == [1, 2, 2, 3]
+    assert [len(part) for part in cut_bytes(bytes(267), 7)] == [133, 133, 1]
 
 
 def test_no_room() -> None:
