@@ -119,6 +119,11 @@ class Link(Generic[T]):
         self.session.answer_submits(answers)
         self._wake.set()
 
+    def say(self, data: bytes) -> None:
+        """Writes these bytes as they are: how a simulated peer talks nonsense."""
+        self.session.say(data)
+        self._wake.set()
+
     def wake(self) -> None:
         """Makes the writer look again: after the session was used directly, or when `pace` may grant earlier than it said."""
         self._wake.set()
@@ -128,7 +133,11 @@ class Link(Generic[T]):
         self.session.start_unbind(self._clock(), reason)
         self._wake.set()
         if self._scope is not None:
-            await self._done.wait()
+            await self.done()
+
+    async def done(self) -> None:
+        """Waits for the end."""
+        await self._done.wait()
 
     def drop(self, reason: str = "dropped") -> None:
         """Ends now, without a word to the peer."""

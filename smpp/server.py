@@ -58,7 +58,7 @@ class Peer:
 class Handler(Protocol):
     """What a server's owner does. Every method is called in a link's task and must not block."""
 
-    def judge(self, peer: Peer, login: Login) -> int:
+    def judge(self, peer: Peer, login: Login, /) -> int:
         """The status to answer a bind with; ESME_ROK lets it in."""
 
     def bound(self, peer: Peer) -> None:
@@ -88,10 +88,11 @@ class Server:
         """The bound peers of a system_id, oldest first."""
         return [peer for peer in self.peers.values() if peer.login is not None and peer.login.system_id == system_id]
 
-    def drop_all(self, reason: str = "dropped") -> None:
-        """Ends every link without unbinding."""
+    async def drop_all(self, reason: str = "dropped") -> None:
+        """Ends every link without unbinding; returns when they are gone."""
         for peer in list(self.peers.values()):
             peer.link.drop(reason)
+            await peer.link.done()
 
     async def serve(self, listeners: Sequence[trio.abc.Listener[trio.abc.Stream]]) -> None:
         """Accepts until cancelled; then every link is dropped. Closes the listeners. Never returns by itself."""

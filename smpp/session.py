@@ -109,7 +109,7 @@ class Session(Generic[T]):
         login, mode = self.login, control.BindMode.of(self.login.mode)
         request = partial(control.bind, mode, login.system_id, login.password, system_type=login.system_type)
         request(version=login.version)  # raises for a field that does not fit before anything has changed
-        self._emit(request(version=login.version, sequence=self._ask(mode.value)))
+        self.say(request(version=login.version, sequence=self._ask(mode.value)))
         self._deadline = now + self.settings.bind_timeout_s
         self._heard_at = now
         self._enter(State.BINDING)
@@ -199,7 +199,7 @@ class Session(Generic[T]):
             self._asked_at = None
             self._read(pdus, now, events)
         if broken is not None and self.state is not State.CLOSED:
-            self._emit(control.generic_nack(0, c.ESME_RINVCMDLEN))
+            self.say(control.generic_nack(0, c.ESME_RINVCMDLEN))
             self._close(f"framing_lost: {broken}")
         return self._finish(events, now)
 
@@ -221,7 +221,7 @@ class Session(Generic[T]):
                         self._late_or_stray(sequence, status, message_id, events)
                 elif do is Do.TAKE:
                     if self.owed >= unanswered_max:
-                        self._emit(codec.pdu(command | c.RESPONSE, _BUSY[self.role], sequence))
+                        self.say(codec.pdu(command | c.RESPONSE, _BUSY[self.role], sequence))
                         continue
                     if command == c.DELIVER_SM:
                         events.delivers.append(codec.decode_deliver_sm(pdu))
@@ -242,7 +242,7 @@ class Session(Generic[T]):
 
     def _on_bad(self, bad: BadPdu, events: Events[T]) -> None:
         events.bad.append(bad)
-        self._emit(control.generic_nack(bad.sequence, bad.status))
+        self.say(control.generic_nack(bad.sequence, bad.status))
         self._bad_pdus += 1
         if self._bad_pdus > self.settings.bad_pdus_max:
             self._close("too_many_bad_pdus")
@@ -258,7 +258,7 @@ class Session(Generic[T]):
         _, command, status, sequence = _HEADER(pdu)
         match do:
             case Do.ECHO:
-                self._emit(codec.enquire_link_resp(sequence))
+                self.say(codec.enquire_link_resp(sequence))
             case Do.ALIVE:
                 self.strays += self._control.pop(sequence, 0) != c.ENQUIRE_LINK
             case Do.BIND:
@@ -266,7 +266,7 @@ class Session(Generic[T]):
             case Do.IS_BOUND:
                 self._on_is_bound(command, status, sequence, now, events)
             case Do.UNBIND:
-                self._emit(control.unbind_resp(sequence))
+                self.say(control.unbind_resp(sequence))
                 self._close("peer_unbound")
             case Do.IS_UNBOUND:
                 self._close(self._end_reason)
@@ -274,9 +274,9 @@ class Session(Generic[T]):
                 self._on_nack(status or c.ESME_RUNKNOWNERR, sequence, events)  # a nack is no success, whatever it says
             case Do.REFUSE:
                 again = command in BINDS and self.state is not State.OPEN
-                self._emit(codec.pdu(command | c.RESPONSE, c.ESME_RALYBND if again else c.ESME_RINVBNDSTS, sequence))
+                self.say(codec.pdu(command | c.RESPONSE, c.ESME_RALYBND if again else c.ESME_RINVBNDSTS, sequence))
             case Do.UNKNOWN if not command & c.RESPONSE and self.state is not State.CLOSED:
-                self._emit(control.generic_nack(sequence, c.ESME_RINVCMDID))
+                self.say(control.generic_nack(sequence, c.ESME_RINVCMDID))
             case Do.STRAY | Do.UNKNOWN:  # nacking an answer could make two automata nack each other for ever
                 self.strays += 1
 
@@ -342,7 +342,7 @@ class Session(Generic[T]):
             if now - self._asked_at >= self.settings.enquire_answer_s:
                 self._close("peer_dead")
         elif every_s and now - self._heard_at >= every_s:
-            self._emit(codec.enquire_link(self._ask(c.ENQUIRE_LINK)))
+            self.say(codec.enquire_link(self._ask(c.ENQUIRE_LINK)))
             self._asked_at = now
 
     def _finish(self, events: Events[T], now: float) -> Events[T]:
@@ -357,7 +357,7 @@ class Session(Generic[T]):
 
     def _unbind_if_drained(self, now: float) -> None:
         if not self._window.in_flight or now >= self._deadline:
-            self._emit(control.unbind(self._ask(c.UNBIND)))
+            self.say(control.unbind(self._ask(c.UNBIND)))
             self._deadline = now + self.settings.unbind_timeout_s
             self._enter(State.UNBINDING)
 
@@ -372,15 +372,16 @@ class Session(Generic[T]):
             self.close_reason = reason
             self._enter(State.CLOSED)
 
-    def _emit(self, pdu: bytes) -> None:
-        self._out.append(pdu)
-        self._window.queued += len(pdu)
+    def say(self, data: bytes) -> None:
+        """Queues bytes as they are; public so that a simulated peer can talk nonsense."""
+        self._out.append(data)
+        self._window.queued += len(data)
 
     def _reply(self, pdus: list[bytes]) -> None:
         self.owed -= len(pdus)
         if self.state is not State.CLOSED:
             data = b"".join(pdus)
-            self._emit(data)
+            self.say(data)
 
     def _ask(self, command: int) -> int:
         if len(self._control) > 8:  # enquire_links that were never answered since other traffic proved life
@@ -393,4 +394,4 @@ class Session(Generic[T]):
         if self._bind_request is None or self.state is not State.BINDING:
             raise LocalProtocolError(f"no bind to answer: role {self.role.value}, state {self.state.name}")
         mode, sequence = self._bind_request
-        self._emit(control.bind_resp(mode, status, sequence, system_id))
+        self.say(control.bind_resp(mode, status, sequence, system_id))

@@ -1,0 +1,256 @@
+"""What a simulated SMSC is like, as values, and the TOML file that says so.
+
+It refuses to know sockets and time. A file looks like this; every table and key may be left out but one [[login]]:
+
+    listen = "127.0.0.1:2775"
+    rate = 500                        # submits in any sliding second; more are answered 0x58
+    answer_ms = [5, 20]               # from submit_sm to its answer, drawn evenly
+    receipt_ms = [100, 2000]          # from the answer to the receipt
+
+    [[login]]
+    system_id = "demo"
+    password = "demo"
+
+    [[rule]]                          # the first that fits a number decides; else the mix does
+    suffix = "0001"
+    outcome = "temporary"             # one of Outcome
+    status = "0x08"
+    times = 2                         # then it goes through
+
+    [[mix]]
+    weight = 97
+    outcome = "delivered"
+    [[mix]]
+    weight = 3
+    outcome = "undelivered"
+    code = "011"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args, get_type_hints
+
+from smpp import constants as c
+
+D = TypeVar("D")
+
+
+class ScenarioError(Exception):
+    """The scenario cannot be meant like this. The text names the key and the remedy."""
+
+
+class Outcome(StrEnum):
+    """What becomes of a submit. `times` 0 means always; where it counts, it counts per number and text."""
+
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"  # receipt of `state` (UNDELIV) with `code`; with `times`: so often, then delivered
+    TEMPORARY = "temporary"  # answer `status` (0x08) `times` times, then delivered
+    PERMANENT = "permanent"  # answer `status` (0x0b)
+    THROTTLED = "throttled"  # answer 0x58 `times` times, then delivered
+    THROTTLED_WITH_ID = "throttled_with_id"  # answer 0x58 with an id, and deliver after all
+    NO_RECEIPT = "no_receipt"  # accepted, then silence
+    RECEIPT_FIRST = "receipt_first"  # the receipt overtakes the answer
+    RECEIPT_TWICE = "receipt_twice"
+    NO_ANSWER = "no_answer"  # never answered, delivered all the same
+    NO_ID = "no_id"  # accepted without a message id; the receipt comes for an id nobody was told
+    DROP = "drop"  # every `times`-th such submit kills the link, unanswered
+    GARBAGE = "garbage"  # bytes that are no PDU instead of an answer
+
+
+_STATUS: Final = {
+    Outcome.TEMPORARY: c.ESME_RSYSERR,
+    Outcome.PERMANENT: c.ESME_RINVDSTADR,
+    Outcome.THROTTLED: c.ESME_RTHROTTLED,
+    Outcome.THROTTLED_WITH_ID: c.ESME_RTHROTTLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """An outcome with its particulars. `status` -1: the outcome's usual one. `state`, `code`: the receipt's stat and err."""
+
+    outcome: Outcome = Outcome.DELIVERED
+    status: int = -1
+    state: str = "UNDELIV"
+    code: str = "001"
+    times: int = 0
+
+    @property
+    def refusal(self) -> int:
+        """The command_status of the refusal this outcome is made of."""
+        return self.status if self.status >= 0 else _STATUS.get(self.outcome, c.ESME_ROK)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which numbers a fate is for: exactly one of number, suffix, prefix; digits without +."""
+
+    fate: Fate
+    number: str = ""
+    suffix: str = ""
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A fate and its share of the numbers that no rule fits."""
+
+    fate: Fate
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A login that is let in, with at most `sessions_max` links; rate 0: no own limit, in submits a second."""
+
+    system_id: str
+    password: str = field(repr=False)
+    sessions_max: int = 16
+    rate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """All of it. Milliseconds are (least, most), drawn evenly; rate 0: no limit.
+
+    window            submits a session may have unanswered; more are answered 0x14
+    rate              submits in any sliding `rate_window_ms`; more are answered 0x58. By time of arrival
+    receipt_retry_ms  a receipt answered with an error is sent again after so long
+    answer_ids        "hex": answers carry the id in hexadecimal, receipts in decimal, as some carriers do
+    record_max        submits kept for tests
+    """
+
+    accounts: tuple[Account, ...]
+    listen: str = "127.0.0.1:2775"
+    system_id: str = "SMSC"
+    window: int = 1_000
+    rate: int = 0
+    rate_window_ms: int = 1_000
+    answer_ms: tuple[float, float] = (0.0, 0.0)
+    receipt_ms: tuple[float, float] = (0.0, 0.0)
+    receipt_retry_ms: float = 1_000.0
+    answer_ids: str = "dec"
+    enquire_link_s: float = 60.0
+    inactivity_s: float = 0.0
+    seed: int = 1
+    record_max: int = 100_000
+    rules: tuple[Rule, ...] = ()
+    mix: tuple[Weighted, ...] = (Weighted(Fate()),)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`. Raises ScenarioError."""
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65_535:
+            raise ScenarioError(f'listen: {self.listen!r} is not host:port; write for example "127.0.0.1:2775"')
+        return host.strip("[]"), int(port)
+
+
+def load(path: Path) -> Scenario:
+    """A scenario from a TOML file. Raises ScenarioError naming file, key and remedy."""
+    try:
+        return parse(path.read_text("utf-8"))
+    except OSError as error:
+        raise ScenarioError(f"{path}: {error.strerror}; name a readable file") from None
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from None
+
+
+def parse(text: str) -> Scenario:
+    """A scenario from TOML text. Raises ScenarioError."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"not TOML: {error}") from None
+    rest = dict(tables)
+    accounts = tuple(_build(Account, each, f"login {n}") for n, each in enumerate(_tables(rest, "login"), 1))
+    rules = tuple(_rule(each, f"rule {n}") for n, each in enumerate(_tables(rest, "rule"), 1))
+    mix = tuple(_weighted(each, f"mix {n}") for n, each in enumerate(_tables(rest, "mix"), 1))
+    if not accounts:
+        raise ScenarioError("login: there is none; add a [[login]] with system_id and password")
+    scenario = _build(Scenario, {**rest, "accounts": accounts, "rules": rules, **({"mix": mix} if mix else {})}, "")
+    if scenario.answer_ids not in ("dec", "hex"):
+        raise ScenarioError(f'answer_ids: {scenario.answer_ids!r} is unknown; write "dec" or "hex"')
+    _ = scenario.address
+    return scenario
+
+
+def _tables(rest: dict[str, Any], key: str) -> list[Mapping[str, Any]]:
+    tables = rest.pop(key, [])
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise ScenarioError(f"{key}: not a list of tables; write [[{key}]]")
+    return tables
+
+
+def _rule(table: Mapping[str, Any], where: str) -> Rule:
+    matchers = {key: table[key] for key in ("number", "suffix", "prefix") if key in table}
+    if len(matchers) != 1:
+        raise ScenarioError(f"{where}: {len(matchers)} of number, suffix, prefix; give exactly one")
+    return _build(Rule, {**matchers, "fate": _fate({k: v for k, v in table.items() if k not in matchers}, where)}, where)
+
+
+def _weighted(table: Mapping[str, Any], where: str) -> Weighted:
+    weight = {key: table[key] for key in ("weight",) if key in table}
+    fate = _fate({key: value for key, value in table.items() if key != "weight"}, where)
+    weighted = _build(Weighted, {"fate": fate, **weight}, where)
+    if weighted.weight <= 0:
+        raise ScenarioError(f"{where}: weight {weighted.weight} is not positive; leave the entry out instead")
+    return weighted
+
+
+def _fate(table: Mapping[str, Any], where: str) -> Fate:
+    values = dict(table)
+    try:
+        if "outcome" in values:
+            values["outcome"] = Outcome(values["outcome"])
+    except ValueError:
+        known = ", ".join(Outcome)
+        raise ScenarioError(f"{where}: outcome {values['outcome']!r} is unknown; one of {known}") from None
+    if isinstance(values.get("status"), str):
+        try:
+            values["status"] = int(values["status"], 0)
+        except ValueError:
+            raise ScenarioError(f'{where}: status {values["status"]!r} is no number; write for example "0x58"') from None
+    return _build(Fate, values, where)
+
+
+def _build(kind: type[D], values: Mapping[str, Any], where: str) -> D:
+    """A dataclass from a table: unknown, missing and mistyped keys are named."""
+    dot = f"{where}: " if where else ""
+    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]  # every D is a dataclass
+    types = get_type_hints(kind)
+    for key in values:
+        if key not in known:
+            raise ScenarioError(f"{dot}{key}: unknown key; one of {', '.join(known)}")
+    for name, each in known.items():
+        if name not in values and each.default is MISSING and each.default_factory is MISSING:
+            raise ScenarioError(f"{dot}{name}: missing; add it")
+    return kind(**{key: _typed(value, types[key], f"{dot}{key}") for key, value in values.items()})
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    if kind == tuple[float, float]:
+        pair = value if isinstance(value, (list, tuple)) else (value, value)
+        if len(pair) != 2 or not all(_is_number(each) for each in pair) or not 0 <= pair[0] <= pair[1]:
+            raise ScenarioError(f"{where}: {value!r} is not [least, most] in milliseconds; write for example [5, 20]")
+        return (float(pair[0]), float(pair[1]))
+    if kind in (int, float):
+        if not _is_number(value) or (kind is int and not isinstance(value, int)) or value < -1:
+            raise ScenarioError(f"{where}: {value!r} is not a {'whole ' if kind is int else ''}number; write one >= 0")
+        return kind(value)
+    if kind is str and not isinstance(value, str):
+        raise ScenarioError(f'{where}: {value!r} is not text; put it in quotes, "{value}"')
+    return value if get_args(kind) or not isinstance(value, (list, dict)) else _refuse(value, where)
+
+
+def _refuse(value: Any, where: str) -> Any:
+    raise ScenarioError(f"{where}: {value!r} has no place here; give one value")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
