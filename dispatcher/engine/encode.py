@@ -16,11 +16,11 @@ from typing import Final
 from dispatcher.core.model import Body, Options
 from dispatcher.core.ports import Chance
 from dispatcher.core.settings import Carrier, Settings
-from smpp import constants as c
 from smpp.codec import SubmitTemplate
+from smpp.constants import Npi, Ton
 from smpp.errors import LocalProtocolError
 from smpp.segments import concat_header, cut, cut_bytes
-from smpp.text import Encoding, gsm7
+from smpp.text import Encoding, encode, gsm7
 
 TEMPLATES_MAX: Final = 8_192
 REFERENCES_MAX: Final = 100_000
@@ -54,11 +54,11 @@ class Encoder:
         """The next concatenation reference for this sender and destination; 0 where no header is needed."""
         if body.segments == 1:
             return 0
-        limit = 0x10000 if self._wide[carrier] else 0x100
+        last_value = 0xFFFF if self._wide[carrier] else 0xFF  # 0 means "none yet" in a head
         references = self._references
         key = (body.sender, body.to)
         last = references.pop(key, None)  # put back at the end: the dictionary is in order of last use
-        value = int(self._chance.random() * limit) if last is None else (last + 1) % limit
+        value = 1 + (int(self._chance.random() * last_value) if last is None else last) % last_value
         references[key] = value
         if len(references) > REFERENCES_MAX:
             del references[next(iter(references))]
@@ -90,13 +90,13 @@ class Encoder:
             parts = cut(body.text, encoding, True)
         return self._headed(body, parts, reference, wide)
 
-    def _headed(self, body: Body, parts: list[bytes], reference: int, wide: bool) -> list[bytes]:
+    def _headed(self, body: Body, parts: list[bytes], reference: int, wide: bool, udh: bytes = b"") -> list[bytes]:
         total = len(parts)
         if total != body.segments:
             raise Unencodable(f"{total} segments, admitted with {body.segments}")
         if total == 1:
             return parts
-        return [concat_header(reference, total, i, wide) + part for i, part in enumerate(parts, 1)]
+        return [concat_header(reference, total, i, wide, udh) + part for i, part in enumerate(parts, 1)]
 
     def _with_options(
         self, body: Body, options: Options, carrier: str, segments: Sequence[int], reference: int, now: int
@@ -104,13 +104,12 @@ class Encoder:
         wide = self._wide[carrier]
         own_udh = bool(options.udh)
         if options.binary or own_udh:
-            data = options.binary or body.text.encode("latin-1", "replace")
+            data = options.binary or encode(body.text, Encoding(body.encoding))
             if body.segments == 1:
                 parts = [options.udh + data]
-            elif own_udh:
-                raise Unencodable("an own header and more than one segment")
             else:
-                parts = self._headed(body, cut_bytes(data, 7 if wide else 6), reference, wide)
+                header_len = len(concat_header(reference, 2, 1, wide, options.udh))
+                parts = self._headed(body, cut_bytes(data, header_len), reference, wide, options.udh)
         else:
             parts = self._parts(body, carrier, reference)
         template = self._template(body, carrier, own_udh or body.segments > 1, options.flash, now, own_tlvs(options))
@@ -169,10 +168,10 @@ def ton_npi(sender: str) -> tuple[int, int]:
     """TON and NPI by a sender's form: letters 5/0; up to 8 digits a short code 3/0; else an international number 1/1."""
     digits = sender.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
-        return (c.TON_ALNUM, c.NPI_UNK) if digits else (c.TON_UNK, c.NPI_UNK)
+        return (Ton.ALPHANUMERIC, Npi.UNKNOWN) if digits else (Ton.UNKNOWN, Npi.UNKNOWN)
     if len(digits) <= _SHORT_CODE_DIGITS_MAX and not sender.startswith("+"):
-        return c.TON_NWSPEC, c.NPI_UNK
-    return c.TON_INTL, c.NPI_ISDN
+        return Ton.NETWORK_SPECIFIC, Npi.UNKNOWN
+    return Ton.INTERNATIONAL, Npi.ISDN
 
 
 def validity(carrier: Carrier, bucket: int) -> str:

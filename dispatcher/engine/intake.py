@@ -147,7 +147,7 @@ class Intake:
             send = item.send
             assert isinstance(send, Send)
             if verdict.verdict in {"accepted", "duplicate"}:
-                label = (send.lane, verdict.verdict)
+                label: tuple[str, str] = (send.lane, verdict.verdict)
                 counts[label] = counts.get(label, 0) + 1
             else:
                 refused.append((item, Refused(_VERDICT_REASONS[verdict.verdict], "", verdict.verdict)))

@@ -17,7 +17,9 @@ from dispatcher.core.model import Account, Message
 from dispatcher.core.pool import Pool, Slot
 from dispatcher.core.ports import Chance, Clock, Ids, Owner, Store, StoreUnavailable
 from dispatcher.core.retry import Rules
-from dispatcher.core.settings import Settings
+from dispatcher.core.settings import Bind, Carrier, Settings
+from dispatcher.core.throttle import Throttle
+from smpp.link import Link
 
 R = TypeVar("R")
 
@@ -25,6 +27,53 @@ BATCH_MAX: Final = 500
 """Messages in one step of the store (store.md 8: a longer one holds the server longer than the limit)."""
 _PAUSE_FIRST_S: Final = 0.02
 _PAUSE_MAX_S: Final = 1.0
+
+
+Token = tuple["Flight", int]
+"""What a link carries for us: the flight and the 1-based number of the segment."""
+
+
+class Seat(Slot):
+    """One carrier session as this engine runs it: the pool's slot, its link while there is one, its throttles.
+
+    `number` counts all sessions of the configuration, so that engines can share them out. `throttles`: the carrier's,
+    shared by all its sessions here, then the bind's. `held`: the pause asked for by an operator.
+    """
+
+    __slots__ = ("bind_settings", "carrier_settings", "held", "link", "number", "state", "throttles", "window_max")
+
+    def __init__(self, carrier: Carrier, bind: Bind, label: str, session: int, number: int, *, window: int) -> None:
+        super().__init__(carrier.name, label, session, window)
+        self.carrier_settings = carrier
+        self.bind_settings = bind
+        self.number = number
+        self.window_max = window
+        self.link: Link[Token] | None = None
+        self.throttles: tuple[Throttle, ...] = ()
+        self.state = "down"
+        self.held = False
+
+    def refused(self, now: float) -> None:
+        """The carrier said "too fast": pause and slow down."""
+        self.paused_until = max(self.paused_until, now + self.carrier_settings.throttle_pause_s)
+        for throttle in self.throttles:
+            throttle.refused(now)
+
+    def look_ahead(self, segments_max: int) -> None:
+        """How much may be claimed for it now: its window, and beyond it what hides the next claim's round trip.
+
+        What is claimed ahead stands before every later OTP, so it is at most one more window, and with a rate no more
+        than a tenth of a second of it.
+        """
+        link, session_window = self.link, self.window_max
+        ahead = min(session_window, segments_max)
+        limits = [t.limit for t in self.throttles if t.limit]
+        waiting = link.queued if link is not None else 0
+        if limits:
+            ahead = min(ahead, max(1, int(min(limits) * 0.1)))
+            self.window = min(session_window, self.used - waiting + ahead)
+        else:
+            self.window = session_window + ahead
 
 
 class Flight:
@@ -36,16 +85,12 @@ class Flight:
 
     __slots__ = ("answers", "left_at", "message", "open", "slot")
 
-    def __init__(self, message: Message, slot: Slot, open_segments: int) -> None:
+    def __init__(self, message: Message, slot: Seat, open_segments: int) -> None:
         self.message = message
         self.slot = slot
         self.open = open_segments
         self.left_at = 0.0
         self.answers: list[Answer] = []
-
-
-Token = tuple[Flight, int]
-"""What a link carries for us: the flight and the 1-based number of the segment."""
 
 
 class Bell:

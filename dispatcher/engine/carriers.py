@@ -1,0 +1,350 @@
+"""The carriers' sessions: one task each connects, binds, runs its link, and starts again; whatever happens costs only itself.
+
+It refuses to know what is sent over a link and what answers mean: answers go to the committer, deliver_sm to receipts.
+
+A session is opened when its lease is ours and no operator holds it. A refused login waits for the longest pause at once:
+carriers lock accounts that keep guessing. Rates belong to a carrier and to a bind, but sessions may be spread over
+engines, so an engine uses the part of each rate that its leased sessions are of all sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from dispatcher.core.model import Outcome
+from dispatcher.core.ports import StoreUnavailable
+from dispatcher.core.settings import Bind, Settings
+from dispatcher.core.throttle import Throttle
+from dispatcher.engine.committer import Committer
+from dispatcher.engine.leases import SESSION_PREFIX, Leases
+from dispatcher.engine.receipts import Receipts
+from dispatcher.engine.works import Seat, Token, Works
+from smpp.events import Events, Login, SessionSettings
+from smpp.link import Ended, Link
+from smpp.session import Session
+from smpp.status import name as status_name
+
+Connect = Callable[[Bind], Awaitable[trio.abc.Stream]]
+
+_VERSIONS: Final = {"3.3": 0x33, "3.4": 0x34, "5.0": 0x50}
+_LOGIN_REFUSED: Final = frozenset({"ESME_RINVPASWD", "ESME_RINVSYSID", "ESME_RINVSYSTYP", "ESME_RBINDFAIL"})
+_STATES: Final = ("down", "connecting", "bound", "paused")
+_STEADY_S: Final = 10.0
+"""A session that lived so long starts its pauses anew."""
+
+
+class Carriers:
+    """All sessions of the configuration, as far as they are ours."""
+
+    def __init__(
+        self, works: Works, leases: Leases, committer: Committer, receipts: Receipts, connect: Connect
+    ) -> None:
+        self._works = works
+        self._leases = leases
+        self._committer = committer
+        self._receipts = receipts
+        self._connect = connect
+        self.seats = seats_of(works.settings)
+        self._shares: dict[str, Throttle] = {}
+        for seat in self.seats:
+            if seat.bind_settings.mode != "rx":
+                works.pool.add(seat)
+        self._reshare()
+
+    async def run(self) -> None:
+        """Every session's task, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for seat in self.seats:
+                nursery.start_soon(self._keep, seat)
+            nursery.start_soon(self._controls)
+
+    # -- one session
+
+    async def _keep(self, seat: Seat) -> None:
+        works, bind = self._works, seat.bind_settings
+        pause = bind.reconnect_s
+        while not works.stopping:
+            if not await self._own(seat):
+                self._state(seat, "down")
+                await works.nap(min(0.25, works.settings.engine.lease_s / 8))
+                continue
+            if seat.held:
+                self._state(seat, "paused")
+                await works.nap(0.25)
+                continue
+            began = works.clock.monotonic()
+            reason = await self._live(seat)
+            if works.clock.monotonic() - began >= _STEADY_S:
+                pause = bind.reconnect_s
+            if reason in _LOGIN_REFUSED:
+                pause = bind.reconnect_max_s
+            if works.stopping or seat.held or reason == "not_ours":
+                continue
+            await works.nap(pause * (0.9 + 0.2 * works.chance.random()))
+            pause = min(2 * pause, bind.reconnect_max_s)
+        self._state(seat, "down")
+
+    async def _own(self, seat: Seat) -> bool:
+        """Holds the session's lease when the session is ours to hold; gives it back when it is not."""
+        leases, name = self._leases, lease_name(seat)
+        lease = leases.held.get(name)
+        if not leases.wants(seat.number):
+            if lease is not None:
+                await leases.drop(name)
+                self._reshare()
+            return False
+        if lease is not None:
+            return lease.valid(self._works.clock.monotonic())
+        try:
+            lease = await leases.take(name)
+        except StoreUnavailable as error:
+            self._works.lost_store("lease", error)
+            return False
+        if lease is not None:
+            self._reshare()
+        return lease is not None
+
+    async def _live(self, seat: Seat) -> str:
+        """One life of a session; returns why it ended. Nothing but Cancelled comes out of here."""
+        works, bind = self._works, seat.bind_settings
+        self._state(seat, "connecting")
+        try:
+            with trio.fail_after(bind.connect_timeout_s):
+                stream = await self._connect(bind)
+        except (OSError, trio.TooSlowError, trio.BrokenResourceError) as error:
+            works.log.warning("connect_failed", **labels(seat), error=type(error).__name__)
+            self._state(seat, "down")
+            return "connect_failed"
+        modes = ("tx", "rx") if bind.mode == "tx+rx" else (bind.mode,)
+        try:
+            if len(modes) == 1:
+                return await self._run_link(seat, stream, modes[0])
+            return await self._run_pair(seat, stream)
+        except Exception as error:
+            # A carrier can cost its own session only; the error is ours to mend, so it is logged with its trace.
+            works.log.exception("session_failed", **labels(seat), error=type(error).__name__)
+            return "failed"
+
+    async def _run_pair(self, seat: Seat, stream: trio.abc.Stream) -> str:
+        """A transmitter and a receiver live and die together."""
+        reasons: list[str] = []
+        second = await self._connect(seat.bind_settings)
+        async with trio.open_nursery() as nursery:
+
+            async def one(own: trio.abc.Stream, mode: str) -> None:
+                reasons.append(await self._run_link(seat, own, mode))
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(one, stream, "tx")
+            nursery.start_soon(one, second, "rx")
+        return reasons[0] if reasons else "cancelled"
+
+    async def _run_link(self, seat: Seat, stream: trio.abc.Stream, mode: str) -> str:
+        works = self._works
+        session: Session[Token] = Session(session_settings(seat.bind_settings), self._login(seat, mode), now=works.clock.monotonic())
+        refused: list[str] = []
+
+        def on_events(events: Events[Token]) -> None:
+            if events.answers:
+                self._committer.answered(seat, events.answers)
+            if events.delivers:
+                self._receipts.arrived(seat, link, events.delivers)
+            if events:
+                self._rare(seat, events, mode, refused)
+
+        link: Link[Token] = Link(
+            stream,
+            session,
+            on_events=on_events,
+            pace=lambda wanted, now: self._pace(seat, wanted, now),
+            on_written=_written,
+            clock=works.clock.monotonic,
+            tick_s=0.25,
+        )
+        if mode != "rx":
+            seat.link = link
+        try:
+            await link.run()
+        finally:
+            if mode != "rx":
+                seat.up = False
+                seat.link = None
+                self._leave(seat, link.ended)
+                self._state(seat, "down")
+        reason = refused[0] if refused else link.ended.reason if link.ended is not None else "cancelled"
+        if not works.stopping:
+            works.log.warning("session_ended", **labels(seat), reason=reason)
+        return reason
+
+    def _leave(self, seat: Seat, ended: Ended[Token] | None) -> None:
+        if ended is None:
+            return
+        self._committer.closed(seat, ended.unknown, Outcome.UNKNOWN)
+        self._committer.closed(seat, ended.not_sent, Outcome.NOT_SENT)
+        if ended.unknown:
+            self._works.log.warning("submits_unknown", **labels(seat), segments=len(ended.unknown))
+
+    def _rare(self, seat: Seat, events: Events[Token], mode: str, refused: list[str]) -> None:
+        works = self._works
+        if events.bound:
+            works.log.info("bound", **labels(seat), mode=mode)
+            if mode != "rx":
+                seat.up = True
+            self._state(seat, "bound")
+            works.room_bell.ring()
+        if events.refused is not None:
+            refused.append(status_name(events.refused))
+            works.log.error("bind_refused", **labels(seat), status=refused[0])
+        if events.timed_out:
+            seat.up = False  # the session takes no more
+            self._committer.closed(seat, events.timed_out, Outcome.UNKNOWN)
+        if events.late:
+            self._committer.late(seat, events.late)
+        if events.close is not None:
+            seat.up = False
+        if events.bad:
+            bad = events.bad[0]
+            works.log.warning("bad_pdus", **labels(seat), pdus=len(events.bad), field=bad.field, why=bad.why)
+
+    def _pace(self, seat: Seat, wanted: int, now: float) -> tuple[int, float]:
+        """Permits to write now. None while our lease may have run out, while paused, or beyond a rate."""
+        if not self._works.may_send(now):
+            return 0, now + 0.05
+        if seat.paused_until > now:
+            return 0, min(seat.paused_until, now + 1.0)
+        granted = wanted
+        taken: list[Throttle] = []
+        for throttle in seat.throttles:
+            granted_here = throttle.take(granted, now)
+            for earlier in taken:
+                earlier.give_back(granted - granted_here, now)
+            granted = granted_here
+            taken.append(throttle)
+            if not granted:
+                break
+        if granted == wanted:
+            return granted, now
+        return granted, max(throttle.next_at(now) for throttle in seat.throttles)
+
+    def _login(self, seat: Seat, mode: str) -> Login:
+        bind = seat.bind_settings
+        return Login(bind.system_id, bind.password, mode, bind.system_type, _VERSIONS[bind.version])  # type: ignore[arg-type]
+
+    # -- all sessions
+
+    def _reshare(self) -> None:
+        """Splits rates by the sessions leased here."""
+        held = self._leases.held
+        binds: dict[tuple[str, str], Throttle | None] = {}
+        carriers: dict[str, Throttle | None] = {}
+        for seat in self.seats:
+            settings = seat.carrier_settings
+            if seat.carrier not in carriers:
+                mine = [s for s in self.seats if s.carrier == seat.carrier]
+                carriers[seat.carrier] = _share(settings.rate, mine, held, settings.throttle_floor, settings.throttle_pause_s)
+            key = (seat.carrier, seat.bind)
+            if key not in binds:
+                mine = [s for s in self.seats if (s.carrier, s.bind) == key]
+                rate = seat.bind_settings.rate
+                binds[key] = _share(rate, mine, held, settings.throttle_floor, settings.throttle_pause_s)
+            seat.throttles = tuple(t for t in (carriers[seat.carrier], binds[key]) if t is not None)
+
+    async def _controls(self) -> None:
+        """Operators' wishes, once a second: "pause" closes a session politely, "resume" opens it again."""
+        works = self._works
+        while not works.stopping:
+            try:
+                wishes = await works.store.controls()
+            except StoreUnavailable as error:
+                works.lost_store("controls", error)
+            else:
+                async with trio.open_nursery() as nursery:
+                    for seat in self.seats:
+                        wish = wishes.get((seat.carrier, seat.bind)) or wishes.get((seat.carrier, "")) or "resume"
+                        seat.held = wish == "pause"
+                        ours = lease_name(seat) in self._leases.held and self._leases.wants(seat.number)
+                        if seat.link is not None and (seat.held or not ours):
+                            nursery.start_soon(self._close, seat, "paused" if seat.held else "not_ours")
+            self.gauges()
+            await works.nap(1.0)
+
+    async def _close(self, seat: Seat, reason: str) -> None:
+        if seat.link is not None:
+            seat.up = False
+            await seat.link.close(reason)
+
+    async def close(self) -> None:
+        """Unbinds all sessions politely, at the same time."""
+        async with trio.open_nursery() as nursery:
+            for seat in self.seats:
+                nursery.start_soon(self._close, seat, "stopped")
+
+    def gauges(self) -> None:
+        """Window use and rates, for the metrics."""
+        put = self._works.counters.put
+        used: dict[tuple[str, str], int] = {}
+        rates: dict[tuple[str, str], float] = {}
+        for seat in self.seats:
+            key = (seat.carrier, seat.bind)
+            queued = seat.link.queued if seat.link is not None else 0
+            used[key] = used.get(key, 0) + seat.used - queued
+            rates[key] = min((t.limit for t in seat.throttles if t.limit), default=0.0)
+        for key, count in used.items():
+            put("dispatcher_bind_window_used", key, count)
+            put("dispatcher_bind_rate_limit", key, rates[key])
+
+    def _state(self, seat: Seat, state: str) -> None:
+        if seat.state == state:
+            return
+        seat.state = state
+        put = self._works.counters.put
+        states = [s.state for s in self.seats if (s.carrier, s.bind) == (seat.carrier, seat.bind)]
+        for each in _STATES:
+            put("dispatcher_bind_state", (seat.carrier, seat.bind, each), states.count(each))
+
+
+def _share(rate: float | None, seats: list[Seat], held: dict[str, object] | object, floor: float, pause_s: float) -> Throttle | None:
+    """This engine's part of a rate, as a throttle; None where there is no rate."""
+    if rate is None:
+        return None
+    ours = sum(lease_name(seat) in held for seat in seats)  # type: ignore[operator]
+    return Throttle(rate * max(ours, 1) / len(seats), floor, pause_s)
+
+
+def seats_of(settings: Settings) -> list[Seat]:
+    """A seat per session of the configuration, numbered in the file's order."""
+    seats: list[Seat] = []
+    for carrier in settings.carrier:
+        for position, bind in enumerate(carrier.bind, 1):
+            label = bind.name or f"{bind.host}-{position}"
+            for session in range(bind.sessions):
+                seats.append(Seat(carrier, bind, label, session, len(seats), window=bind.window))
+    return seats
+
+
+def lease_name(seat: Seat) -> str:
+    """The name under which a session is leased."""
+    return f"{SESSION_PREFIX}{seat.carrier}.{seat.bind}.{seat.session}"
+
+
+def labels(seat: Seat) -> dict[str, str | int]:
+    """How logs name a session."""
+    return {"carrier": seat.carrier, "bind": seat.bind, "session": seat.session}
+
+
+def session_settings(bind: Bind) -> SessionSettings:
+    """A bind's limits and timers as the session wants them."""
+    return SessionSettings(
+        window=bind.window,
+        enquire_link_s=bind.enquire_link_s,
+        response_timeout_s=bind.response_timeout_s,
+        bind_timeout_s=bind.connect_timeout_s,
+        drain_s=2.0,
+    )
+
+
+def _written(tokens: list[Token], now: float) -> None:
+    tokens[0][0].left_at = now  # one sample a write

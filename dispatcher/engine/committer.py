@@ -1,0 +1,247 @@
+"""The settling of answers: what carriers said about submits becomes heads, money, events and correlations, batch by batch.
+
+It refuses to know what an answer means (core/lifecycle) and how a commit is made atomic (store).
+
+Theory. Every flush decides on all answers known so far, also of messages that still wait for others: a charge without its head
+would be made again by a resend, so head and rows of one flush travel together. The head stays SUBMITTING, and the
+message in flight, until every segment of this round has its answer; only then is it settled. A repeated flush (reply
+lost) is the store's to recognise. Late answers (their submit was given up as unknown) concern messages at rest, which
+others may change too: they go through the guarded commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from dispatcher.core.lifecycle import Answer, Answers, Decision, collect, decide
+from dispatcher.core.matching import answer_key
+from dispatcher.core.model import LANES, Correlation, Message, Outcome, State
+from dispatcher.core.ports import Effects, StoreUnavailable
+from dispatcher.engine.works import BATCH_MAX, Bell, Flight, Seat, Token, Works
+from smpp.status import StatusClass, classify
+
+IDLE_LINGER_S: Final = 0.02
+_TRIES: Final = 5
+_OUTCOMES: Final = {
+    StatusClass.OK: Outcome.ACCEPTED,
+    StatusClass.THROTTLED: Outcome.THROTTLED,
+    StatusClass.TEMPORARY: Outcome.TEMPORARY,
+    StatusClass.PERMANENT: Outcome.PERMANENT,
+}
+OUTCOME_NAMES: Final = {o: o.name.lower() for o in Outcome}
+LANE_NAMES: Final = tuple((lane.wire,) for lane in LANES)
+
+
+class Committer:
+    """Collects answers from all links and settles them, one batch at a time."""
+
+    def __init__(self, works: Works) -> None:
+        self._works = works
+        self._touched: list[Flight] = []
+        self._late: list[tuple[Token, int, str, int]] = []
+        self._counts: dict[tuple[Seat, int], int] = {}
+        self._ids = {c.name: c.quirks.ids for c in works.settings.carrier}
+        self._statuses = {
+            c.name: {int(status, 0): StatusClass(kind) for status, kind in c.quirks.statuses.items()}
+            for c in works.settings.carrier
+        }
+        self.bell = Bell()
+
+    # -- from the links (synchronous)
+
+    def answered(self, slot: Seat, answers: Sequence[tuple[Token, int, str]]) -> None:
+        """Answers of one read of one link: (token, command_status, message id)."""
+        works = self._works
+        now, monotonic = works.clock.now_ms(), works.clock.monotonic()
+        carrier, ids, touched = slot.carrier, self._ids[slot.carrier], self._touched
+        accepted = 0
+        slot.used -= len(answers)
+        left_at = answers[0][0][0].left_at  # one sample a read
+        for (flight, segment), status, message_id in answers:
+            if status == 0:
+                accepted += 1
+                answer = Answer(segment, Outcome.ACCEPTED, 0, answer_key(ids, message_id), now)
+            else:
+                answer = self._refused(slot, segment, status, message_id, now, monotonic)
+            if not flight.answers:
+                touched.append(flight)
+            flight.answers.append(answer)
+            flight.open -= 1
+        if accepted:
+            key = (slot, int(Outcome.ACCEPTED))
+            self._counts[key] = self._counts.get(key, 0) + accepted
+        if left_at:
+            works.counters.observe("dispatcher_submit_seconds", (carrier,), monotonic - left_at)
+        self.bell.ring()
+        works.room_bell.ring()
+
+    def _refused(self, slot: Seat, segment: int, status: int, message_id: str, now: int, monotonic: float) -> Answer:
+        outcome = _OUTCOMES[classify(status, self._statuses[slot.carrier])]
+        if outcome is Outcome.THROTTLED:
+            slot.refused(monotonic)
+        key = (slot, int(outcome))
+        self._counts[key] = self._counts.get(key, 0) + 1
+        return Answer(segment, outcome, status, answer_key(self._ids[slot.carrier], message_id), now)
+
+    def closed(self, slot: Seat, tokens: Sequence[Token], outcome: Outcome) -> None:
+        """Submits that got no answer: UNKNOWN (their last byte left) or NOT_SENT."""
+        if not tokens:
+            return
+        works = self._works
+        now = works.clock.now_ms()
+        slot.used -= len(tokens)
+        for flight, segment in tokens:
+            if not flight.answers:
+                self._touched.append(flight)
+            flight.answers.append(Answer(segment, outcome, 0, "", now))
+            flight.open -= 1
+        key = (slot, int(outcome))
+        self._counts[key] = self._counts.get(key, 0) + len(tokens)
+        self.bell.ring()
+
+    def late(self, slot: Seat, answers: Sequence[tuple[Token, int, str]]) -> None:
+        """Answers to submits that had been given up as unknown."""
+        now = self._works.clock.now_ms()
+        self._late += [(token, status, answer_key(self._ids[slot.carrier], mid), now) for token, status, mid in answers]
+        self.bell.ring()
+
+    # -- the task
+
+    async def run(self) -> None:
+        """Flushes while there is work; ends when stopped and empty. Lingers so that batches form by themselves."""
+        works = self._works
+        flush_s = works.settings.engine.flush_ms / 1000
+        while True:
+            await self.bell.wait(1.0)
+            if not works.stopping:
+                busy = len(self._touched) * 4 >= len(works.flights)
+                await trio.sleep(flush_s if busy else max(flush_s, IDLE_LINGER_S))
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Writes all that is known. Raises Deposed."""
+        while self._touched:
+            batch, self._touched = self._touched[:BATCH_MAX], self._touched[BATCH_MAX:]
+            await self._settle(batch)
+        self._count()
+        if self._late:
+            late, self._late = self._late, []
+            await self._settle_late(late)
+
+    async def _settle(self, batch: list[Flight]) -> None:
+        works = self._works
+        rules, now = works.rules, works.clock.now_ms()
+        effects = Effects()
+        done: list[Flight] = []
+        for flight in batch:
+            answers, flight.answers = flight.answers, []
+            message = flight.message
+            decision = decide(message, Answers(answers), rules, now)
+            head = decision.head
+            if decision.changed:
+                collect(effects, message, decision)
+                self._correlate(effects, message, answers, decision)
+                message.version += 1
+                message.head = head
+            assert flight.open >= 0, "I8: more answers than submits"
+            if flight.open == 0:
+                effects.settled.append(message.id)
+                done.append(flight)
+        await works.persist("settle", lambda: works.store.settle(works.owner, effects))
+        for flight in done:
+            works.flights.pop(flight.message.id, None)
+        count_effects(works, effects)
+        works.room_bell.ring()
+
+    def _correlate(self, effects: Effects, message: Message, answers: list[Answer], decision: Decision) -> None:
+        works = self._works
+        head = decision.head
+        for answer in answers:
+            if not answer.carrier_id:
+                continue
+            attempts = head.segments[answer.segment - 1].attempts
+            if not attempts:
+                continue
+            last = attempts[-1]
+            number = answer.attempt or last.number
+            deadline_at = works.rules.receipt_deadline_at(head.lane, last.at)
+            row = (answer.carrier_id, Correlation(works.store.partition, message.id, answer.segment, number, deadline_at))
+            rows = effects.correlations.get(last.carrier)
+            if rows is None:
+                effects.correlations[last.carrier] = [row]
+            else:
+                rows.append(row)
+
+    async def _settle_late(self, late: list[tuple[Token, int, str, int]]) -> None:
+        works = self._works
+        for (flight, segment), status, carrier_id, at in late:
+            message = flight.message
+            attempts = message.head.segments[segment - 1].attempts if message.head is not None else []
+            if not attempts:
+                continue
+            outcome = _OUTCOMES[classify(status, self._statuses[flight.slot.carrier])]
+            answer = Answer(segment, outcome, status, carrier_id, at, attempts[-1].number)
+            await self._commit_late(message.id, answer)
+        works.log.info("late_answers", answers=len(late))
+
+    async def _commit_late(self, message_id: str, answer: Answer) -> None:
+        works = self._works
+        for _ in range(_TRIES):
+            found = await works.persist("late", lambda: works.store.messages([message_id]))
+            message = found[0]
+            if message is None or message.head is None or message.head.state == State.SUBMITTING:
+                return  # a newer round is on its way: its own answer or a receipt settles it
+            decision = decide(message, Answers([answer]), works.rules, works.clock.now_ms())
+            if not decision.changed:
+                return
+            effects = Effects()
+            collect(effects, message, decision)
+            self._correlate(effects, message, [answer], decision)
+            try:
+                if not await works.store.commit(effects):
+                    count_effects(works, effects)
+                    return
+            except StoreUnavailable as error:
+                works.lost_store("late", error)
+            await trio.sleep(0.02)
+
+    def _count(self) -> None:
+        counts, self._counts = self._counts, {}
+        add = self._works.counters.add
+        for (slot, outcome), count in counts.items():
+            add("dispatcher_segments_submitted_total", (slot.carrier, slot.bind, OUTCOME_NAMES[Outcome(outcome)]), count)
+
+
+def count_effects(works: Works, effects: Effects) -> None:
+    """Counts what a commit changed: money by kind, finals, retries, doubts. Once per batch, one pass over its rows."""
+    add = works.counters.add
+    money: dict[tuple[str, str], int] = {}
+    for fact in effects.facts:
+        key = (fact.currency, fact.kind)
+        money[key] = money.get(key, 0) + fact.amount
+    for key, amount in money.items():
+        if key[1] not in {"reserve", "void"}:
+            add("dispatcher_charges_micro_total", key, amount)
+    other: dict[tuple[str, tuple[str, str]], int] = {}
+    for versioned in effects.heads:
+        head = versioned.head
+        state = head.state
+        if state in {State.SUBMITTED, State.SUBMITTING}:
+            continue
+        key3: tuple[str, tuple[str, str]] | None
+        if state >= State.DELIVERED:
+            key3 = ("dispatcher_final_total", (State(state).wire, LANES[head.lane].wire))
+        else:
+            last = max((s.attempts[-1] for s in head.segments if s.attempts), key=lambda a: a.at, default=None)
+            if last is None:
+                continue
+            if state == State.DOUBT:
+                key3 = ("dispatcher_unknown_total", (last.carrier, "resend" if head.on_unknown else "hold"))
+            else:
+                key3 = ("dispatcher_retries_total", (last.carrier, "receipt" if last.receipt else "temporary"))
+        other[key3] = other.get(key3, 0) + 1
+    for (name, labels), count in other.items():
+        add(name, labels, count)

@@ -1,0 +1,231 @@
+"""From the queues to the links: claim what there is room for, choose the session, write ahead, hand over.
+
+It refuses to know which session is best (core/pool), whether a message may go (core/lifecycle) and how it is written (encode).
+
+Theory. One task does all of it in batches: pop, decide, one write-ahead, then the bodies go to their links without another
+await, so that nothing lies between the durable record and the queue of the writer but memory. Never more is claimed than
+the free windows and a small reach beyond them, because what has been claimed stands before every later OTP.
+Routes that share exactly the same carriers are claimed together, otp lanes first; others one after the other in turns.
+
+A popped message that cannot go now (nothing has room, its carrier is down, its instant has not come) is put back by
+way of the due set and settled: nothing is kept here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from accounting.tariff import Tariff
+from dispatcher.core.admission import Book
+from dispatcher.core.lifecycle import DueReached, ValidityOver, begin, collect, decide, ready
+from dispatcher.core.model import LANES, Body, Head, Lane, Message, Outcome, State
+from dispatcher.core.ports import Due, Effects, Queue, VersionedHead
+from dispatcher.core.routing import ENCODING_BY_NAME
+from dispatcher.engine.committer import Committer, count_effects
+from dispatcher.engine.encode import Encoder, Unencodable
+from dispatcher.engine.works import BATCH_MAX, Flight, Seat, Token, Works
+
+PUT_BACK_MS: Final = 250
+"""How long a message waits that found no room although its route had some."""
+_BUSY_PART: Final = 4
+"""A claim waits until this part (a quarter) of the windows is free, or for poll_ms."""
+
+_Ready = tuple[Message, Seat, Head, list[int]]
+
+
+class Feeder:
+    """The one task that claims."""
+
+    def __init__(self, works: Works, committer: Committer, book: Book) -> None:
+        self._works = works
+        self._committer = committer
+        self._encoder = Encoder(works.settings, works.chance)
+        self._cost_names = {c.name: c.cost for c in works.settings.carrier if c.cost}
+        self._costs: dict[str, Tariff | None] = {}
+        self._families = families(works)
+        self._turn = 0
+        self._unfit = unfit(works)
+        self._senders = {c.name: c.sender for c in works.settings.carrier}
+        self._book = book
+
+    async def run(self) -> None:
+        """Claims and hands over until the engine stops. Raises Deposed."""
+        works = self._works
+        poll_s = works.settings.engine.poll_ms / 1000
+        while not works.stopping:
+            claimed = await self._turn_all() if works.may_send(works.clock.monotonic()) else 0
+            if not claimed:
+                await works.room_bell.wait(poll_s)
+                # answers ring too, and often: never look more often than every poll when the queues were empty
+                await works.nap(poll_s)
+            elif self._crowded():
+                await works.room_bell.wait(poll_s)
+
+    def _crowded(self) -> bool:
+        """Is there too little room for a batch worth its round trips?"""
+        seats = [s for s in self._works.pool.slots() if s.up]
+        return _BUSY_PART * sum(s.free for s in seats) < sum(s.window for s in seats)
+
+    async def _turn_all(self) -> int:
+        works = self._works
+        ahead = works.settings.engine.ahead_segments_max
+        claimed = 0
+        self._turn += 1
+        for i in range(len(self._families)):
+            routes = self._families[(self._turn + i) % len(self._families)]
+            now = works.clock.monotonic()
+            for slot in works.pool.slots():
+                assert isinstance(slot, Seat)
+                slot.look_ahead(ahead)
+            room = works.pool.room(routes[0], now)
+            if room > 0:
+                claimed += await self._claim(routes, min(room, BATCH_MAX))
+        return claimed
+
+    async def _claim(self, routes: tuple[str, ...], limit: int) -> int:
+        works = self._works
+        queues = [Queue(route, lane) for lane in LANES for route in routes]
+        now = works.clock.now_ms()
+        messages = await works.persist("pop", lambda: works.store.pop(works.owner, queues, limit, now))
+        if not messages:
+            return 0
+        going, effects = self._prepare(messages)
+        if going:
+            heads = [VersionedHead(m.id, m.version + 1, head) for m, _, head, _ in going]
+            await works.persist("write_ahead", lambda: works.store.write_ahead(works.owner, heads))
+            self._hand_over(going)
+        if effects.settled:
+            await works.persist("settle", lambda: works.store.settle(works.owner, effects))
+            count_effects(works, effects)
+        return len(going)
+
+    # -- decisions of one batch (synchronous)
+
+    def _prepare(self, messages: list[Message]) -> tuple[list[_Ready], Effects]:
+        """Which messages go, where, and what becomes of those that do not."""
+        works = self._works
+        now, monotonic = works.clock.now_ms(), works.clock.monotonic()
+        choose, flights = works.pool.choose, works.flights
+        self._costs = {carrier: self._book.tariffs.at(name, now) for carrier, name in self._cost_names.items()}
+        going: list[_Ready] = []
+        effects = Effects()
+        for message in messages:
+            if message.id in flights:
+                continue  # a second queue element of a message already in our hands: its settling clears both
+            body, head = message.body, message.head
+            if body is None:
+                effects.settled.append(message.id)
+                continue
+            if head is None:
+                if now >= body.deadline_at:
+                    self._clocks(effects, message, now)
+                    continue
+                count, pin, avoid = body.segments, "", self._unfit.get((body.route, body.encoding), ())
+            else:
+                count = len(ready(message, now))
+                if not count:
+                    self._clocks(effects, message, now)
+                    continue
+                pin, avoid = head.pin, (*head.avoid, *self._unfit.get((body.route, body.encoding), ()))
+            seat = choose(body.route, count, monotonic, pin, avoid)
+            if seat is None:
+                self._put_back(effects, message, body, now + PUT_BACK_MS)
+                continue
+            assert isinstance(seat, Seat)
+            carrier = seat.carrier
+            new_head, segments = begin(
+                message,
+                carrier,
+                seat.bind,
+                self._cost(carrier, body.to),
+                self._encoder.reference(body, carrier) if body.segments > 1 else 0,
+                now,
+                self._senders[carrier],
+            )
+            seat.used += len(segments)
+            going.append((message, seat, new_head, segments))
+        if going:
+            self._sample(going[0][0], now)
+        return going, effects
+
+    def _cost(self, carrier: str, to: str) -> int:
+        tariff = self._costs.get(carrier)
+        price = tariff.price(to) if tariff is not None else None
+        return price.micro if price is not None else 0
+
+    def _clocks(self, effects: Effects, message: Message, now: int) -> None:
+        """Nothing of it may be submitted now: its validity is over, or it came too early, or it is not ours to send."""
+        head, body = message.head, message.body
+        deadline_at = head.deadline_at if head is not None else body.deadline_at if body is not None else 0
+        evidence = ValidityOver() if now >= deadline_at else DueReached()
+        decision = decide(message, evidence, self._works.rules, now)
+        effects.settled.append(message.id)
+        if decision.changed:
+            collect(effects, message, decision)
+        elif head is not None and head.due_at:
+            effects.due.append(Due(head.route, head.lane, head.account, message.id, max(head.due_at, now + PUT_BACK_MS)))
+
+    def _put_back(self, effects: Effects, message: Message, body: Body, at: int) -> None:
+        effects.settled.append(message.id)
+        effects.due.append(Due(body.route, body.lane, body.account, message.id, at))
+
+    def _sample(self, message: Message, now: int) -> None:
+        body = message.body
+        if message.head is None and body is not None:
+            waited_ms = now - max(body.accepted_at, body.options.not_before if body.options is not None else 0)
+            self._works.counters.observe("dispatcher_queue_seconds", (Lane(body.lane).wire,), waited_ms / 1000)
+
+    # -- bytes (synchronous: no await between the durable record and the link's queue)
+
+    def _hand_over(self, going: list[_Ready]) -> None:
+        works = self._works
+        flights, bodies_of = works.flights, self._encoder.bodies
+        now = works.clock.now_ms()
+        queues: dict[Seat, list[tuple[bytes, Token]]] = {}
+        for message, seat, head, segments in going:
+            message.version += 1
+            message.head = head
+            body = message.body
+            assert body is not None
+            assert head.state == State.SUBMITTING, "I4: bytes without a submitting head"
+            flight = flights[message.id] = Flight(message, seat, len(segments))
+            try:
+                bodies = bodies_of(body, seat.carrier, segments, head.reference, now)
+            except Unencodable as error:
+                works.log.error("unencodable", id=message.id, carrier=seat.carrier, why=str(error))
+                self._committer.closed(seat, [(flight, number) for number in segments], Outcome.PERMANENT)
+                continue
+            items = queues.get(seat)
+            if items is None:
+                items = queues[seat] = []
+            if len(bodies) == 1:
+                items.append((bodies[0], (flight, segments[0])))
+            else:
+                items += [(each, (flight, number)) for each, number in zip(bodies, segments, strict=True)]
+        for seat, items in queues.items():
+            if seat.link is not None and seat.up and seat.link.ended is None:
+                seat.link.queue(items)
+            else:  # it died while the record was written
+                self._committer.closed(seat, [token for _, token in items], Outcome.NOT_SENT)
+
+
+def families(works: Works) -> list[tuple[str, ...]]:
+    """Routes grouped by their carriers: the same carriers, the same room."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for route in works.settings.route:
+        names = frozenset(w.name for group in route.group for w in group.carriers)
+        groups.setdefault(names, []).append(route.name)
+    return [tuple(names) for names in groups.values()]
+
+
+def unfit(works: Works) -> dict[tuple[str, int], tuple[str, ...]]:
+    """(route, encoding) -> carriers of the route that do not take the encoding."""
+    carriers = {c.name: c for c in works.settings.carrier}
+    found: dict[tuple[str, int], tuple[str, ...]] = {}
+    for route in works.settings.route:
+        names = dict.fromkeys(w.name for group in route.group for w in group.carriers)
+        for word, encoding in ENCODING_BY_NAME.items():
+            bad = tuple(n for n in names if word not in carriers[n].quirks.encodings)
+            if bad:
+                found[route.name, int(encoding)] = bad
+    return found

@@ -1,0 +1,362 @@
+"""deliver_sm: receipts find their segment and change it, handsets' messages become rows; only then is the carrier answered.
+
+It refuses to know what a receipt means for a segment (core/lifecycle) and how ids are related (core/matching).
+
+Theory. A receipt may overtake its own answer: its id is unknown for some milliseconds, or its head is still SUBMITTING and ours
+alone to change. Such receipts wait here for a moment, then they are parked in the store and answered: the carrier's
+duty ends there, ours goes on (`rematch`). Heads at rest change only under a version check; a batch that loses it is read
+and decided again. Heads that may be claimed at this very moment (waiting, doubt) take the stricter commit.
+
+A deliver_sm that is not durable in `deliver_answer_s` is answered "system error", which carriers repeat: silence would close
+the session. Its effect may still come to be; the repetition then finds it done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, Final
+
+import trio
+
+from dispatcher.core.evidence import INTERIM_STATES
+from dispatcher.core.lifecycle import collect, decide
+from dispatcher.core.matching import park, receipt_keys, seen, unpark
+from dispatcher.core.model import Correlation, InboundRow, Message, State
+from dispatcher.core.ports import Effects, StoreUnavailable
+from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
+from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
+from smpp.codec import DeliverSm
+from smpp.link import Link
+from smpp.receipts import Receipt, parse
+from smpp.text import Encoding, from_gsm7
+
+PENDING_MAX: Final = 20_000
+"""deliver_sm held at once; more are answered "system error", and come again."""
+_WAIT_PART: Final = 0.6
+"""Part of deliver_answer_s for which a receipt waits in memory for its answer to be settled."""
+_ROUNDS_MAX: Final = 4
+_SYSTEM_ERROR: Final = 8
+_ESM_UDHI: Final = 0x40
+
+_AT_REST: Final = frozenset({State.SUBMITTED, *(s for s in State if s.final)})
+
+
+class _Item:
+    """One deliver_sm, or one parked receipt (`field` set, `link` None)."""
+
+    __slots__ = ("answered", "arrived", "at", "carrier", "correlation", "field", "key", "keys", "link", "quirks", "receipt", "sequence")
+
+    def __init__(self, carrier: str, quirks: Any, receipt: Receipt, keys: tuple[str, ...], at: int, arrived: float) -> None:
+        self.carrier = carrier
+        self.quirks = quirks
+        self.receipt = receipt
+        self.keys = keys
+        self.at = at
+        self.arrived = arrived
+        self.key = ""
+        self.correlation: Correlation | None = None
+        self.link: Link[Token] | None = None
+        self.sequence = 0
+        self.answered = False
+        self.field = ""
+
+
+class Receipts:
+    """Collects deliver_sm from all links and applies them, one batch at a time."""
+
+    def __init__(self, works: Works) -> None:
+        self._works = works
+        self._new: list[_Item] = []
+        self._open: dict[int, _Item] = {}
+        self._waiting: list[_Item] = []
+        self._handset: list[tuple[Seat, Link[Token], DeliverSm, float]] = []
+        self._numbers = count()
+        self._quirks = {c.name: c.quirks for c in works.settings.carrier}
+        self.bell = Bell()
+
+    @property
+    def pending(self) -> int:
+        """deliver_sm taken and not yet done with."""
+        return len(self._new) + len(self._waiting) + len(self._handset)
+
+    # -- from the links (synchronous)
+
+    def arrived(self, seat: Seat, link: Link[Token], delivers: Sequence[DeliverSm]) -> None:
+        """deliver_sm of one read of one link."""
+        works = self._works
+        if self.pending + len(delivers) > PENDING_MAX:
+            link.answer([d.sequence for d in delivers], _SYSTEM_ERROR)
+            return
+        now, at = works.clock.monotonic(), works.clock.now_ms()
+        carrier, quirks = seat.carrier, self._quirks[seat.carrier]
+        form, new = quirks.ids, self._new
+        for deliver in delivers:
+            receipt = parse(deliver)
+            if receipt is None:
+                self._handset.append((seat, link, deliver, now))
+                continue
+            item = _Item(carrier, quirks, receipt, receipt_keys(form, receipt.id), at, now)
+            item.link = link
+            item.sequence = deliver.sequence
+            new.append(item)
+        self.bell.ring()
+
+    # -- the task
+
+    async def run(self) -> None:
+        """Applies what has come, lingering so that batches form. Raises Deposed."""
+        works = self._works
+        flush_s = works.settings.engine.flush_ms / 1000
+        while True:
+            await self.bell.wait(0.02 if self._waiting else 1.0)
+            if not works.stopping:
+                await trio.sleep(flush_s if len(self._new) >= 50 else max(flush_s, IDLE_LINGER_S))
+            await self.flush()
+
+    async def watch(self) -> None:
+        """Answers "system error" to what is not durable in time, also while the store does not answer at all."""
+        works = self._works
+        limit_s = works.settings.receipts.deliver_answer_s
+        while True:
+            await trio.sleep(min(0.1, limit_s / 4))
+            oldest = works.clock.monotonic() - limit_s
+            late: dict[Link[Token], list[int]] = {}
+            for item in list(self._open.values()) + self._new + self._waiting:
+                if item.arrived < oldest and not item.answered and item.link is not None:
+                    item.answered = True
+                    late.setdefault(item.link, []).append(item.sequence)
+            for link, sequences in late.items():
+                _answer(link, sequences, _SYSTEM_ERROR)
+
+    async def flush(self) -> None:
+        """One round over everything at hand."""
+        items = self._waiting + self._new
+        self._waiting, self._new = [], []
+        for start in range(0, len(items), BATCH_MAX):
+            batch = items[start : start + BATCH_MAX]
+            self._open = {next(self._numbers): item for item in batch}
+            await self._apply(batch)
+        self._open = {}
+        if self._handset:
+            await self._inbound()
+
+    # -- receipts
+
+    async def _apply(self, items: list[_Item]) -> None:
+        works = self._works
+        known = await works.persist("correlate", lambda: self._correlate(items))
+        found = [i for i in items if i.correlation is not None]
+        unknown = [i for i in items if i.correlation is None]
+        done, busy = await self._decide(found) if found else ([], [])
+        await self._finish(done)
+        await self._hold(unknown + busy)
+        del known
+
+    async def _correlate(self, items: list[_Item]) -> int:
+        store = self._works.store
+        asked: dict[str, list[tuple[str, _Item]]] = {}
+        for item in items:
+            if item.correlation is None:
+                asked.setdefault(item.carrier, []).extend([(key, item) for key in item.keys])
+        for carrier, pairs in asked.items():
+            rows = await store.correlate(carrier, [key for key, _ in pairs])
+            for (key, item), row in zip(pairs, rows, strict=True):
+                if row is not None and item.correlation is None:
+                    item.correlation, item.key = row, key
+        return len(asked)
+
+    async def _decide(self, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
+        """Applies receipts of known segments. Returns (done with, their head is not free yet)."""
+        works = self._works
+        todo, done, busy = items, [], []
+        for _ in range(_ROUNDS_MAX):
+            messages = await self._read(todo)
+            calm, rare = Effects(), Effects()
+            calm_items: list[_Item] = []
+            rare_items: list[_Item] = []
+            for item in todo:
+                assert item.correlation is not None
+                message = messages.get(item.correlation.id)
+                if message is None or message.head is None:
+                    done.append(item)  # its record has been swept: nothing is left to change
+                elif message.head.state == State.SUBMITTING:
+                    busy.append(item)
+                elif message.head.state in _AT_REST:
+                    calm_items.append(item)
+                else:
+                    rare_items.append(item)
+            self._build(calm, calm_items, messages)
+            self._build(rare, rare_items, messages)
+            todo = []
+            for effects, part, commit in ((calm, calm_items, works.store.commit_receipts), (rare, rare_items, works.store.commit)):
+                if effects.heads:
+                    again = await self._commit(effects, commit)
+                    if again:
+                        todo += part
+                        continue
+                    count_effects(works, effects)
+                done += part
+            if not todo:
+                return done, busy
+        return done, busy + todo
+
+    async def _read(self, items: list[_Item]) -> dict[str, Message]:
+        works = self._works
+        ids = list(dict.fromkeys([i.correlation.id for i in items if i.correlation is not None]))
+        found = await works.persist("messages", lambda: works.store.messages(ids))
+        return {message.id: message for message in found if message is not None}
+
+    async def _commit(self, effects: Effects, commit: Any) -> bool:
+        """True: nothing was applied, read and decide again."""
+        works = self._works
+        started = works.clock.monotonic()
+        try:
+            moved = await commit(effects)
+        except StoreUnavailable as error:
+            works.lost_store("receipts", error)
+            await trio.sleep(0.05)
+            return True
+        works.counters.observe("dispatcher_store_seconds", ("receipts",), works.clock.monotonic() - started)
+        return bool(moved)
+
+    def _build(self, effects: Effects, items: list[_Item], messages: dict[str, Message]) -> None:
+        works = self._works
+        rules, now = works.rules, works.clock.now_ms()
+        places: dict[str, int] = {}
+        for item in items:
+            correlation = item.correlation
+            assert correlation is not None
+            message = messages[correlation.id]
+            evidence = seen(item.receipt, item.quirks, correlation.segment, correlation.attempt, item.at)
+            decision = decide(message, evidence, rules, now)
+            if not decision.changed:
+                continue
+            collect(effects, message, decision)
+            place = places.get(message.id)
+            if place is None:
+                places[message.id] = len(effects.heads) - 1
+            else:  # a second receipt of this batch for the same message: one head, with both
+                effects.heads[place] = effects.heads.pop()
+            message.head = decision.head
+
+    async def _finish(self, items: list[_Item]) -> None:
+        """Durable: forget the correlations, answer the carrier, count."""
+        if not items:
+            return
+        works = self._works
+        answers: dict[Link[Token], list[int]] = {}
+        drop: dict[str, list[str]] = {}
+        counts: dict[tuple[str, str], int] = {}
+        fields: dict[str, list[str]] = {}
+        for item in items:
+            label = (item.carrier, item.receipt.state)
+            counts[label] = counts.get(label, 0) + 1
+            if item.receipt.state not in INTERIM_STATES or (item.receipt.state == "ACCEPTD" and item.quirks.accepted_is_final):
+                drop.setdefault(item.carrier, []).append(item.key)
+            if item.field:
+                fields.setdefault(item.carrier, []).append(item.field)
+            elif item.link is not None and not item.answered:
+                item.answered = True
+                answers.setdefault(item.link, []).append(item.sequence)
+        for link, sequences in answers.items():
+            _answer(link, sequences, 0)
+        for label, number in counts.items():
+            works.counters.add("dispatcher_receipts_total", label, number)
+        for carrier, keys in drop.items():
+            await works.persist("drop", lambda c=carrier, k=keys: works.store.drop_correlations(c, k))  # type: ignore[misc]
+        for carrier, names in fields.items():
+            await works.persist("early", lambda c=carrier, n=names: works.store.drop_early(c, n))  # type: ignore[misc]
+
+    async def _hold(self, items: list[_Item]) -> None:
+        """Receipts that cannot be applied yet: wait here for a moment, then in the store."""
+        works = self._works
+        wait_s = min(1.0, works.settings.receipts.deliver_answer_s * _WAIT_PART)
+        now = works.clock.monotonic()
+        parked: list[_Item] = []
+        for item in items:
+            if item.field:
+                continue  # it is in the store already
+            if item.keys and now - item.arrived < wait_s and not works.stopping:
+                self._waiting.append(item)
+            else:
+                parked.append(item)
+        rows: dict[str, list[tuple[str, bytes]]] = {}
+        answers: dict[Link[Token], list[int]] = {}
+        for item in parked:
+            field = f"{item.receipt.id}.{item.receipt.state}.{item.at}.{next(self._numbers)}"
+            rows.setdefault(item.carrier, []).append((field, park(item.receipt, item.quirks.ids, item.at)))
+            if item.link is not None and not item.answered:
+                item.answered = True
+                answers.setdefault(item.link, []).append(item.sequence)
+        for carrier, early in rows.items():
+            await works.persist("early", lambda c=carrier, e=early: works.store.park_early(c, e))  # type: ignore[misc]
+        for link, sequences in answers.items():
+            _answer(link, sequences, 0)
+
+    async def rematch(self, carrier: str) -> int:
+        """Tries a carrier's parked receipts again; drops and counts those whose time is over. Returns how many remain."""
+        works = self._works
+        early = await works.persist("early", lambda: works.store.early(carrier, BATCH_MAX))
+        if not early:
+            return 0
+        now, early_ms = works.clock.now_ms(), works.settings.receipts.early_s * 1000
+        quirks = self._quirks[carrier]
+        items: list[_Item] = []
+        over: list[str] = []
+        for field, raw in early:
+            parked = unpark(raw)
+            receipt = Receipt("", parked.state, parked.code, parked.network_error)
+            item = _Item(carrier, quirks, receipt, tuple(parked.keys), parked.at, works.clock.monotonic())
+            item.field = field
+            items.append(item)
+            if parked.is_orphan(now, int(early_ms)):
+                over.append(field)
+        await self._apply(items)
+        gone = {i.field for i in items if i.correlation is None} & set(over)
+        if gone:
+            works.counters.add("dispatcher_receipts_orphaned_total", (carrier,), len(gone))
+            works.log.warning("receipts_orphaned", carrier=carrier, receipts=len(gone))
+            await works.persist("early", lambda: works.store.drop_early(carrier, sorted(gone)))
+        return len(items)
+
+    # -- handsets' messages
+
+    async def _inbound(self) -> None:
+        works = self._works
+        taken, self._handset = self._handset[:BATCH_MAX], self._handset[BATCH_MAX:]
+        at = works.clock.now_ms()
+        ids = works.ids.make(at, len(taken))
+        rows = [inbound_row(new_id, seat.carrier, deliver, at) for new_id, (seat, _, deliver, _) in zip(ids, taken, strict=True)]
+        await works.persist("inbound", lambda: works.store.inbound(rows))
+        limit = works.clock.monotonic() - works.settings.receipts.deliver_answer_s
+        for _, link, deliver, arrived in taken:
+            _answer(link, [deliver.sequence], _SYSTEM_ERROR if arrived < limit else 0)
+        if self._handset:
+            self.bell.ring()
+
+
+def inbound_row(new_id: str, carrier: str, deliver: DeliverSm, at: int) -> InboundRow:
+    """A handset's message as a row; text where its coding can be read, else its octets. Parts are rows of their own."""
+    text: str | None = None
+    data = deliver.short_message
+    if not deliver.esm_class & _ESM_UDHI:
+        text = read_text(data, deliver.data_coding)
+    return InboundRow(new_id, deliver.source_addr, deliver.destination_addr, text, None if text is not None else data, carrier, 1, at)
+
+
+def read_text(data: bytes, data_coding: int) -> str | None:
+    """The text under a data coding; None where it is not text or does not decode."""
+    try:
+        if data_coding == Encoding.UCS2:
+            return data.decode("utf-16-be")
+        if data_coding in {1, Encoding.LATIN1}:
+            return data.decode("latin-1")
+        return from_gsm7(data) if data_coding == Encoding.GSM7 else None
+    except ValueError:
+        return None
+
+
+def _answer(link: Link[Token], sequences: list[int], status: int) -> None:
+    if link.ended is None:
+        link.answer(sequences, status)

@@ -1,0 +1,195 @@
+"""What time brings: due messages, receipts that never came, parked receipts, sweeps, gauges.
+
+It refuses to know what follows from any of it: the store does its bounded steps, core decides. Every duty has its own
+period and its own loop in one of a fixed set of tasks; a store that is away only delays them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from dispatcher.core.lifecycle import Evidence, NoReceipt, ValidityOver, collect, decide
+from dispatcher.core.model import Message
+from dispatcher.core.ports import CorruptRecord, Effects, StoreUnavailable
+from dispatcher.engine.committer import count_effects
+from dispatcher.engine.receipts import Receipts
+from dispatcher.engine.works import BATCH_MAX, Works
+
+DUE_S: Final = 0.1
+EXPAND_S: Final = 0.05
+ACCOUNTS_S: Final = 5.0
+EARLY_S: Final = 0.5
+DEPTHS_S: Final = 2.0
+HOLDS_S: Final = 10.0
+QUEUES_S: Final = 60.0
+BUCKETS_S: Final = 30.0
+RINGS_S: Final = 3600.0
+STREAMS_S: Final = 60.0
+STALE_MS: Final = 60_000
+"""Admissions and groups without progress for so long are given back."""
+_ROUNDS_MAX: Final = 3
+
+
+class Timers:
+    """The periodic duties of one engine. Each bounded; any number of engines may do them at the same time."""
+
+    def __init__(self, works: Works, receipts: Receipts) -> None:
+        self._works = works
+        self._receipts = receipts
+        self._sweep_s = works.settings.receipts.sweep_s
+
+    def duties(self) -> list[tuple[str, float, Callable[[], Awaitable[None]]]]:
+        """(name, period in seconds, what to do)."""
+        return [
+            ("due", DUE_S, self.due),
+            ("expand", EXPAND_S, self.expand),
+            ("accounts", ACCOUNTS_S, self.accounts),
+            ("early", EARLY_S, self.early),
+            ("depths", DEPTHS_S, self.depths),
+            ("holds", HOLDS_S, self.holds),
+            ("overdue", self._sweep_s, self.overdue),
+            ("queues", min(QUEUES_S, self._sweep_s), self.queues),
+            ("buckets", BUCKETS_S, self.buckets),
+            ("rings", RINGS_S, self.rings),
+            ("streams", STREAMS_S, self.streams),
+        ]
+
+    async def run(self) -> None:
+        """All duties by one clock: the ones that are due, one after the other, each time it strikes."""
+        works = self._works
+        duties = self.duties()
+        at = [works.clock.monotonic()] * len(duties)
+        while not works.stopping:
+            now = works.clock.monotonic()
+            for i, (name, period, duty) in enumerate(duties):
+                if now >= at[i]:
+                    at[i] = now + period
+                    try:
+                        await duty()
+                    except StoreUnavailable as error:
+                        works.lost_store(name, error)
+                    except CorruptRecord as error:
+                        works.log.error("corrupt_record", duty=name, where=error.where)
+            await works.nap(min(DUE_S, EXPAND_S))
+
+    # -- duties
+
+    async def due(self) -> None:
+        """Retries, doubts and scheduled sends whose instant has come join their queues."""
+        works = self._works
+        while await works.store.move_due(works.clock.now_ms(), BATCH_MAX) >= BATCH_MAX:
+            await trio.lowlevel.checkpoint()
+
+    async def expand(self) -> None:
+        """A step of the groups that are live and not yet records."""
+        await self._works.store.expand_groups(self._works.owner, BATCH_MAX)
+
+    async def accounts(self) -> None:
+        """Accounts' settings, for the rules (refunds, doubts, retries of receipts)."""
+        for account in await self._works.store.accounts():
+            self._works.accounts[account.name] = account
+
+    async def early(self) -> None:
+        """Parked receipts of every carrier."""
+        for carrier in self._works.settings.carrier:
+            await self._receipts.rematch(carrier.name)
+
+    async def depths(self) -> None:
+        """Queue gauges."""
+        works = self._works
+        counters = works.counters
+        depths = await works.store.depths()
+        counters.drop("dispatcher_queue_depth")
+        for queue, entries in depths.items():
+            counters.put("dispatcher_queue_depth", (queue.route, queue.lane.wire), entries)
+
+    async def holds(self) -> None:
+        """Money of admissions and groups that never came to be."""
+        works = self._works
+        now = works.clock.now_ms()
+        held = await works.store.sweep_holds(now, STALE_MS)
+        groups = await works.store.sweep_groups(now, STALE_MS)
+        if held or groups:
+            works.log.warning("admissions_given_back", holds=held, groups=groups)
+
+    async def overdue(self) -> None:
+        """Accepted segments whose receipt never came."""
+        works = self._works
+        for carrier in works.settings.carrier:
+            while True:
+                rows = await works.store.overdue_correlations(carrier.name, works.clock.now_ms(), BATCH_MAX)
+                if not rows:
+                    break
+                evidence: dict[str, list[Evidence]] = {}
+                for _, row in rows:
+                    evidence.setdefault(row.id, []).append(NoReceipt(row.segment, row.attempt))
+                left = await self._commit(evidence)
+                settled = [carrier_id for carrier_id, row in rows if row.id not in left]
+                await works.store.drop_correlations(carrier.name, settled)
+                if len(rows) < BATCH_MAX or not settled:
+                    break
+
+    async def queues(self) -> None:
+        """Queued messages whose validity is over, in queues that do not move."""
+        works = self._works
+        while True:
+            ids = await works.store.sweep_queues(works.clock.now_ms(), BATCH_MAX)
+            if ids:
+                await self._commit({i: [ValidityOver()] for i in ids})
+            if len(ids) < BATCH_MAX:
+                return
+
+    async def buckets(self) -> None:
+        """Records past their retention."""
+        works = self._works
+        await works.store.sweep_buckets(works.clock.now_ms(), works.settings.retention.final_s * 1000)
+
+    async def rings(self) -> None:
+        """Queues that their ring has forgotten (never, unless somebody deleted keys)."""
+        repaired = await self._works.store.repair_rings()
+        if repaired:
+            self._works.log.warning("rings_repaired", queues=repaired)
+
+    async def streams(self) -> None:
+        """Out streams by age."""
+        works = self._works
+        await works.store.trim_streams(works.clock.now_ms(), works.settings.retention.streams_s * 1000)
+
+    async def _commit(self, evidence: dict[str, list[Evidence]]) -> set[str]:
+        """Decides and writes (S7) for messages at rest; returns the ids that somebody else holds or changes just now."""
+        works = self._works
+        todo = dict(evidence)
+        for _ in range(_ROUNDS_MAX):
+            now = works.clock.now_ms()
+            found = await works.store.messages(list(todo))
+            effects = Effects()
+            for message in found:
+                if message is not None:
+                    self._decide(effects, message, todo[message.id], now)
+            if not effects.heads:
+                return set()
+            moved = await works.store.commit(effects)
+            if not moved:
+                count_effects(works, effects)
+                return set()
+            for message_id in moved:
+                todo.pop(message_id, None)
+        return set(evidence)
+
+    def _decide(self, effects: Effects, message: Message, pieces: list[Evidence], now: int) -> None:
+        if message.head is None and message.body is None:
+            return
+        place = -1
+        for evidence in pieces:
+            decision = decide(message, evidence, self._works.rules, now)
+            if not decision.changed:
+                continue
+            collect(effects, message, decision)
+            if place < 0:
+                place = len(effects.heads) - 1
+            else:
+                effects.heads[place] = effects.heads.pop()
+            message.head = decision.head

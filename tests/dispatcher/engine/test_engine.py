@@ -1,0 +1,24 @@
+"""The engine from the stream to the charge, against a real simulator over real sockets."""
+
+from __future__ import annotations
+
+import trio
+
+from tests.dispatcher.engine.world import MONEY, PRICE, carrier, route, settings_of, world
+
+
+def test_a_send_is_delivered_and_charged_once() -> None:
+    """Stream in, submitted, receipt, delivered, one post per segment, nothing left reserved, in flight or correlated."""
+
+    async def main() -> None:
+        async with world(settings_of([carrier()], [route({"alpha": 1})])) as here:
+            here.send_many(300)
+            await here.until({"delivered": 300})
+            assert await here.money() == (MONEY - 300 * PRICE, 0)
+            posts = await here.facts("post")
+            assert len(posts) == len({p["fact"] for p in posts}) == 300
+            assert here.smscs["alpha"].stats.accepted == 300
+            assert here.store.inflight == {}
+            assert not any(here.store.corr.values())
+
+    trio.run(main)
