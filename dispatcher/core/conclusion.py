@@ -22,6 +22,8 @@ from dispatcher.core.retry import Rules
 
 _FINAL, _SUBMITTING, _SUBMITTED, _DOUBT = (int(s) for s in (State.DELIVERED, State.SUBMITTING, State.SUBMITTED, State.DOUBT))
 
+_RESTING = (int(State.WAITING), int(State.DOUBT))
+
 
 class Decision(msgspec.Struct):
     """What evidence leads to. With `changed` False nothing is to be written and the rest means nothing.
@@ -130,9 +132,11 @@ def concluded(case: Case, before: Head) -> Decision:
                 due = at
     head.due_at = due
     events = []
-    # News for the customer is a new state at rest, and an interim receipt; not a message still being submitted, or back
-    # in its place because nothing had been sent.
-    if case.news and state != _SUBMITTING and (state != before.state or case.interim):
+    # News for the customer is a new state at rest, and an interim receipt; not a message still being submitted, nor one
+    # that is back in its place because nothing had been sent.
+    if (case.interim and state != _SUBMITTING) or (
+        state not in (before.state, _SUBMITTING) and (case.news or state not in _RESTING)
+    ):
         events.append(facts.event_of(case.id, head, case.throttled, case.now))
     return Decision(head, case.facts, events, case.available, case.reserved, due, final, True)
 

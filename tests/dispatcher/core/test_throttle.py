@@ -1,0 +1,119 @@
+"""The throttle: never more than the rate in any sliding second, and how it yields and recovers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dispatcher.core.throttle import Throttle
+
+
+def most_in_a_second(times: list[float]) -> int:
+    """The most grants in any window of one second (both ends counted)."""
+    most = first = 0
+    for last, at in enumerate(times):
+        while at - times[first] > 1.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def greedy(throttle: Throttle, start: float, seconds: float) -> list[float]:
+    """Takes all it can get, at each instant that next_at names."""
+    times: list[float] = []
+    now = start
+    while now < start + seconds:
+        times += [now] * throttle.take(10**6, now)
+        now = max(throttle.next_at(now), math.nextafter(now, math.inf))
+    return times
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(st.integers(1, 400), st.floats(0.05, 300.0)),
+    st.integers(0, 2**32),
+    st.sampled_from([0.0, 12345.678, 4_000_000.0]),
+)
+def test_no_sliding_second_sees_more_than_the_rate(rate: float, seed: int, start: float) -> None:
+    """Adversarial callers: bursts after pauses, single takes, greedy ones, refusals between; whole and fractional
+    rates, also below one a second (then: never more than one in 1 / rate seconds)."""
+    chance = random.Random(seed)
+    throttle = Throttle(rate)
+    now, times = start, []
+    for _ in range(300):
+        times += [now] * throttle.take(chance.choice([1, 2, 1000]), now)
+        if chance.random() < 0.01:
+            throttle.refused(now)
+        step = chance.choice([0.0, 0.0004, 0.003, 0.02, 0.3, 1.0, throttle.next_at(now) - now])
+        now += max(0.0, step)
+    assert most_in_a_second(times) <= max(1, math.floor(rate))
+    if rate < 1:
+        assert all(b - a >= 1 / rate for a, b in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 2, 5, 10, 99, 100, 101, 1000, 20_000])
+def test_a_patient_caller_gets_nearly_the_whole_rate(rate: float) -> None:
+    """At least 95 % of a whole rate over ten seconds, and next_at is never too early nor for ever."""
+    seconds = 40.0 if rate < 5 else 10.0
+    got = len(greedy(Throttle(rate), 1000.0, seconds))
+    assert rate * seconds * 0.95 <= got <= rate * seconds + max(1, rate * 0.02)
+
+
+def test_twenty_ms_of_jitter_do_not_look_like_one_too_many() -> None:
+    """Carriers count arrivals: whatever delay of 0 to 20 ms each submission has, no second sees more than the rate."""
+    for rate in (1, 10, 100, 500):
+        chance = random.Random(rate)
+        arrivals = sorted(at + chance.random() * 0.019 for at in greedy(Throttle(rate), 0.0, 10.0))
+        assert most_in_a_second(arrivals) <= rate
+
+
+def test_no_rate_is_no_limit_but_refusals_still_pause() -> None:
+    """rate None grants everything, except in the pause after a refusal."""
+    throttle = Throttle(None, pause_s=1.0)
+    assert throttle.take(10**6, 5.0) == 10**6
+    throttle.refused(5.0)
+    assert throttle.take(1, 5.999) == 0
+    assert throttle.next_at(5.5) == 6.0
+    assert throttle.take(3, 6.0) == 3
+
+
+def test_a_refusal_pauses_slows_and_recovers() -> None:
+    """Pause 1 s, limit x 0.8 down to the floor, repeats within the pause count once, then back to the configured rate
+    and never above."""
+    throttle = Throttle(100, floor=0.5, pause_s=1.0)
+    throttle.take(1, 0.0)
+    throttle.refused(0.0)
+    throttle.refused(0.5)
+    assert throttle.limit == 80
+    assert throttle.take(1, 0.99) == 0
+    assert throttle.next_at(0.5) == 1.0
+    throttle.refused(1.0)
+    throttle.refused(2.0)
+    throttle.refused(3.0)
+    assert throttle.limit == 50
+    greedy(throttle, 4.0, 10.0)
+    assert 65 < throttle.limit < 75
+    greedy(throttle, 14.0, 20.0)
+    assert throttle.limit == 100
+
+
+def test_what_another_throttle_did_not_match_goes_back() -> None:
+    """Permits given back at the same instant can be taken again; later they would break the rate and are not."""
+    throttle = Throttle(1000)
+    assert throttle.take(10, 1.0) == 10
+    throttle.give_back(4, 1.0)
+    assert throttle.take(10, 1.0) == 4
+    throttle.give_back(4, 1.5)
+    assert throttle.take(100, 1.0) == 0
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.inf, math.nan])
+def test_a_senseless_rate_is_refused(rate: float) -> None:
+    """Only finite rates above zero, or None."""
+    with pytest.raises(ValueError, match="rate"):
+        Throttle(rate)
