@@ -65,6 +65,7 @@ def test_short_message_up_to_254(size: int) -> None:
 def test_longer_goes_into_message_payload(size: int) -> None:
     """Beyond 254 bytes sm_length is 0 and message_payload holds the data, before other TLVs; decoding folds it back."""
     wire = pdu(SUBMIT_SM, 0, 1, template(tlvs={0x0204: b"\0\1"}).body("49", b"x" * size))
+    assert wire.endswith(b"\0" + b"\x04\x24" + size.to_bytes(2, "big") + b"x" * size + b"\x02\x04\0\2\0\1")
     decoded = decode_submit_sm(wire)
     assert b"x" * size == decoded.short_message
     assert decoded.tlvs == {0x0204: b"\0\1"}

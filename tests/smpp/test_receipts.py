@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from smpp import receipts
 from smpp.codec import decode_deliver_sm, deliver_sm_body, pdu
 from smpp.constants import DELIVER_SM
 from smpp.receipts import STATES, Receipt, parse
@@ -56,3 +57,16 @@ def test_raw_state_is_kept() -> None:
     receipt = read({"text": "id:1 stat:Dnd_Rejected err:9"})
     assert receipt is not None
     assert (receipt.state, receipt.raw_state) == ("REJECTD", "Dnd_Rejected")
+
+
+def test_the_table_in_the_docstring_is_true() -> None:
+    """Every number and word in the module's table gives the state of its row."""
+    rows = [line.strip("| \n").split(" | ") for line in (receipts.__doc__ or "").splitlines() if line.startswith("| ")]
+    table = {row[0]: row[1:] for row in rows if row[0] in STATES}
+    assert set(table) == STATES
+    for state, (numbers, words) in table.items():
+        said = [word for word in words.split(", ") if word.isupper()] + numbers.replace("-", "").replace(",", "").split()
+        for value in said:
+            receipt = read({"text": f"id:1 stat:{value} err:0"})
+            assert receipt is not None
+            assert receipt.state == state
