@@ -98,6 +98,7 @@ class Send(
     forbid_unknown_fields=True,
     omit_defaults=True,
     kw_only=True,
+    gc=False,
     rename={"sender": "from", "lane": "class"},
 ):
     """One send as a producer writes it (contracts.md, Send). Shape only; admission checks the rest.
@@ -145,7 +146,7 @@ class Options(msgspec.Struct, omit_defaults=True, kw_only=True):
     callback: dict[str, Any] | None = None
 
 
-class Body(msgspec.Struct, array_like=True):
+class Body(msgspec.Struct, array_like=True, gc=False):
     """What a message is: written once at admission, read at every claim, erased at the final state.
 
     `to` is E.164 digits without `+`; `encoding` a smpp.text.Encoding; times are ms since 1970 UTC; `unit_price` is
