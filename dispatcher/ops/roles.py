@@ -168,7 +168,7 @@ async def _engine(role: Role, parts: Parts) -> None:
     import trio
 
     from dispatcher.engine import engine
-    from dispatcher.store.trio_connection import open_trio_store
+    from dispatcher.store.redis import open_trio_store
 
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -282,7 +282,7 @@ async def _http(role: Role, parts: Parts) -> None:
     import uvicorn
 
     from dispatcher.ingest import app, server
-    from dispatcher.store.asyncio_connection import open_asyncio_store
+    from dispatcher.store.redis import open_asyncio_store
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

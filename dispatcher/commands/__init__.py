@@ -1,0 +1,1 @@
+"""The commands of `dispatcher`, one module per family; each has `register(commands)`."""

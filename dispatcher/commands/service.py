@@ -1,0 +1,101 @@
+"""Commands that run until they are told to stop: run, smsc, demo."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from dispatcher.commands.frame import Context, arg, command
+from dispatcher.ops.errors import OpsError
+
+
+def register(commands: Any) -> None:
+    """Adds run, demo and smsc."""
+    command(
+        commands,
+        "run",
+        "run the dispatcher: server, engines, HTTP, metrics",
+        "run --config deploy/dispatcher.toml",
+        _run,
+        arg("--role", choices=("all", "engine", "http"), default="all", help="only this role, without supervisor or server"),
+        arg("--workers", type=_count, default=1, metavar="N", help="engine processes (default 1)"),
+        arg("--run-dir", default="", metavar="DIR", help="pid files and metrics (default: run in server.data_dir)"),
+    )
+    demo = command(
+        commands,
+        "demo",
+        "show the whole service at work with simulated carriers, and check the books",
+        "demo",
+        _demo,
+        arg("--keep", action="store_true", help="leave it running and print addresses and a key"),
+    )
+    demo.set_defaults(config="")
+    command(
+        commands,
+        "smsc",
+        "run a simulated carrier (SMSC) as a server of its own",
+        "smsc --listen 127.0.0.1:2775",
+        _smsc,
+        arg(
+            "--scenario", metavar="FILE", help="TOML: logins, limits, outcomes per number (default: login demo, all delivered)"
+        ),
+        arg("--listen", metavar="HOST:PORT", help="instead of the scenario's address"),
+        arg("--control", metavar="ADDRESS", default="", help="unix:PATH or HOST:PORT that takes commands (drop, stall, ...)"),
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError(f"{text} is not allowed: 1 to 64 processes")
+    return number
+
+
+def _run(context: Context, options: argparse.Namespace) -> int:
+    from dispatcher.ops.supervisor import Supervisor
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    if options.role == "all":
+        return Supervisor(context.config_path, workers=options.workers, run_dir=options.run_dir, say=say).run()
+    from dispatcher.ops import metrics
+    from dispatcher.ops.roles import Role, engine_main, http_main
+
+    settings = context.settings
+    run_dir = Path(options.run_dir or Path(settings.server.data_dir) / "run").resolve()
+    if options.workers > 1:
+        raise OpsError(
+            f"--workers {options.workers} with --role {options.role}", "run one process per container, or --role all"
+        )
+    exposer = metrics.Exposer(settings.metrics.listen, metrics.prepare(run_dir))
+    say(f"metrics  http://{exposer.listen}/metrics")
+    if options.role == "http":
+        say(f"http     http://{settings.http.listen}")
+    role = Role(options.role, 0, context.config_path, str(run_dir), supervised=False)
+    try:
+        return engine_main(role) if options.role == "engine" else http_main(role)
+    finally:
+        exposer.close()
+
+
+def _demo(_: Context, options: argparse.Namespace) -> int:
+    name = "dispatcher.commands.demo"
+    if importlib.util.find_spec(name) is None:
+        raise OpsError("this build has no demo", "use a complete installation")
+    return int(importlib.import_module(name).main(keep=options.keep))
+
+
+def _smsc(_: Context, options: argparse.Namespace) -> int:
+    from smpp.simulator.__main__ import main
+
+    arguments = [
+        part
+        for name in ("scenario", "listen", "control")
+        if getattr(options, name)
+        for part in (f"--{name}", getattr(options, name))
+    ]
+    return main(arguments)

@@ -1,0 +1,25 @@
+"""Reference pages are what their definitions say."""
+
+from __future__ import annotations
+
+import dispatcher
+from dispatcher.core.counters import METRICS
+from dispatcher.ops import generate
+
+
+def test_generated_pages_have_not_drifted() -> None:
+    """docs/configuration, metrics, commands and state-machine are up to date (run `make docs`)."""
+    assert generate.differences() == []
+
+
+def test_every_metric_and_key_is_on_its_page() -> None:
+    """Nothing declared is missing."""
+    page = generate.metrics()
+    assert [metric.name for metric in METRICS if f"`{metric.name}`" not in page] == []
+    assert "## `[[carrier.bind]]`" in generate.configuration()
+    assert "`dispatcher binds pause CARRIER BIND`" in generate.commands()
+
+
+def test_the_version_is_the_package_s() -> None:
+    """`dispatcher --version` and pyproject.toml agree."""
+    assert f'version = "{dispatcher.__version__}"' in (generate.ROOT / "pyproject.toml").read_text(encoding="utf-8")
