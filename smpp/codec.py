@@ -38,7 +38,7 @@ from collections.abc import Mapping
 from struct import Struct, error
 from typing import NoReturn, TypeVar
 
-from smpp import constants as c
+import smpp.constants as c
 from smpp.errors import LocalProtocolError
 from smpp.fields import (
     bad_pdu,

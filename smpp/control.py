@@ -22,7 +22,7 @@ from typing import Any
 from smpplib import smpp as smpplib_smpp
 from smpplib.command import Param
 
-from smpp import constants as c
+import smpp.constants as c
 from smpp.errors import BadPdu, LocalProtocolError
 from smpp.fields import decode_header, decode_tlvs, read_c_string
 from smpp.framing import HEADER_BYTES

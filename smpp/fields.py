@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from struct import Struct, error
 from typing import NoReturn
 
-from smpp import constants as c
+import smpp.constants as c
 from smpp.errors import BadPdu, LocalProtocolError
 from smpp.framing import HEADER_BYTES
 

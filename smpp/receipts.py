@@ -42,7 +42,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from smpp import constants as c
+import smpp.constants as c
 from smpp.codec import MESSAGE_ID_CHARS_MAX, ShortMessage
 
 
