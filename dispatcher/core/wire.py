@@ -37,6 +37,7 @@ class _RawChunk(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_MISSHAPEN = msgspec.ValidationError
 _JSON = (msgspec.json.Decoder(Send), msgspec.json.Decoder(_Chunk), msgspec.json.Decoder(_RawChunk))
 _MSGPACK = (msgspec.msgpack.Decoder(Send), msgspec.msgpack.Decoder(_Chunk), msgspec.msgpack.Decoder(_RawChunk))
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`(?: - at `\$(.*)`)?", re.DOTALL)
@@ -60,20 +61,21 @@ def decode_sends(kind: str, payload: bytes) -> list[Send | Refused]:
     try:
         return [one.decode(payload)]
     except _BROKEN as error:
-        problem: Exception = error
+        as_one = error
     try:
         return _bounded(chunk.decode(payload).sends)
     except _BROKEN:
         pass
     try:
         return _bounded([_alone(one, item) for item in raw.decode(payload).sends])
-    except _BROKEN:
-        pass
-    if kind == "json" and not isinstance(problem, msgspec.ValidationError):
+    except _BROKEN as error:
+        as_chunk = error
+    if kind == "json" and not (isinstance(as_one, _MISSHAPEN) and isinstance(as_chunk, _MISSHAPEN)):
         halves = _with_halves(payload)
         if halves is not None:
             return halves
-    return [_why(problem)]
+    why = _why(as_one)
+    return [why if why[:2] != (Refusal.UNKNOWN_FIELD, "sends") else _why(as_chunk)]
 
 
 def _bounded(sends: Iterable[Send | Refused]) -> list[Send | Refused]:
@@ -89,6 +91,10 @@ def _alone(decoder: Any, item: msgspec.Raw) -> Send | Refused:
     try:
         send: Send = decoder.decode(item)
         return send
+    except UnicodeDecodeError as error:
+        if isinstance(decoder, msgspec.json.Decoder) and (halves := _with_halves(bytes(item))):
+            return halves[0]
+        return _why(error)
     except _BROKEN as error:
         return _why(error)
 
@@ -105,18 +111,20 @@ def _with_halves(payload: bytes) -> list[Send | Refused] | None:
 
 
 def _whole(value: Any) -> Send | Refused:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if _SURROGATE.search(name) or (not isinstance(item, str) and _halved(item)):
-                return Refused(Refusal.MALFORMED, "", "holds half a surrogate pair or broken UTF-8")
-            if isinstance(item, str) and _SURROGATE.search(item):
-                reason = Refusal.TEXT_INVALID if name == "text" else Refusal.MALFORMED
-                field = name if name in SEND_FIELDS else ""
-                return Refused(reason, field, "holds half a surrogate pair or broken UTF-8; write whole characters")
     try:
-        return msgspec.convert(value, Send)
+        return _halves_of(value) or msgspec.convert(value, Send)
     except (msgspec.ValidationError, RecursionError) as error:
         return _why(error)
+
+
+def _halves_of(value: Any) -> Refused | None:
+    """The field of a send that holds half a character; None when none does."""
+    said = "holds half a surrogate pair or broken UTF-8; write whole characters"
+    for name, item in value.items() if isinstance(value, dict) else ():
+        if _halved(name) or _halved(item):
+            reason = Refusal.TEXT_INVALID if name == "text" else Refusal.MALFORMED
+            return Refused(reason, name if name in SEND_FIELDS else "", said)
+    return None
 
 
 def _halved(value: Any) -> bool:
