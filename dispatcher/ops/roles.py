@@ -30,6 +30,7 @@ from dispatcher.core.ports import Store, StoreError
 from dispatcher.core.settings import Bind, Settings
 from dispatcher.ops import config, logs, metrics, preflight
 from dispatcher.ops.connection import store_url
+from dispatcher.ops.errors import OpsError
 from dispatcher.ops.secret_key import server_key
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from dispatcher.core.retry import Rules
 
 SNAPSHOT_S = 1.0
-STORE_PAUSE_S = 0.2
+RED_POLL_S = 1.0
+HANGING_S = 15.0
+"""Beyond engine.drain_s: an engine that has not ended by then waits for something that does not come."""
 
 
 class Role(msgspec.Struct, frozen=True):
@@ -71,6 +74,12 @@ class Parts(NamedTuple):
     ids: RandomIds
     log: Any
     directory: Path
+
+
+class Promise:
+    """Whether P1 is kept now, as preflight last saw it; not before it has looked."""
+
+    kept = False
 
 
 class WallClock:
@@ -123,6 +132,10 @@ def judge(settings: Settings, server: Mapping[str, str]) -> Sequence[str]:
     return [str(objection) for objection in objections]
 
 
+def _store_options(settings: Settings) -> dict[str, Any]:
+    return {"reservations": settings.charges.reservations, "timeout_s": settings.server.timeout_s}
+
+
 async def connect(bind: Bind) -> trio.abc.Stream:
     """A connection to a bind's address, TLS with verification where it asks for it. Raises OSError, trio.TooSlowError,
     trio.BrokenResourceError (TLS refused); nothing stays open then."""
@@ -171,38 +184,34 @@ async def _engine(role: Role, parts: Parts) -> None:
     from dispatcher.store.redis import open_trio_store
 
     stop = trio.Event()
+    settings = parts.settings
+    store = await open_trio_store(role.url or store_url(settings), settings.server.prefix, **_store_options(settings))
+    promise = Promise()
     async with trio.open_nursery() as nursery:
         await nursery.start(_stop_on_signal, stop)
         if role.supervised:
             nursery.start_soon(_stop_on_eof, stop)
         nursery.start_soon(_measure, parts)
-        nursery.start_soon(_cancel_when_idle, stop, nursery.cancel_scope, parts.settings.engine.drain_s + 15)
-        url, prefix = role.url or store_url(parts.settings), parts.settings.server.prefix
-        store = None
-        while store is None and not stop.is_set():
-            try:
-                store = await open_trio_store(url, prefix)
-            except (StoreError, OSError) as error:
-                parts.log.warning("store_away", error=type(error).__name__)
-                await trio.sleep(STORE_PAUSE_S)
-        if store is not None:
-            nursery.start_soon(_preflight, parts, store)
-            await engine.run(
-                parts.settings,
-                store,
-                parts.book,
-                parts.rules,
-                clock=TrioClock(),
-                chance=random.Random(),
-                ids=parts.ids,
-                connect=connect,
-                counters=parts.counters,
-                log=parts.log,
-                name=f"{socket.gethostname().partition('.')[0]}-{role.process}",
-                stop=stop,
-            )
-            await store.close()
+        nursery.start_soon(_cancel_when_hanging, stop, nursery.cancel_scope, settings.engine.drain_s + HANGING_S)
+        nursery.start_soon(_preflight, parts, store, promise)
+        await engine.run(
+            settings,
+            store,
+            parts.book,
+            parts.rules,
+            clock=TrioClock(),
+            chance=random.Random(),
+            ids=parts.ids,
+            connect=connect,
+            counters=parts.counters,
+            log=parts.log,
+            name=f"{socket.gethostname().partition('.')[0]}-{role.process}",
+            stop=stop,
+            is_open=lambda: promise.kept,
+        )
         nursery.cancel_scope.cancel()
+    with trio.move_on_after(1.0):
+        await store.close()
     metrics.write(parts.directory, parts.counters.snapshot())
 
 
@@ -225,7 +234,7 @@ async def _stop_on_eof(stop: trio.Event) -> None:
             return
 
 
-async def _cancel_when_idle(stop: trio.Event, scope: trio.CancelScope, patience_s: float) -> None:
+async def _cancel_when_hanging(stop: trio.Event, scope: trio.CancelScope, patience_s: float) -> None:
     """The engine drains by itself; this is for one that hangs (a store that is away, for instance)."""
     import trio
 
@@ -244,25 +253,29 @@ async def _measure(parts: Parts) -> None:
         metrics.write(parts.directory, parts.counters.snapshot())
 
 
-async def _preflight(parts: Parts, store: Store) -> None:
+async def _preflight(parts: Parts, store: Store, promise: Promise) -> None:
+    """Judges the server at start and again and again; quickly while something is wrong, so that it ends soon."""
     import trio
 
-    known: Sequence[str] | None = None
+    server_settings = parts.settings.server
+    known: Sequence[str] = ()
     while True:
         try:
-            server = await store.server_settings()
-        except StoreError:
+            with trio.fail_after(server_settings.timeout_s):
+                server = await store.server_settings()
+        except (StoreError, trio.TooSlowError):
             reasons: Sequence[str] = ("the store does not answer",)
         else:
             reasons = judge(parts.settings, server)
             used = server.get("used_memory", "")
             if used.isdigit():
                 parts.counters.put("dispatcher_store_bytes", (), int(used))
+        promise.kept = not reasons
         parts.counters.put("dispatcher_promise_kept", ("P1",), 0 if reasons else 1)
-        if reasons != known and (reasons or known):
+        if reasons != known:
             parts.log.warning("promise", promise="P1", reasons=list(reasons), state="broken" if reasons else "kept")
         known = reasons
-        await trio.sleep(parts.settings.server.preflight_s)
+        await trio.sleep(min(RED_POLL_S, server_settings.preflight_s) if reasons else server_settings.preflight_s)
 
 
 # -- http --------------------------------------------------------------------------------------------------------------
@@ -291,15 +304,7 @@ async def _http(role: Role, parts: Parts) -> None:
     if role.supervised:
         loop.add_reader(0, partial(_read_stdin, loop, stop))
     settings = parts.settings
-    store = None
-    while store is None:
-        try:
-            store = await open_asyncio_store(role.url or store_url(settings), settings.server.prefix)
-        except (StoreError, OSError) as error:
-            parts.log.warning("store_away", error=type(error).__name__)
-            await asyncio.sleep(STORE_PAUSE_S)
-            if stop.is_set():
-                return
+    store = await open_asyncio_store(role.url or store_url(settings), settings.server.prefix, **_store_options(settings))
     application = app.build(
         settings, store, parts.book, parts.rules, parts.counters, WallClock(), parts.ids, partial(judge, settings), parts.log
     )
@@ -342,9 +347,20 @@ async def _measure_http(parts: Parts) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Entry of a supervised process: one argument, the Role as JSON."""
+    """Entry of a supervised process: one argument, the Role as JSON. What nobody foresaw is logged by class and place,
+    never with its words, and the supervisor starts another."""
     role = msgspec.json.decode(arguments[0], type=Role)
-    return engine_main(role) if role.kind == "engine" else http_main(role)
+    log = logs.configure(role.process)
+    try:
+        return engine_main(role) if role.kind == "engine" else http_main(role)
+    except OpsError as error:
+        log.error("not_started", error=type(error).__name__, remedy=error.remedy)
+    except Exception as error:
+        first: BaseException = error
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        log.error("process_failed", error=type(first).__name__, place=logs.place(first))
+    return 1
 
 
 if __name__ == "__main__":
