@@ -237,13 +237,16 @@ def _resendable(head: Head, segment: Segment, rules: Rules, now: int) -> bool:
     return segment.state == State.DOUBT and rules.plan(Again.DOUBT, head, segment, now).stop is None
 
 
+def _delay_ms(head: Head, segment: Segment, rules: Rules) -> int:
+    """The pause of a parked segment, by its last failure; a doubt's grace has passed while it was parked."""
+    last = segment.attempts[-1]
+    again = Again.LATER if last.receipt else Again.REFUSED
+    return rules.delay_ms(again, head.lane, last.cause, last.number)
+
+
 def _whole_again(head: Head, segments: list[Segment], rules: Rules, now: int) -> Stop | None:
     """All segments closed without delivery: one new round, at the latest of their instants."""
-    parked = any(not s.due_at for s in segments)
-    attempts = max(len(s.attempts) for s in segments)
-    due = max(s.due_at for s in segments)
-    if parked:
-        due = max(due, now + rules.delay_ms(Again.REFUSED, head.lane, "", max(1, attempts)))
+    due = max(s.due_at or now + _delay_ms(head, s, rules) for s in segments)
     if due >= head.deadline_at:
         for i, segment in enumerate(segments):
             segments[i] = ended(segment, left_over(segment, State.EXPIRED))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dispatcher.core import lifecycle as life
+from dispatcher.core import rounds
 from dispatcher.core.evidence import Signal
-from dispatcher.core.model import Message, OnUnknown, Outcome, State
+from dispatcher.core.model import Attempt, Message, OnUnknown, Outcome, Segment, State
 from dispatcher.core.ports import Effects
 from tests.dispatcher.core.lives import PRICE, T0, Life, rules
 
@@ -491,3 +492,138 @@ def test_begin_refuses_what_would_break_a_promise() -> None:
     two.wait_due()
     with pytest.raises(life.Breach):
         two.begin("beta")
+
+
+def test_what_only_a_receipt_has_proven_ends_at_its_deadline() -> None:
+    """An interim receipt for an unanswered attempt posts it, but no correlation can time it out: the due set does. The
+    late answer brings the id, and then the correlation takes over."""
+    m = Life()
+    m.begin()
+    m.answer(U)
+    m.receipt("ENROUTE")
+    assert (m.state, m.kinds(), m.due) == ("submitted", ["post", "cost"], T0 + 259_200_000)
+    late = Life()
+    late.begin()
+    late.answer(U)
+    late.receipt("ENROUTE")
+    late.answer(A, carrier_id="9", attempt=1)
+    assert (late.due, late.segments[0].attempts[0].carrier_id, late.kinds()) == (0, "9", ["post", "cost"])
+    m.wait_due()
+    assert life.ready(m.message, m.now) == []
+    m.decide(life.DueReached())
+    assert (m.state, m.kinds()) == ("unknown", ["post", "cost"])
+
+
+def test_a_message_that_ends_because_a_part_was_not_sent_is_told() -> None:
+    """Part 1 deleted, part 2 not sent: final, with its event, although "not sent" alone is no news."""
+    m = Life(segments=2)
+    m.begin()
+    m.receipt("DELETED", segment=1)
+    m.answer(NOT_SENT, segment=2)
+    assert (m.state, m.history()) == ("undelivered", ["undelivered"])
+
+
+def doubt_twice() -> Life:
+    """Attempts 1 and 2 unknown, under resend."""
+    m = Life()
+    for _ in range(2):
+        m.begin()
+        m.answer(U)
+        if len(m.segments[0].attempts) == 1:
+            m.wait_due()
+    return m
+
+
+def test_a_late_refusal_of_an_earlier_attempt_moves_nothing() -> None:
+    """Attempt 2 is the doubt that is planned; that attempt 1 was refused is only recorded."""
+    m = doubt_twice()
+    due = m.due
+    assert m.answer(T, code=8, attempt=1).changed
+    assert (m.state, m.due) == ("doubt", due)
+
+
+def test_when_the_awaited_attempt_fails_the_doubt_is_back() -> None:
+    """Attempt 1 accepted late and undelivered, attempt 2 still unknown: the doubt policy plans again, with its grace."""
+    m = doubt_twice()
+    m.answer(A, carrier_id="1", attempt=1)
+    assert (m.state, m.due) == ("submitted", 0)
+    m.receipt("UNDELIV", "network", attempt=1)
+    assert (m.state, m.due - m.now) == ("doubt", 60_000)
+
+
+def test_two_accepted_attempts_are_both_awaited() -> None:
+    """A failure of one while the other is undecided submits nothing."""
+    m = Life()
+    m.begin()
+    m.answer(U)
+    m.wait_due()
+    m.accept()
+    m.answer(A, carrier_id="1", attempt=1)
+    m.receipt("UNDELIV", "absent", attempt=2)
+    assert (m.state, m.due) == ("submitted", 0)
+    m.receipt("UNDELIV", "absent", attempt=1)
+    assert m.state == "waiting"
+    assert m.kinds() == ["post", "cost", "cost"]
+
+
+def test_unknown_is_not_refined_by_one_failure_of_two() -> None:
+    """Two unknown attempts; one turns out undelivered: the other may still have arrived."""
+    m = doubt_twice()
+    m.now += 259_200_000
+    m.decide(life.DueReached())
+    assert m.state == "unknown"
+    assert not m.receipt("UNDELIV", "blocked", attempt=1).changed
+    m.receipt("DELIVRD", attempt=2)
+    assert m.state == "delivered"
+
+
+def test_cancel_leaves_what_may_have_been_delivered() -> None:
+    """Waiting, but an earlier attempt is unknown: not cancelled."""
+    m = Life()
+    m.begin()
+    m.answer(U)
+    m.wait_due()
+    m.begin()
+    m.answer(T, code=8)
+    assert m.state == "waiting"
+    assert not m.decide(life.Cancel()).changed
+
+
+def test_a_throttled_resend_is_the_doubt_it_was() -> None:
+    """Attempt 2 taken back: attempt 1 is still unknown; at the validity it waits for evidence and is not called expired."""
+    m = Life(validity_s=100)
+    m.begin()
+    m.answer(U)
+    m.wait_due()
+    m.begin()
+    m.answer(THROTTLED, code=0x58)
+    assert (m.state, m.due - m.now) == ("doubt", 1000)
+    m.now = T0 + 100_000
+    m.decide(life.DueReached())
+    assert (m.state, m.due) == ("doubt", T0 + 259_200_000)
+
+
+def test_unknown_is_never_refunded() -> None:
+    """Even when an account's refund_on says so."""
+    m = Life(with_rules=rules(refund_on=("unknown",)))
+    m.begin()
+    m.answer(A, carrier_id="")
+    assert (m.state, m.kinds()) == ("unknown", ["post", "cost"])
+
+
+@pytest.mark.parametrize(
+    ("attempts", "on_unknown"),
+    [
+        ([Attempt(n, "a", "b", 1, T) for n in range(1, 6)], OnUnknown.RESEND),
+        ([Attempt(1, "a", "b", 1, U)], OnUnknown.HOLD),
+        ([Attempt(1, "a", "b", 1, A, carrier_id="x")], OnUnknown.RESEND),
+        ([Attempt(1, "a", "b", 1)], OnUnknown.RESEND),
+    ],
+)
+def test_the_assertions_that_stay_on(attempts: list[Attempt], on_unknown: int) -> None:
+    """A sixth attempt, one after an Unknown under hold, one beside an undecided one: Breach, whatever the head says."""
+    m = Life(on_unknown=on_unknown)
+    head = rounds.head_of(m.body)
+    with pytest.raises(life.Breach):
+        rounds.check_closed("id", head, Segment(State.WAITING, attempts, due_at=1))
+    rounds.check_closed("id", head, Segment(State.WAITING, [Attempt(n, "a", "b", 1, T) for n in range(1, 5)], due_at=1))

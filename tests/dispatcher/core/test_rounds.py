@@ -76,7 +76,7 @@ def test_the_whole_message_goes_again_when_every_part_closed() -> None:
     m.receipt("UNDELIV", "absent", segment=2)
     assert m.message.head is not None
     assert (m.state, m.message.head.pin) == ("waiting", "")
-    m.wait_due()
+    assert m.wait_due() == 60
     assert m.begin("beta", reference=8) == [1, 2]
     assert m.submitted[-2:] == [(1, 2, "beta", 8), (2, 2, "beta", 8)]
     m.answer(A, segment=1)
@@ -178,3 +178,41 @@ def test_a_throttled_part_waits_alone_and_keeps_the_reference() -> None:
     m.now += 500_000
     assert m.begin(reference=4) == [2]
     assert m.submitted[-1] == (2, 1, "alpha", 3)
+
+
+def test_a_new_round_has_its_own_window() -> None:
+    """In the second round, begun long after the first, a part goes again alone within 300 s of that round."""
+    m = Life(segments=2)
+    m.accept(reference=7)
+    m.now += 400_000
+    m.receipt("UNDELIV", "absent", segment=1)
+    m.receipt("UNDELIV", "absent", segment=2)
+    m.wait_due()
+    m.begin("beta", reference=8)
+    m.answer(A, segment=1)
+    m.answer(T, code=8, segment=2)
+    assert m.wait_due() == 10
+    assert m.begin("beta", reference=9) == [2]
+    assert m.submitted[-1] == (2, 3, "beta", 8)
+
+
+def test_a_new_round_past_validity_is_the_end() -> None:
+    """All parts closed, but the next round would come after the deadline: by the last evidence, undelivered."""
+    m = Life(segments=2, validity_s=460)
+    m.accept()
+    m.now += 400_000 - 1
+    m.receipt("UNDELIV", "absent", segment=1)
+    m.now += 1
+    m.receipt("UNDELIV", "network", segment=2)
+    assert m.message.head is not None
+    assert (m.state, m.message.head.stopped) == ("undelivered", "validity")
+
+
+def test_a_message_that_ended_by_a_worse_part_is_not_refined() -> None:
+    """Part 1 untrackable, part 2 rejected: rejected stays rejected when part 1 turns out delivered."""
+    m = Life(segments=2)
+    m.begin()
+    m.answer(A, segment=1, carrier_id="")
+    m.answer(P, code=0x0B, segment=2)
+    assert m.state == "rejected"
+    assert not m.receipt("DELIVRD", segment=1).changed

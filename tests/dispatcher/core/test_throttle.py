@@ -117,3 +117,9 @@ def test_a_senseless_rate_is_refused(rate: float) -> None:
     """Only finite rates above zero, or None."""
     with pytest.raises(ValueError, match="rate"):
         Throttle(rate)
+
+
+@pytest.mark.parametrize("rate", [1.9, 2.5, 3.999, 10.5])
+def test_a_fractional_rate_is_not_rounded_up(rate: float) -> None:
+    """2.5 a second: 3 in one second would be too many, so never more than 2."""
+    assert most_in_a_second(greedy(Throttle(rate), 0.0, 30.0)) == math.floor(rate)
