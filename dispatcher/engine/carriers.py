@@ -39,19 +39,16 @@ _STEADY_S: Final = 10.0
 class Carriers:
     """All sessions of the configuration, as far as they are ours."""
 
-    def __init__(
-        self, works: Works, leases: Leases, committer: Committer, receipts: Receipts, connect: Connect
-    ) -> None:
+    def __init__(self, works: Works, leases: Leases, committer: Committer, receipts: Receipts, connect: Connect) -> None:
         self._works = works
         self._leases = leases
         self._committer = committer
         self._receipts = receipts
         self._connect = connect
         self.seats = seats_of(works.settings)
-        self._shares: dict[str, Throttle] = {}
-        for seat in self.seats:
-            if seat.bind_settings.mode != "rx":
-                works.pool.add(seat)
+        works.seats = [seat for seat in self.seats if seat.bind_settings.mode != "rx"]
+        for seat in works.seats:
+            works.pool.add(seat)
         self._reshare()
 
     async def run(self) -> None:
@@ -144,7 +141,9 @@ class Carriers:
 
     async def _run_link(self, seat: Seat, stream: trio.abc.Stream, mode: str) -> str:
         works = self._works
-        session: Session[Token] = Session(session_settings(seat.bind_settings), self._login(seat, mode), now=works.clock.monotonic())
+        session: Session[Token] = Session(
+            session_settings(seat.bind_settings), self._login(seat, mode), now=works.clock.monotonic()
+        )
         refused: list[str] = []
 
         def on_events(events: Events[Token]) -> None:
@@ -185,7 +184,7 @@ class Carriers:
         self._committer.closed(seat, ended.unknown, Outcome.UNKNOWN)
         self._committer.closed(seat, ended.not_sent, Outcome.NOT_SENT)
         if ended.unknown:
-            self._works.log.warning("submits_unknown", **labels(seat), segments=len(ended.unknown))
+            self._works.log.warning("submits_unknown", **labels(seat), count=len(ended.unknown))
 
     def _rare(self, seat: Seat, events: Events[Token], mode: str, refused: list[str]) -> None:
         works = self._works
@@ -207,7 +206,7 @@ class Carriers:
             seat.up = False
         if events.bad:
             bad = events.bad[0]
-            works.log.warning("bad_pdus", **labels(seat), pdus=len(events.bad), field=bad.field, why=bad.why)
+            works.log.warning("bad_pdus", **labels(seat), count=len(events.bad), reason=f"{bad.field}: {bad.why}")
 
     def _pace(self, seat: Seat, wanted: int, now: float) -> tuple[int, float]:
         """Permits to write now. None while our lease may have run out, while paused, or beyond a rate."""
@@ -306,7 +305,9 @@ class Carriers:
             put("dispatcher_bind_state", (seat.carrier, seat.bind, each), states.count(each))
 
 
-def _share(rate: float | None, seats: list[Seat], held: dict[str, object] | object, floor: float, pause_s: float) -> Throttle | None:
+def _share(
+    rate: float | None, seats: list[Seat], held: dict[str, object] | object, floor: float, pause_s: float
+) -> Throttle | None:
     """This engine's part of a rate, as a throttle; None where there is no rate."""
     if rate is None:
         return None

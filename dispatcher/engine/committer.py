@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from dispatcher.core.lifecycle import Answer, Answers, Decision, collect, decide
+from dispatcher.core.lifecycle import Answer, Answers, Breach, Decision, collect, decide
 from dispatcher.core.matching import answer_key
 from dispatcher.core.model import LANES, Correlation, Message, Outcome, State
 from dispatcher.core.ports import Effects, StoreUnavailable
@@ -146,7 +146,8 @@ class Committer:
                 self._correlate(effects, message, answers, decision)
                 message.version += 1
                 message.head = head
-            assert flight.open >= 0, "I8: more answers than submits"
+            if flight.open < 0:
+                raise Breach(f"{message.id}: more answers than submits (I8)")
             if flight.open == 0:
                 effects.settled.append(message.id)
                 done.append(flight)
@@ -185,7 +186,7 @@ class Committer:
             outcome = _OUTCOMES[classify(status, self._statuses[flight.slot.carrier])]
             answer = Answer(segment, outcome, status, carrier_id, at, attempts[-1].number)
             await self._commit_late(message.id, answer)
-        works.log.info("late_answers", answers=len(late))
+        works.log.info("late_answers", count=len(late))
 
     async def _commit_late(self, message_id: str, answer: Answer) -> None:
         works = self._works

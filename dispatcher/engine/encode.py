@@ -133,10 +133,8 @@ class Encoder:
     def _bucket(self, deadline_at: int, carrier: str, now: int) -> int:
         """Seconds left, or for carriers that want an instant its seconds since 1970, rounded down as the module says."""
         left_s = (deadline_at - now) // 1000
-        if left_s <= _ROUND_S:
-            rounded = max(1, left_s)
-        else:
-            rounded = left_s - left_s % (60 if left_s >= 3600 else _ROUND_S)
+        step = 1 if left_s <= _ROUND_S else _ROUND_S if left_s < 3600 else 60
+        rounded = max(1, left_s - left_s % step)
         if self._carriers[carrier].quirks.validity != "absolute":
             return rounded
         instant = deadline_at // 1000
@@ -192,7 +190,7 @@ def carrier_tlvs(carrier: Carrier) -> dict[int, bytes]:
 
 
 def tlv_value(text: str) -> bytes:
-    """"0x0102" is those octets, anything else its own characters."""
+    """ "0x0102" is those octets, anything else its own characters."""
     return bytes.fromhex(text[2:]) if text.startswith("0x") else text.encode("utf-8")
 
 

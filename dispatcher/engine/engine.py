@@ -92,12 +92,12 @@ class Engine:
                 works.log.info("engine_started", engine=works.name)
                 await stop.wait()
                 works.stopping = True
-                works.log.info("engine_draining", messages=len(works.flights))
+                works.log.info("engine_draining", in_flight=len(works.flights))
                 # A front task that waits for a store that is away would wait for ever.
                 front.cancel_scope.deadline = trio.current_time() + works.settings.engine.drain_s
             await self._drain()
             back.cancel_scope.cancel()
-        works.log.info("engine_stopped", engine=works.name, left=len(works.flights))
+        works.log.info("engine_stopped", engine=works.name, in_flight=len(works.flights))
 
     async def _own_orphans(self) -> None:
         """Work in flight of an earlier life under the same name."""
@@ -159,19 +159,18 @@ async def run(
         name=name,
         is_open=is_open,
     )
-    deposed: Deposed | None = None
+    deposed = ""
     try:
         await engine.run(stop, task_status)
     except* Deposed as group:
-        deposed = _first(group)
-    if deposed is not None:
-        log.error("engine_deposed", engine=name)
-        raise deposed
+        deposed = _reason(group)
+    if deposed:
+        log.error("engine_deposed", engine=name, reason=deposed)
+        raise Deposed(deposed)
 
 
-def _first(group: BaseExceptionGroup[Deposed]) -> Deposed:
+def _reason(group: BaseExceptionGroup[Deposed]) -> str:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, Deposed)
-    return error
+    return str(error) or "deposed"

@@ -13,11 +13,12 @@ way of the due set and settled: nothing is kept here.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, cast
 
 from accounting.tariff import Tariff
 from dispatcher.core.admission import Book
-from dispatcher.core.lifecycle import DueReached, ValidityOver, begin, collect, decide, ready
+from dispatcher.core.lifecycle import Breach, DueReached, ValidityOver, begin, collect, decide, ready
 from dispatcher.core.model import LANES, Body, Head, Lane, Message, Outcome, State
 from dispatcher.core.ports import Due, Effects, Queue, VersionedHead
 from dispatcher.core.routing import ENCODING_BY_NAME
@@ -63,7 +64,7 @@ class Feeder:
 
     def _crowded(self) -> bool:
         """Is there too little room for a batch worth its round trips?"""
-        seats = [s for s in self._works.pool.slots() if s.up]
+        seats = [s for s in self._works.seats if s.up]
         return _BUSY_PART * sum(s.free for s in seats) < sum(s.window for s in seats)
 
     async def _turn_all(self) -> int:
@@ -74,9 +75,8 @@ class Feeder:
         for i in range(len(self._families)):
             routes = self._families[(self._turn + i) % len(self._families)]
             now = works.clock.monotonic()
-            for slot in works.pool.slots():
-                assert isinstance(slot, Seat)
-                slot.look_ahead(ahead)
+            for seat in works.seats:
+                seat.look_ahead(ahead)
             room = works.pool.room(routes[0], now)
             if room > 0:
                 claimed += await self._claim(routes, min(room, BATCH_MAX))
@@ -105,7 +105,7 @@ class Feeder:
         """Which messages go, where, and what becomes of those that do not."""
         works = self._works
         now, monotonic = works.clock.now_ms(), works.clock.monotonic()
-        choose, flights = works.pool.choose, works.flights
+        choose, flights = cast("Callable[..., Seat | None]", works.pool.choose), works.flights
         self._costs = {carrier: self._book.tariffs.at(name, now) for carrier, name in self._cost_names.items()}
         going: list[_Ready] = []
         effects = Effects()
@@ -131,7 +131,6 @@ class Feeder:
             if seat is None:
                 self._put_back(effects, message, body, now + PUT_BACK_MS)
                 continue
-            assert isinstance(seat, Seat)
             carrier = seat.carrier
             new_head, segments = begin(
                 message,
@@ -186,13 +185,13 @@ class Feeder:
             message.version += 1
             message.head = head
             body = message.body
-            assert body is not None
-            assert head.state == State.SUBMITTING, "I4: bytes without a submitting head"
+            if body is None or head.state != State.SUBMITTING:
+                raise Breach(f"{message.id}: bytes without a submitting head (I4)")
             flight = flights[message.id] = Flight(message, seat, len(segments))
             try:
                 bodies = bodies_of(body, seat.carrier, segments, head.reference, now)
             except Unencodable as error:
-                works.log.error("unencodable", id=message.id, carrier=seat.carrier, why=str(error))
+                works.log.error("unencodable", id=message.id, carrier=seat.carrier, reason=str(error))
                 self._committer.closed(seat, [(flight, number) for number in segments], Outcome.PERMANENT)
                 continue
             items = queues.get(seat)

@@ -4,8 +4,8 @@ It refuses to know why a send is refused (core/admission) and how money is reser
 
 Theory. The cursor moves in the same transaction as the admissions it covers, so a restart at the cursor finds neither a
 loss nor a double, although a send without a key has nothing that identifies it. Refusals known before that transaction are
-written to `rejects` first (writing them again changes nothing); those that only the transaction can know (money, keys) are written
-right after it, and entries are cut from the stream only after both.
+written to `rejects` first (writing them again changes nothing); those that only the transaction can know (money, keys)
+are written right after it, and entries are cut from the stream only after both.
 """
 
 from __future__ import annotations
@@ -144,10 +144,8 @@ class Intake:
         counts: dict[tuple[str, str], int] = {}
         refused: list[tuple[_Item, Refused]] = []
         for item, verdict in zip(items, verdicts, strict=True):
-            send = item.send
-            assert isinstance(send, Send)
             if verdict.verdict in {"accepted", "duplicate"}:
-                label: tuple[str, str] = (send.lane, verdict.verdict)
+                label: tuple[str, str] = (lane_of(item), verdict.verdict)
                 counts[label] = counts.get(label, 0) + 1
             else:
                 refused.append((item, Refused(_VERDICT_REASONS[verdict.verdict], "", verdict.verdict)))
@@ -164,8 +162,7 @@ class Intake:
         for item, why in refused:
             detail = f"{why.field}: {why.detail}" if why.field else why.detail
             rows.append(RejectRow(item.entry, item.position, str(why.reason), detail, raw_of(item)))
-            lane = item.send.lane if isinstance(item.send, Send) else ""
-            works.counters.add("dispatcher_sends_total", (lane, str(why.reason)))
+            works.counters.add("dispatcher_sends_total", (lane_of(item), str(why.reason)))
         await works.persist("reject", lambda: works.store.reject(rows, now))
 
     async def _trim(self, cursor: Cursor) -> None:
@@ -202,6 +199,11 @@ def unpack(entries: list[SendEntry], cursor: Cursor) -> list[_Item]:
         before = entry.entry
         skip = 0
     return items
+
+
+def lane_of(item: _Item) -> str:
+    """The send's class for the metrics; "" where it could not be read."""
+    return item.send.lane if isinstance(item.send, Send) else ""
 
 
 def raw_of(item: _Item) -> bytes:

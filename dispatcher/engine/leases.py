@@ -5,8 +5,8 @@ renewal was *sent*, plus its time: whoever acts under it asks `valid` with the m
 
 Binds. Every session of every carrier has a lease of its own, so that any number of engines share a carrier within its
 session cap. Which engine wants which session is computed, not negotiated: session number n of the whole
-configuration belongs to the n-th living engine (by name, modulo their number). An engine that leaves gives its sessions back, one
-that dies loses them with its leases, one that comes takes over its share as soon as the others let go.
+configuration belongs to the n-th living engine (by name, modulo their number). An engine that leaves gives its sessions
+back, one that dies loses them with its leases, one that comes takes over its share as soon as the others let go.
 """
 
 from __future__ import annotations

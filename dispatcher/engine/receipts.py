@@ -24,6 +24,7 @@ from dispatcher.core.lifecycle import collect, decide
 from dispatcher.core.matching import park, receipt_keys, seen, unpark
 from dispatcher.core.model import Correlation, InboundRow, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
+from dispatcher.core.settings import Quirks
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
 from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
 from smpp.codec import DeliverSm
@@ -39,15 +40,30 @@ _ROUNDS_MAX: Final = 4
 _SYSTEM_ERROR: Final = 8
 _ESM_UDHI: Final = 0x40
 
+NOWHERE: Final = Correlation("", "", 0, 0, 0)
+"""The correlation of a receipt that has none (yet)."""
 _AT_REST: Final = frozenset({State.SUBMITTED, *(s for s in State if s.final)})
 
 
 class _Item:
     """One deliver_sm, or one parked receipt (`field` set, `link` None)."""
 
-    __slots__ = ("answered", "arrived", "at", "carrier", "correlation", "field", "key", "keys", "link", "quirks", "receipt", "sequence")
+    __slots__ = (
+        "answered",
+        "arrived",
+        "at",
+        "carrier",
+        "correlation",
+        "field",
+        "key",
+        "keys",
+        "link",
+        "quirks",
+        "receipt",
+        "sequence",
+    )
 
-    def __init__(self, carrier: str, quirks: Any, receipt: Receipt, keys: tuple[str, ...], at: int, arrived: float) -> None:
+    def __init__(self, carrier: str, quirks: Quirks, receipt: Receipt, keys: tuple[str, ...], at: int, arrived: float) -> None:
         self.carrier = carrier
         self.quirks = quirks
         self.receipt = receipt
@@ -55,7 +71,7 @@ class _Item:
         self.at = at
         self.arrived = arrived
         self.key = ""
-        self.correlation: Correlation | None = None
+        self.correlation = NOWHERE
         self.link: Link[Token] | None = None
         self.sequence = 0
         self.answered = False
@@ -145,26 +161,24 @@ class Receipts:
 
     async def _apply(self, items: list[_Item]) -> None:
         works = self._works
-        known = await works.persist("correlate", lambda: self._correlate(items))
-        found = [i for i in items if i.correlation is not None]
-        unknown = [i for i in items if i.correlation is None]
+        await works.persist("correlate", lambda: self._correlate(items))
+        found = [i for i in items if i.correlation is not NOWHERE]
+        unknown = [i for i in items if i.correlation is NOWHERE]
         done, busy = await self._decide(found) if found else ([], [])
         await self._finish(done)
         await self._hold(unknown + busy)
-        del known
 
-    async def _correlate(self, items: list[_Item]) -> int:
+    async def _correlate(self, items: list[_Item]) -> None:
         store = self._works.store
         asked: dict[str, list[tuple[str, _Item]]] = {}
         for item in items:
-            if item.correlation is None:
+            if item.correlation is NOWHERE:
                 asked.setdefault(item.carrier, []).extend([(key, item) for key in item.keys])
         for carrier, pairs in asked.items():
             rows = await store.correlate(carrier, [key for key, _ in pairs])
             for (key, item), row in zip(pairs, rows, strict=True):
-                if row is not None and item.correlation is None:
+                if row is not None and item.correlation is NOWHERE:
                     item.correlation, item.key = row, key
-        return len(asked)
 
     async def _decide(self, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
         """Applies receipts of known segments. Returns (done with, their head is not free yet)."""
@@ -176,7 +190,6 @@ class Receipts:
             calm_items: list[_Item] = []
             rare_items: list[_Item] = []
             for item in todo:
-                assert item.correlation is not None
                 message = messages.get(item.correlation.id)
                 if message is None or message.head is None:
                     done.append(item)  # its record has been swept: nothing is left to change
@@ -189,7 +202,8 @@ class Receipts:
             self._build(calm, calm_items, messages)
             self._build(rare, rare_items, messages)
             todo = []
-            for effects, part, commit in ((calm, calm_items, works.store.commit_receipts), (rare, rare_items, works.store.commit)):
+            store = works.store
+            for effects, part, commit in ((calm, calm_items, store.commit_receipts), (rare, rare_items, store.commit)):
                 if effects.heads:
                     again = await self._commit(effects, commit)
                     if again:
@@ -203,7 +217,7 @@ class Receipts:
 
     async def _read(self, items: list[_Item]) -> dict[str, Message]:
         works = self._works
-        ids = list(dict.fromkeys([i.correlation.id for i in items if i.correlation is not None]))
+        ids = list(dict.fromkeys([i.correlation.id for i in items if i.correlation is not NOWHERE]))
         found = await works.persist("messages", lambda: works.store.messages(ids))
         return {message.id: message for message in found if message is not None}
 
@@ -226,7 +240,6 @@ class Receipts:
         places: dict[str, int] = {}
         for item in items:
             correlation = item.correlation
-            assert correlation is not None
             message = messages[correlation.id]
             evidence = seen(item.receipt, item.quirks, correlation.segment, correlation.attempt, item.at)
             decision = decide(message, evidence, rules, now)
@@ -313,10 +326,10 @@ class Receipts:
             if parked.is_orphan(now, int(early_ms)):
                 over.append(field)
         await self._apply(items)
-        gone = {i.field for i in items if i.correlation is None} & set(over)
+        gone = {i.field for i in items if i.correlation is NOWHERE} & set(over)
         if gone:
             works.counters.add("dispatcher_receipts_orphaned_total", (carrier,), len(gone))
-            works.log.warning("receipts_orphaned", carrier=carrier, receipts=len(gone))
+            works.log.warning("receipts_orphaned", carrier=carrier, count=len(gone))
             await works.persist("early", lambda: works.store.drop_early(carrier, sorted(gone)))
         return len(items)
 
@@ -327,7 +340,7 @@ class Receipts:
         taken, self._handset = self._handset[:BATCH_MAX], self._handset[BATCH_MAX:]
         at = works.clock.now_ms()
         ids = works.ids.make(at, len(taken))
-        rows = [inbound_row(new_id, seat.carrier, deliver, at) for new_id, (seat, _, deliver, _) in zip(ids, taken, strict=True)]
+        rows = [inbound_row(i, seat.carrier, deliver, at) for i, (seat, _, deliver, _) in zip(ids, taken, strict=True)]
         await works.persist("inbound", lambda: works.store.inbound(rows))
         limit = works.clock.monotonic() - works.settings.receipts.deliver_answer_s
         for _, link, deliver, arrived in taken:
@@ -338,11 +351,10 @@ class Receipts:
 
 def inbound_row(new_id: str, carrier: str, deliver: DeliverSm, at: int) -> InboundRow:
     """A handset's message as a row; text where its coding can be read, else its octets. Parts are rows of their own."""
-    text: str | None = None
     data = deliver.short_message
-    if not deliver.esm_class & _ESM_UDHI:
-        text = read_text(data, deliver.data_coding)
-    return InboundRow(new_id, deliver.source_addr, deliver.destination_addr, text, None if text is not None else data, carrier, 1, at)
+    text = None if deliver.esm_class & _ESM_UDHI else read_text(data, deliver.data_coding)
+    binary = data if text is None else None
+    return InboundRow(new_id, deliver.source_addr, deliver.destination_addr, text, binary, carrier, 1, at)
 
 
 def read_text(data: bytes, data_coding: int) -> str | None:

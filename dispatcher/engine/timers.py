@@ -72,7 +72,7 @@ class Timers:
                     except StoreUnavailable as error:
                         works.lost_store(name, error)
                     except CorruptRecord as error:
-                        works.log.error("corrupt_record", duty=name, where=error.where)
+                        works.log.error("corrupt_record", step=name, place=error.where)
             await works.nap(min(DUE_S, EXPAND_S))
 
     # -- duties
@@ -113,7 +113,7 @@ class Timers:
         held = await works.store.sweep_holds(now, STALE_MS)
         groups = await works.store.sweep_groups(now, STALE_MS)
         if held or groups:
-            works.log.warning("admissions_given_back", holds=held, groups=groups)
+            works.log.warning("admissions_given_back", count=held + groups)
 
     async def overdue(self) -> None:
         """Accepted segments whose receipt never came."""
@@ -151,7 +151,7 @@ class Timers:
         """Queues that their ring has forgotten (never, unless somebody deleted keys)."""
         repaired = await self._works.store.repair_rings()
         if repaired:
-            self._works.log.warning("rings_repaired", queues=repaired)
+            self._works.log.warning("rings_repaired", repaired=repaired)
 
     async def streams(self) -> None:
         """Out streams by age."""

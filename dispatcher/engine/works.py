@@ -144,6 +144,7 @@ class Works:
         self.name = name
         self.owner = Owner(name, 0)
         self.flights: dict[str, Flight] = {}
+        self.seats: list[Seat] = []
         self.accounts: dict[str, Account] = rules.accounts
         self.stopping = False
         self.sending_until = 0.0  # monotonic: beyond it our lease may be somebody else's, and no byte may leave

@@ -88,7 +88,10 @@ def route(*groups: Mapping[str, int], name: str = "main", **match: Any) -> dict[
 
 def settings_of(carriers: list[dict[str, Any]], routes: list[dict[str, Any]], **tables: Any) -> Settings:
     """Settings with short timings; `tables` are merged over them."""
-    table = {name: FAST.get(name, {}) | tables.get(name, {}) if isinstance(FAST.get(name, {}), dict) else FAST[name] for name in {*FAST, *tables}}
+    table = {
+        name: FAST.get(name, {}) | tables.get(name, {}) if isinstance(FAST.get(name, {}), dict) else FAST[name]
+        for name in {*FAST, *tables}
+    }
     return msgspec.convert(table | {"carrier": carriers, "route": routes}, Settings)
 
 
@@ -106,6 +109,7 @@ class World:
         self.counters = Counters("test")
         self.engines: dict[str, tuple[engine.Engine, trio.Event, trio.CancelScope]] = {}
         self.errors: list[BaseException] = []
+        self.running = 0
 
     async def connect(self, bind: Bind) -> trio.abc.Stream:
         return await trio.open_tcp_stream("127.0.0.1", self.smscs[bind.host].port)
@@ -119,6 +123,7 @@ class World:
             csv = "prefix,price\n" + "".join(f"{k},{v}\n" for k, v in settings.tariff[0].prices.items())
             tariffs = [parse_csv(csv, name="retail", currency="EUR", source="test")]
             rules = Rules(settings, {}, {}, random.Random(1).random)
+            self.running += 1
             with scope:
                 try:
                     await engine.run(
@@ -139,6 +144,7 @@ class World:
                     )
                 except Exception as error:
                     self.errors.append(error)
+            self.running -= 1
 
         built: engine.Engine = await self.nursery.start(life)
         self.engines[name] = (built, stop, scope)
@@ -151,7 +157,9 @@ class World:
 
     def send_many(self, count: int, first: int = NUMBER, **fields: Any) -> None:
         """`count` sends to consecutive numbers, in chunks of 1,000."""
-        sends = [{"account": "shop", "from": "Shop", "text": "Hello there", "to": str(first + i)} | fields for i in range(count)]
+        sends = [
+            {"account": "shop", "from": "Shop", "text": "Hello there", "to": str(first + i)} | fields for i in range(count)
+        ]
         for start in range(0, count, 1000):
             self.store.add_send("json", msgspec.json.encode({"sends": sends[start : start + 1000]}))
 
@@ -172,10 +180,15 @@ class World:
 
     async def until(self, wanted: Mapping[str, int], seconds: float = 5.0) -> None:
         """Waits until the messages' last states are these."""
+
         async def as_wanted() -> bool:
             return await self.counts() == wanted
 
         await eventually(as_wanted, seconds, self.counts)
+
+    async def ended(self) -> bool:
+        """Has every engine ended?"""
+        return self.running == 0
 
     async def money(self, account: str = "shop") -> tuple[int, int]:
         """(available, reserved)."""
@@ -193,10 +206,11 @@ class World:
 
 async def eventually(check: Callable[[], Any], seconds: float = 5.0, show: Callable[[], Any] | None = None) -> None:
     """Waits until `await check()` is true; fails with what `await show()` says."""
-    with trio.move_on_after(seconds):
-        while not await check():
-            await trio.sleep(0.01)
-        return
+    until = trio.current_time() + seconds
+    while trio.current_time() < until:
+        if await check():
+            return
+        await trio.sleep(0.01)
     raise AssertionError(f"not within {seconds} s; now: {await show() if show is not None else 'false'}")
 
 
@@ -211,16 +225,16 @@ async def world(
         await store.put_account(Account(name="shop", currency="EUR", tariff="retail"))
         await store.credit("shop", "first", MONEY, here.clock.now_ms())
         for each in settings.carrier:
-            values = {"accounts": (sim.Account("demo", "demo"),), "listen": "127.0.0.1:0"} | dict((scenarios or {}).get(each.name, {}))
+            values = {"accounts": (sim.Account("demo", "demo"),), "listen": "127.0.0.1:0"} | dict(
+                (scenarios or {}).get(each.name, {})
+            )
             here.smscs[each.name] = await nursery.start(lambda v=values, **kw: serve(sim.Scenario(**v), record=True, **kw))
         if start:
             await here.start()
         yield here
         for _, stop, _ in here.engines.values():
             stop.set()
-        with trio.move_on_after(3):
-            while any(not scope.cancel_called and not e.works.stopping for e, _, scope in here.engines.values()):
-                await trio.sleep(0.01)
+        await eventually(here.ended, 4)
         nursery.cancel_scope.cancel()
     for error in here.errors:
         raise error
