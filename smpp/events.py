@@ -29,7 +29,7 @@ class SessionSettings:
     drain_s                an ending session waits so long for answers before it unbinds
     unbind_timeout_s       and so long for the answer to its unbind
     pdu_bytes_max          a longer command_length means that framing is lost
-    out_bytes_max          more bytes than this waiting to leave: the peer does not read, the link is dead
+    out_bytes_max          more bytes than this behind an unfinished write: the peer does not read, the link is dead
     unanswered_max         requests of the peer that our owner may leave unanswered; more are refused as "busy"
     bad_pdus_max           undecodable PDUs a session bears before it ends
     """

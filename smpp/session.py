@@ -74,6 +74,7 @@ class Session(Generic[T]):
         self._window: Window[T] = Window(settings.window, last_sequence)
         self._framer = Framer(settings.pdu_bytes_max)
         self._out: list[bytes] = []
+        self._taken = 0  # stream offset after the last byte that outgoing() gave away
         self._data_sms: set[int] = set()  # requests of the peer, not answered yet, that want a data_sm_resp
         self.owed = 0  # requests of the peer that our owner has not answered yet
         self._bad_pdus = 0
@@ -165,6 +166,7 @@ class Session(Generic[T]):
             return b""
         data = b"".join(self._out)
         self._out.clear()
+        self._taken += len(data)
         return data
 
     @property
@@ -349,7 +351,7 @@ class Session(Generic[T]):
         """The funnel through which every event leaves: rules that hold after each step."""
         if self.state is State.DRAINING:
             self._unbind_if_drained(now)
-        if self._window.queued - self._window.left > self.settings.out_bytes_max:
+        if self._window.queued - self._taken > self.settings.out_bytes_max:
             self._close("peer_does_not_read")
         if self.state is State.CLOSED and not self._told:
             self._told, events.close = True, self.close_reason
