@@ -163,6 +163,11 @@ def test_the_digest_is_of_what_was_asked() -> None:
     assert base == accepted(now=NOW + 1, key="k", tlvs={"0x1402": "a", "0x1403": "b"}, lane="transactional").digest
     assert base != accepted(key="k", tlvs={"0x1402": "a"}).digest
     assert base != accepted(key="k", tlvs={"0x1402": "a", "0x1403": "b"}, text="hullo").digest
+    named = admit(
+        Send(to=TO, text="hello", account="acme", key="k", tlvs={"0x1402": "a", "0x1403": "b"}), ACCOUNT, BOOK, NOW, "ID"
+    )
+    assert isinstance(named, Admission)
+    assert base == named.digest
 
 
 def test_the_country_is_the_tariffs_or_the_numbers() -> None:
