@@ -93,7 +93,7 @@ class MemoryAdmission(MemoryState):
         poor: set[str] = set()
         for item in batch:
             account = item.body.account
-            verdict = self._known(account, item.body.key if item.digest else "", item.digest, at)
+            verdict = self._known(account, item.body.key, item.digest, at)
             if verdict is None:
                 no = "poor" if account in poor else self._take(account, item.price)
                 if no is not None:
@@ -103,7 +103,7 @@ class MemoryAdmission(MemoryState):
                     verdict = Verdict("accepted", item.id)
                     accepted.append(item)
                     self.record(item, at)
-                    if item.body.key and item.digest:
+                    if item.body.key:
                         self.idem[account, item.body.key] = (item.id, item.digest, at)
             verdicts.append(verdict)
         if self.reservations:
@@ -123,14 +123,14 @@ class MemoryAdmission(MemoryState):
             if old.state == "void":
                 self.fail_group(old)
             return Verdict("accepted", plan.id, self._left(plan.account))
-        known = self._known(plan.account, plan.key if plan.digest else "", plan.digest, plan.at)
+        known = self._known(plan.account, plan.key, plan.digest, plan.at)
         if known is not None:
             return known._replace(available=self._left(plan.account))
         no = self._take(plan.account, plan.price)
         if no is not None:
             return Verdict(no, "", self._left(plan.account))
         self.now = max(self.now, plan.at)
-        if plan.key and plan.digest:
+        if plan.key:
             self.idem[plan.account, plan.key] = (plan.id, plan.digest, plan.at)
         group = self.groups[plan.id] = Group(plan)
         for start in range(0, len(messages), BLOB_MESSAGES):

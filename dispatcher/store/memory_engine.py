@@ -134,7 +134,7 @@ class MemoryEngine(MemoryAdmission):
     async def settle(self, owner: Owner, effects: Effects) -> None:
         self.check(owner)
         self.apply(effects)
-        self.settle_ids(effects.settled, owner.name + ".")
+        self.settle_ids(effects.settled, owner.name)
 
     # -- S6, S7
     @step
@@ -217,4 +217,4 @@ class MemoryEngine(MemoryAdmission):
         self.apply(effects)
         done = {m.id for m in requeue} | {h.id for h in effects.heads} | set(effects.settled)
         gone = {i for i in held if i not in self.bodies and i not in self.heads}
-        self.settle_ids(done | gone, dead + ".")
+        self.settle_ids(done | gone, dead)

@@ -180,15 +180,15 @@ class MemoryState:
         self.write_rows("charges", effects.facts)
         self.write_rows("events", effects.events)
 
-    def settle_ids(self, ids: Iterable[str], prefix: str) -> None:
-        """Takes messages out of the in-flight batches of one owner (`name.`)."""
+    def settle_ids(self, ids: Iterable[str], name: str) -> None:
+        """Takes messages out of the in-flight batches of one owner."""
         gone = set(ids)
-        for name in [n for n in self.inflight if n.startswith(prefix)]:
-            batch = self.inflight[name]
+        for field in [f for f in self.inflight if f.rsplit(".", 2)[0] == name]:
+            batch = self.inflight[field]
             for message_id in gone & batch.keys():
                 del batch[message_id]
             if not batch:
-                del self.inflight[name]
+                del self.inflight[field]
 
     def correlation(self, carrier: str, carrier_id: str) -> Correlation | None:
         """Where a carrier's id leads."""

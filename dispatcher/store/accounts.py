@@ -1,0 +1,181 @@
+"""Accounts, API keys, credits (S10) and what single records look like now. Knows no queue and no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dispatcher.core.model import Account, ApiKey, Balance, Message
+from dispatcher.core.ports import CorruptRecord
+from dispatcher.store import records, resp
+from dispatcher.store.keys import Keys, check_name
+from dispatcher.store.lines import Lines
+from dispatcher.store.transport import Driver
+
+DESK = "desk"
+"""The line of what is rare: it may wait behind a slow question without holding up messages."""
+
+
+def by_bucket(ids: Sequence[str]) -> dict[str, list[str]]:
+    """Message ids by the bucket whose hashes hold them."""
+    out: dict[str, list[str]] = {}
+    for message_id in ids:
+        bucket = message_id[:6]
+        if bucket in out:
+            out[bucket].append(message_id)
+        else:
+            out[bucket] = [message_id]
+    return out
+
+
+class RedisBase(Lines):
+    """What every theme shares."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        prefix: str = "sms:",
+        *,
+        partition: str = "p0",
+        reservations: bool = False,
+        timeout_s: float = 2.0,
+    ) -> None:
+        super().__init__(driver, Keys(prefix, partition), timeout_s=timeout_s)
+        self.partition = partition
+        self.reservations = reservations
+
+    async def read_ids(self, role: str, ids: Sequence[str], kinds: Sequence[bytes]) -> list[dict[str, bytes]]:
+        """For each kind (`k.head_`, `k.body_`) the values that exist, by id. One write."""
+        buckets = by_bucket(ids)
+        wire = [resp.with_ids(b"HMGET", kind + b.encode(), some) for kind in kinds for b, some in buckets.items()]
+        if not wire:
+            return [{} for _ in kinds]
+        replies = iter(await self.ask(role, b"".join(wire), len(wire)))
+        out: list[dict[str, bytes]] = []
+        for _ in kinds:
+            found: dict[str, bytes] = {}
+            for some in buckets.values():
+                found.update((i, v) for i, v in zip(some, next(replies), strict=True) if v is not None)
+            out.append(found)
+        return out
+
+
+class Accounts(RedisBase):
+    """Settings, keys, money and records, one at a time."""
+
+    async def put_account(self, account: Account) -> None:
+        name = check_name(account.name).encode()
+        money = self.k.acct_ + name
+        wire = (
+            resp.MULTI,
+            resp.of("HSET", self.k.accounts, name, records.pack(account)),
+            resp.of("HSETNX", money, "avail", 0),
+            resp.of("HSETNX", money, "reserved", 0),
+            resp.of("HSETNX", money, "currency", account.currency),
+            resp.of("HSET", money, "floor", account.floor),
+            resp.EXEC,
+        )
+        for result in (await self.ask(DESK, b"".join(wire), len(wire)))[-1]:
+            resp.checked(result)
+
+    async def account(self, name: str) -> Account | None:
+        raw = (await self.ask(DESK, resp.of("HGET", self.k.accounts, name), 1))[0]
+        return records.decode_account(raw, f"accounts {name}") if raw is not None else None
+
+    async def accounts(self) -> Sequence[Account]:
+        raw = (await self.ask(DESK, resp.of("HVALS", self.k.accounts), 1))[0]
+        return sorted((records.decode_account(r, "accounts") for r in raw), key=lambda a: a.name)
+
+    async def balance(self, account: str) -> Balance | None:
+        wire = resp.of("HMGET", self.k.acct_ + account.encode(), "avail", "reserved", "floor", "currency")
+        return _balance(account, (await self.ask(DESK, wire, 1))[0])
+
+    async def credit(self, account: str, credit_id: str, amount: int, at: int) -> Balance | None:
+        money = self.k.acct_ + account.encode()
+        currency = (await self.ask(DESK, resp.of("HGET", money, "currency"), 1))[0]
+        if currency is None:
+            return None
+        fact = records.credit_fact(account, credit_id, amount, currency.decode(), at)
+        columns = records.COLUMNS["charges"].encode()
+        arguments = [credit_id.encode(), b"%d" % amount, columns, records.pack([fact])]
+        return _balance(account, await self.run(DESK, "credit", [self.k.credits, money, self.k.charges], arguments))
+
+    async def put_key(self, key: ApiKey) -> None:
+        await self.ask(DESK, resp.of("HSET", self.k.apikeys, key.id, records.pack(key)), 1)
+
+    async def key(self, key_id: str) -> ApiKey | None:
+        raw = (await self.ask(DESK, resp.of("HGET", self.k.apikeys, key_id), 1))[0]
+        return records.decode_api_key(raw, f"apikeys {key_id}") if raw is not None else None
+
+    async def keys(self, account: str = "") -> Sequence[ApiKey]:
+        raw = (await self.ask(DESK, resp.of("HVALS", self.k.apikeys), 1))[0]
+        found = sorted((records.decode_api_key(r, "apikeys") for r in raw), key=lambda k: k.id)
+        return [k for k in found if not account or k.account == account]
+
+    async def messages(self, ids: Sequence[str]) -> list[Message | None]:
+        out: list[Message | None] = []
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            heads, bodies = await self.read_ids(DESK, some, [self.k.head_, self.k.body_])
+            out += [records.message(i, heads.get(i), bodies.get(i), f"record {i}") for i in some]
+        return out
+
+    async def find_key(self, account: str, key: str, at: int) -> str | None:
+        field = f"{account}:{key}".encode()
+        wire = b"".join(resp.of("HGET", self.k.idem(at, back), field) for back in range(3))
+        for known in await self.ask(DESK, wire, 3):
+            if known is not None and not known.startswith(b"p"):
+                return str(known[:26], "ascii")
+        return None
+
+    async def open_holds(self) -> Mapping[str, int]:
+        """Money taken by admissions and groups not yet enqueued, by account, micro-units: what the audit adds."""
+        rows = (await self.ask(DESK, resp.of("HVALS", self.k.holds), 1))[0]
+        out: dict[str, int] = {}
+        for row in rows:
+            lines = row.decode().split("\n")
+            count = int(lines[4])
+            for i in range(5, 5 + 2 * count, 2):
+                out[lines[i]] = out.get(lines[i], 0) + int(lines[i + 1])
+        return out
+
+    # -- operators
+    async def control(self, carrier: str, bind: str, command: str) -> None:
+        await self.ask(DESK, resp.of("HSET", self.k.controls, f"{carrier}:{bind}", command), 1)
+
+    async def controls(self) -> Mapping[tuple[str, str], str]:
+        flat = (await self.ask(DESK, resp.of("HGETALL", self.k.controls), 1))[0]
+        wishes: dict[tuple[str, str], str] = {}
+        for field, command in zip(flat[::2], flat[1::2], strict=True):
+            carrier, _, bind = field.decode().partition(":")
+            wishes[carrier, bind] = command.decode()
+        return wishes
+
+    async def server_settings(self) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for row in (await self.ask(DESK, resp.of("INFO"), 1))[0].decode("utf-8", "replace").splitlines():
+            name, colon, value = row.partition(":")
+            if colon:
+                found[name] = value
+        found["version"] = found.get("valkey_version") or found.get("redis_version", "")
+        try:
+            wire = b"".join(resp.of("CONFIG", "GET", name) for name in _SETTINGS)
+            for reply in await self.ask(DESK, wire, len(_SETTINGS)):
+                found.update(_pairs(reply))
+        except CorruptRecord:  # CONFIG is closed to us (ACL): preflight then judges what INFO says
+            found.setdefault("appendonly", "yes" if found.get("aof_enabled") == "1" else "no")
+        return found
+
+
+_SETTINGS = ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "save", "no-appendfsync-on-rewrite")
+
+
+def _pairs(flat: Sequence[Any]) -> dict[str, str]:
+    return {n.decode(): v.decode() for n, v in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _balance(account: str, row: Sequence[bytes | None] | None) -> Balance | None:
+    if row is None or row[0] is None:
+        return None
+    avail, reserved, floor, currency = row
+    return Balance(account, int(avail or 0), int(reserved or 0), int(floor or 0), (currency or b"").decode())

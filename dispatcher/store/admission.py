@@ -1,0 +1,294 @@
+"""S1 over a server: reserve, record and enqueue a whole batch in one write. Knows no engine but the intake's fence.
+
+The write is `EVAL reserve, MULTI ... EXEC, WATCH open, GET open`. The script takes the money and leaves a hold, or
+raises `open`, which this very connection watches, so that the EXEC behind it fails. Whoever wants to be sure that a
+lost write of ours can no longer apply (we after a reconnect, the sweeper) raises `open` as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from dispatcher.core.ports import Admission, Cursor, Owner, StoreUnavailable, Verdict
+from dispatcher.store import records, resp
+from dispatcher.store.accounts import Accounts, by_bucket
+from dispatcher.store.keys import DAY_MS, family_of
+from dispatcher.store.lines import PAUSE_FIRST_S, PAUSE_MAX_S, SCRIPTS, Line, Ownership, applied
+from dispatcher.store.transport import ConnectionLost
+
+STEP_MESSAGES_MAX = 500
+_IDEM_S = b"259200"
+_MARKER_S = b"604800"
+
+
+class _Try(NamedTuple):
+    """One attempt's answer: what is left per account, or who was poor or known."""
+
+    taken: bool
+    money: dict[str, tuple[int, int] | None]
+    known: dict[bytes, bytes]
+
+
+class AdmissionStep(Accounts):
+    """The store's door."""
+
+    _families: set[str]
+
+    async def admit(self, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None = None) -> list[Verdict]:
+        if len(batch) > STEP_MESSAGES_MAX:
+            if cursor is not None:
+                raise ValueError(f"{len(batch)} sends with one cursor: at most {STEP_MESSAGES_MAX} make one step")
+            verdicts: list[Verdict] = []
+            for start in range(0, len(batch), STEP_MESSAGES_MAX):
+                verdicts += await self.admit(batch[start : start + STEP_MESSAGES_MAX], at)
+            return verdicts
+        line = self.line("intake" if cursor is not None else "admission")
+        async with line.lock:
+            return await self._admit(line, batch, at, cursor)
+
+    async def _admit(
+        self, line: Line, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None
+    ) -> list[Verdict]:
+        verdicts: list[Verdict | None] = [None] * len(batch)
+        twins = _twins(batch)
+        todo = [i for i in range(len(batch)) if i not in twins]
+        left: dict[str, int] = {}
+        moved = cursor is None
+        while todo or not moved:
+            answer = await self._attempt(line, [batch[i] for i in todo], at, cursor)
+            left.update((a, m[0]) for a, m in answer.money.items() if m is not None)
+            if answer.taken:
+                for i in todo:
+                    verdicts[i] = Verdict("accepted", batch[i].id)
+                break
+            todo = _drop_refused(batch, todo, answer, verdicts)
+        for i, first in twins.items():
+            verdicts[i] = _twin(verdicts[first], batch[first], batch[i])
+        return [
+            (v or Verdict("pending", ""))._replace(available=left.get(item.body.account, 0))
+            for v, item in zip(verdicts, batch, strict=True)
+        ]
+
+    # -- one attempt
+    async def _attempt(self, line: Line, items: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None) -> _Try:
+        """Until it is known what became of it; without a cursor at most twice. Raises StoreUnavailable, Deposed."""
+        process = f"{self.process}-{line.role}"
+        done = f"{process}".encode()
+        own = self.ownership(cursor[0]) if cursor is not None else None
+        sums = _sums(items)
+        pause, tries, sent, txn = PAUSE_FIRST_S, 0, False, ""
+        while True:
+            tries += 1
+            try:
+                opened = await self._arm_open(line, process, own)
+                if sent and await self._settle_lost(line, done, txn):
+                    return await self._money_now(line, sums)
+                if not sent or cursor is not None or tries <= 2:
+                    txn = f"{self.process}.{line.role}.{next(line.numbers)}"
+                    wire, count, reserve = self._wire(items, sums, at, cursor, process, txn, opened)
+                    line.armed, sent = (), True
+                    replies = await line.exchange(wire, count)
+                    answer = self._read(line, replies, reserve, sums, items, own, process)
+                    if answer is not None:
+                        self.note(available=True)
+                        return answer
+                    sent = False
+                    continue
+                raise StoreUnavailable("the write was lost; nothing was accepted")
+            except ConnectionLost as error:
+                self.note(available=False)
+                if cursor is None and tries >= 2:
+                    raise StoreUnavailable(f"{error}; what was taken is given back by the sweeper") from error
+                await self.driver.sleep(pause)
+                pause = min(2 * pause, PAUSE_MAX_S)
+
+    async def _arm_open(self, line: Line, process: str, own: Ownership | None) -> bytes:
+        """Makes sure that `open` (and the intake's fence) are watched; returns the value of `open`."""
+        key = self.k.open_ + process.encode()
+        if line.doubtful:
+            wire = resp.command(b"INCR", key) + resp.command(b"EXPIRE", key, _MARKER_S)
+            await line.exchange(wire, 2)
+            if own is not None:
+                await self.check_fence(line, own, up=True)
+            line.doubtful = False
+        if line.armed and line.armed[1:] == (own.fence if own else 0,):
+            return bytes(line.armed[0])
+        watched = [key] if own is None else [key, self.k.fence_ + own.name.encode()]
+        wire = resp.command(b"UNWATCH") + resp.command(b"WATCH", *watched) + resp.command(b"GET", key)
+        value = resp.checked((await line.exchange(wire, 3))[2]) or b""
+        if own is not None:
+            await self.check_fence(line, own, up=False)
+        line.armed = (value, own.fence if own else 0)
+        return bytes(value)
+
+    async def _settle_lost(self, line: Line, done: bytes, txn: str) -> bool:
+        """A lost write, after `open` was raised: True when it was applied; what it took without enqueuing goes back."""
+        wire = resp.command(b"GET", self.k.done_ + done) + resp.command(b"HGET", self.k.holds, txn.encode())
+        marker, hold = await line.exchange(wire, 2)
+        if marker == txn.encode():
+            return True
+        if hold is not None:
+            await line.exchange(SCRIPTS["giveback"].call([self.k.holds], [txn.encode(), self.k.base]), 1)
+            line.armed = ()
+        return False
+
+    async def _money_now(self, line: Line, sums: dict[str, int]) -> _Try:
+        wire = [resp.command(b"HGET", self.k.acct_ + a.encode(), b"avail") for a in sums]
+        rows = await line.exchange(b"".join(wire), len(wire)) if wire else []
+        return _Try(taken=True, money={a: (int(r or 0), 0) for a, r in zip(sums, rows, strict=True)}, known={})
+
+    # -- bytes
+    def _wire(
+        self,
+        items: Sequence[Admission],
+        sums: dict[str, int],
+        at: int,
+        cursor: tuple[Owner, Cursor] | None,
+        process: str,
+        txn: str,
+        opened: bytes,
+    ) -> tuple[bytes, int, bool]:
+        """The whole write, the number of its replies, and whether a reserve is in it."""
+        k = self.k
+        key = k.open_ + process.encode()
+        keyed = [(f"{i.body.account}:{i.body.key}".encode(), i) for i in items if i.body.key]
+        wire: list[bytes] = []
+        if items:
+            wire.append(self._reserve(sums, [f for f, _ in keyed], at, process, txn, opened))
+        wire.append(resp.MULTI)
+        if items:
+            wire += self._record(items, at)
+            wire += [resp.command(b"HINCRBY", k.acct_ + a.encode(), b"reserved", b"%d" % s) for a, s in sums.items() if s]
+            if keyed:
+                pairs = [part for f, i in keyed for part in (f, i.id.encode() + i.digest)]
+                wire += [resp.command(b"HSET", k.idem(at), *pairs), resp.command(b"EXPIRE", k.idem(at), _IDEM_S)]
+            wire.append(resp.command(b"HDEL", k.holds, txn.encode()))
+        if cursor is not None:
+            wire.append(resp.of("SET", k.cursor, f"{cursor[1].entry}:{cursor[1].done}"))
+        wire += [resp.command(b"SET", k.done_ + process.encode(), txn.encode(), b"EX", _MARKER_S), resp.EXEC]
+        fence = [k.fence_ + cursor[0].name.encode()] if cursor is not None else []
+        wire.append(resp.command(b"WATCH", key, *fence))
+        wire.append(resp.command(b"MGET", key, *fence))
+        return b"".join(wire), len(wire), bool(items)
+
+    def _reserve(self, sums: dict[str, int], fields: Sequence[bytes], at: int, process: str, txn: str, opened: bytes) -> bytes:
+        k = self.k
+        money = [part for a, s in sums.items() for part in (a, str(s))]
+        hold = "\n".join(["a", str(at), process, str(at // DAY_MS), str(len(sums)), *money]).encode()
+        hold = b"\n".join([hold, *fields])
+        keys = [k.holds, k.open_ + process.encode(), k.idem(at), k.idem(at, 1), *(k.acct_ + a.encode() for a in sums)]
+        debits = [b"%d" % -s for s in sums.values()]
+        return SCRIPTS["reserve"].call_text(keys, [opened, txn.encode(), hold, b"%d" % len(sums), *debits, *fields])
+
+    def _record(self, items: Sequence[Admission], at: int) -> list[bytes]:
+        """Bodies, queues, due times and rows of a batch."""
+        k = self.k
+        wire: list[bytes] = []
+        values = {i.id: records.pack(i.body) for i in items}
+        for bucket, ids in by_bucket(list(values)).items():
+            wire.append(resp.hset_ids(k.body_ + bucket.encode(), ids, [values[i] for i in ids]))
+        queued: dict[tuple[str, str], list[str]] = {}
+        for item in items:
+            body = item.body
+            name = family_of(body.route, body.lane)
+            if item.due_at:
+                member = f"{name}:{body.account}:{item.id}".encode()
+                wire.append(resp.command(b"ZADD", k.due, b"%d" % item.due_at, member))
+            else:
+                queued.setdefault((name, body.account), []).append(item.id)
+        for (name, account), ids in queued.items():
+            wire.append(resp.with_ids(b"RPUSH", f"{k.queue_.decode()}{name}:{account}".encode(), ids))
+            wire.append(resp.command(b"ZADD", k.ring_ + name.encode(), b"NX", b"%d" % at, account.encode()))
+        if new := {name for name, _ in queued} - self._families:
+            wire.append(resp.command(b"SADD", k.rings, *(n.encode() for n in new)))
+            self._families |= new
+        events = [records.queued_event(i.id, i.body, at) for i in items]
+        wire.append(resp.rows(k.events, records.COLUMNS["events"], records.pack(events)))
+        if self.reservations:
+            facts = [records.reserve_fact(i, at) for i in items]
+            wire.append(resp.rows(k.charges, records.COLUMNS["charges"], records.pack(facts)))
+        return wire
+
+    # -- answers
+    def _read(
+        self,
+        line: Line,
+        replies: Sequence[Any],
+        reserve: bool,
+        sums: dict[str, int],
+        items: Sequence[Admission],
+        own: Ownership | None,
+        process: str,
+    ) -> _Try | None:
+        """The verdict of one write; None: what it watched had moved, nothing was done."""
+        now = replies[-1]
+        if own is None or now[1] == b"%d" % own.fence:
+            line.armed = (now[0] or b"", own.fence if own else 0)
+        answer: Any = resp.checked(replies[0]) if reserve else [1]
+        if answer[0] == -1:
+            return None
+        if answer[0] == 0:
+            money = {a: (int(m[0]), int(m[1])) if m[0] else None for a, m in zip(sums, answer[1], strict=True)}
+            fields = [f"{i.body.account}:{i.body.key}".encode() for i in items if i.body.key]
+            known = {f: v for f, v in zip(fields, answer[2], strict=True) if v} if answer[2] else {}
+            return _Try(taken=False, money=money, known=known)
+        if applied(replies, int(reserve), len(replies) - 3):
+            return _Try(taken=True, money={a: (v, 0) for a, v in zip(sums, answer[1:], strict=True)}, known={})
+        # Taken, and then `open` or the fence moved before the EXEC: a sweeper or a new owner was faster. The hold goes
+        # back as after a lost reply.
+        line.doubtful = True
+        raise ConnectionLost("deposed between reserve and enqueue")
+
+
+def _sums(items: Sequence[Admission]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for item in items:
+        sums[item.body.account] = sums.get(item.body.account, 0) + item.price
+    return sums
+
+
+def _twins(batch: Sequence[Admission]) -> dict[int, int]:
+    """Items whose key an earlier item of the same batch carries: index -> that item's index."""
+    first: dict[tuple[str, str], int] = {}
+    twins: dict[int, int] = {}
+    for i, item in enumerate(batch):
+        if item.body.key:
+            at = first.setdefault((item.body.account, item.body.key), i)
+            if at != i:
+                twins[i] = at
+    return twins
+
+
+def _twin(verdict: Verdict | None, first: Admission, second: Admission) -> Verdict | None:
+    if verdict is None or verdict.verdict not in {"accepted", "duplicate", "conflict"}:
+        return verdict
+    if verdict.verdict == "accepted":
+        return Verdict("duplicate" if first.digest == second.digest else "conflict", verdict.id)
+    return verdict if first.digest == second.digest else Verdict("conflict", verdict.id)
+
+
+def _drop_refused(batch: Sequence[Admission], todo: Sequence[int], answer: _Try, verdicts: list[Verdict | None]) -> list[int]:
+    """Gives a verdict to the known and to those beyond an account's longest affordable prefix; returns the rest."""
+    spent: dict[str, int] = {}
+    poor: set[str] = set()
+    rest: list[int] = []
+    for i in todo:
+        item = batch[i]
+        account = item.body.account
+        known = answer.known.get(f"{account}:{item.body.key}".encode()) if item.body.key else None
+        money = answer.money[account]
+        if known is not None:
+            if known.startswith(b"p"):
+                verdicts[i] = Verdict("pending", "")
+            else:
+                verdicts[i] = Verdict("duplicate" if known[26:] == item.digest else "conflict", str(known[:26], "ascii"))
+        elif money is None:
+            verdicts[i] = Verdict("unknown", "")
+        elif account in poor or money[0] - spent.get(account, 0) - item.price < money[1]:
+            poor.add(account)
+            verdicts[i] = Verdict("poor", "")
+        else:
+            spent[account] = spent.get(account, 0) + item.price
+            rest.append(i)
+    return rest

@@ -1,0 +1,76 @@
+"""Effects as commands: what S5, S6, S7 and the takeover write, in one place. Knows keys and values, no connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dispatcher.core.ports import Due, Effects, VersionedHead
+from dispatcher.store import records, resp
+from dispatcher.store.accounts import by_bucket
+from dispatcher.store.keys import Keys, family_of
+
+
+class Bucket(NamedTuple):
+    """Heads that share a hash: its key, ids, values with version, and the versions they must replace, packed."""
+
+    key: bytes
+    ids: list[str]
+    values: list[bytes]
+    expected: bytes
+
+
+def buckets(keys: Keys, heads: Sequence[VersionedHead]) -> list[Bucket]:
+    """Heads by bucket, encoded once."""
+    groups: dict[str, list[VersionedHead]] = {}
+    for h in heads:
+        groups.setdefault(h[0][:6], []).append(h)
+    encode = records.encode_head
+    version = records.version_bytes
+    return [
+        Bucket(
+            keys.head_ + bucket.encode(),
+            [h[0] for h in some],
+            [encode(h[1], h[2]) for h in some],
+            b"".join([version(h[1] - 1) for h in some]),
+        )
+        for bucket, some in groups.items()
+    ]
+
+
+def head_commands(keys: Keys, heads: Sequence[VersionedHead]) -> list[bytes]:
+    """HSET of heads, one per bucket."""
+    return [resp.hset_ids(b.key, b.ids, b.values) for b in buckets(keys, heads)]
+
+
+def member(due: Due) -> bytes:
+    """A member of the due set."""
+    return f"{family_of(due.route, due.lane)}:{due.account}:{due.id}".encode()
+
+
+def commands(keys: Keys, effects: Effects) -> list[bytes]:
+    """Everything but heads, correlations and `settled`."""
+    wire: list[bytes] = []
+    if effects.erase:
+        for bucket, ids in by_bucket(effects.erase).items():
+            wire.append(resp.with_ids(b"HDEL", keys.body_ + bucket.encode(), ids))
+    if effects.facts:
+        wire.append(resp.rows(keys.charges, records.COLUMNS["charges"], records.pack(effects.facts)))
+    if effects.events:
+        wire.append(resp.rows(keys.events, records.COLUMNS["events"], records.pack(effects.events)))
+    if effects.undue:
+        wire.append(resp.command(b"ZREM", keys.due, *(member(d) for d in effects.undue)))
+    if effects.due:
+        pairs = [part for d in effects.due for part in (b"%d" % d.at, member(d))]
+        wire.append(resp.command(b"ZADD", keys.due, *pairs))
+    for account, (available, reserved) in effects.money.items():
+        key = keys.acct_ + account.encode()
+        if available:
+            wire.append(resp.command(b"HINCRBY", key, b"avail", b"%d" % available))
+        if reserved:
+            wire.append(resp.command(b"HINCRBY", key, b"reserved", b"%d" % reserved))
+    for group_id, counts in effects.group_finals.items():
+        key = keys.group_ + group_id.encode()
+        for state, count in counts.items():
+            wire.append(resp.command(b"HINCRBY", key, f"f:{state}".encode(), b"%d" % count))
+    return wire

@@ -1,0 +1,151 @@
+"""Sweeps over a server: what puts right what a crash left, and lets go of what is over. Each call is a bounded step."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from dispatcher.core.ids import ALPHABET, BUCKET_MS
+from dispatcher.core.ports import CorruptRecord
+from dispatcher.store import records, resp
+from dispatcher.store.accounts import DESK
+from dispatcher.store.streams import Streams, entry_key, next_id
+
+SCAN_COUNT = 500
+TRIM_ENTRIES_MAX = 100
+TRIM_STEPS_MAX = 100
+
+
+def bucket_end(bucket: str) -> int:
+    """The ms at which a bucket's last id can have been made."""
+    number = 0
+    for c in bucket:
+        number = number * 32 + ALPHABET.index(c)
+    return (number + 1) * BUCKET_MS
+
+
+class Sweeps(Streams):
+    """Recovery duties of store.md 5 that no engine has to be dead for."""
+
+    _queue_keys: list[bytes]
+    _queue_offset: int
+
+    async def _sweep(self, kind: str, at: int, older_ms: int) -> int:
+        flat = (await self.ask(DESK, resp.command(b"HGETALL", self.k.holds), 1))[0]
+        count = 0
+        for txn, hold in zip(flat[::2], flat[1::2], strict=True):
+            lines = hold.split(b"\n", 2)
+            if lines[0] == kind.encode() and int(lines[1]) <= at - older_ms:
+                count += int(await self.run(DESK, "giveback", [self.k.holds], [txn, self.k.base]) == 1)
+        return count
+
+    async def sweep_holds(self, at: int, older_ms: int) -> int:
+        return await self._sweep("a", at, older_ms)
+
+    async def sweep_groups(self, at: int, older_ms: int) -> int:
+        return await self._sweep("g", at, older_ms)
+
+    async def sweep_buckets(self, at: int, retention_ms: int) -> int:
+        expanding = {g[:6] for g in (await self.ask(DESK, resp.command(b"SMEMBERS", self.k.expanding), 1))[0]}
+        count = 0
+        async for key in self._scan(self.k.head_ + b"*"):
+            bucket = key[len(self.k.head_) :]
+            if bucket_end(bucket.decode()) > at:
+                continue
+            wire = resp.command(b"EXISTS", self.k.body_ + bucket) + resp.command(b"HGET", self.k.empties, bucket)
+            full, since = await self.ask(DESK, wire, 2)
+            if full or bucket in expanding:
+                if since is not None:
+                    await self.ask(DESK, resp.command(b"HDEL", self.k.empties, bucket), 1)
+            elif since is None and retention_ms > 0:
+                await self.ask(DESK, resp.command(b"HSET", self.k.empties, bucket, b"%d" % at), 1)
+            elif since is None or int(since) <= at - retention_ms:
+                count += await self._unlink(bucket)
+        return count
+
+    async def _unlink(self, bucket: bytes) -> int:
+        groups = (await self.ask(DESK, resp.command(b"SMEMBERS", self.k.groups_ + bucket), 1))[0]
+        gone = [self.k.head_ + bucket, self.k.groups_ + bucket, *(self.k.group_ + g for g in groups)]
+        wire = resp.command(b"UNLINK", *gone) + resp.command(b"HDEL", self.k.empties, bucket)
+        await self.ask(DESK, wire, 2)
+        return 1
+
+    async def _scan(self, pattern: bytes) -> AsyncIterator[bytes]:
+        """Keys by pattern. There are few keys, whatever the number of messages."""
+        cursor = b"0"
+        escaped = pattern.replace(b"[", b"\\[").replace(b"]", b"\\]")
+        while True:
+            cursor, keys = (await self.ask(DESK, resp.of("SCAN", cursor, "MATCH", escaped, "COUNT", SCAN_COUNT), 1))[0]
+            for key in keys:
+                yield key
+            if cursor == b"0":
+                return
+
+    async def sweep_queues(self, at: int, limit: int) -> list[str]:
+        if not self._queue_keys:
+            self._queue_keys = [k async for k in self._scan(self.k.queue_ + b"*")]
+            self._queue_keys += [k async for k in self._scan(self.k.members_ + b"*")]
+            self._queue_offset = 0
+        found: list[str] = []
+        looked = 0
+        while self._queue_keys and looked < limit:
+            key, start = self._queue_keys[0], self._queue_offset
+            wire = resp.of("LRANGE", key, start, start + limit - looked - 1)
+            elements = (await self.ask(DESK, wire, 1))[0]
+            looked += len(elements)
+            self._queue_offset += len(elements)
+            if looked < limit:
+                self._queue_keys.pop(0)
+                self._queue_offset = 0
+            found += await self._overdue([e.decode()[-26:] for e in elements if e[:1] != b"@"], at)
+        return found
+
+    async def _overdue(self, ids: list[str], at: int) -> list[str]:
+        bodies = (await self.read_ids(DESK, ids, [self.k.body_]))[0]
+        found: list[str] = []
+        for message_id, raw in bodies.items():
+            try:
+                if records.decode_body(raw, message_id).deadline_at <= at:
+                    found.append(message_id)
+            except CorruptRecord:
+                continue  # the pop puts it aside
+        return found
+
+    async def repair_rings(self) -> int:
+        count = 0
+        async for key in self._scan(self.k.queue_ + b"*"):
+            name, _, account = key[len(self.k.queue_) :].rpartition(b":")
+            wire = resp.command(b"ZADD", self.k.ring_ + name, b"NX", b"0", account)
+            wire += resp.command(b"SADD", self.k.rings, name)
+            count += (await self.ask(DESK, wire, 2))[0]
+        return count
+
+    async def trim_streams(self, at: int, keep_ms: int) -> int:
+        count = 0
+        for stream in (self.k.events, self.k.charges, self.k.inbound, self.k.rejects):
+            cut = await self._slowest(stream, (at - keep_ms, 0))
+            for _ in range(TRIM_STEPS_MAX):
+                trimmed = await self._trim(stream, cut)
+                count += trimmed
+                if trimmed < TRIM_ENTRIES_MAX:
+                    break
+        return count
+
+    async def _trim(self, stream: bytes, cut: tuple[int, int]) -> int:
+        """At most TRIM_ENTRIES_MAX entries before `cut`, counted first: one XTRIM of a million would hold the server."""
+        end = f"({cut[0]}-{cut[1]}" if cut > (0, 0) else "0-0"
+        rows = (await self.ask(DESK, resp.of("XRANGE", stream, "-", end, "COUNT", TRIM_ENTRIES_MAX), 1))[0]
+        if not rows:
+            return 0
+        minid = next_id(rows[-1][0].decode())
+        return int((await self.ask(DESK, resp.of("XTRIM", stream, "MINID", minid), 1))[0])
+
+    async def _slowest(self, stream: bytes, cut: tuple[int, int]) -> tuple[int, int]:
+        """`cut`, or what a reader group has not acknowledged yet."""
+        if not (await self.ask(DESK, resp.command(b"EXISTS", stream), 1))[0]:
+            return cut
+        for flat in (await self.ask(DESK, resp.command(b"XINFO", b"GROUPS", stream), 1))[0]:
+            row = dict(zip(flat[::2], flat[1::2], strict=True))
+            pending = (await self.ask(DESK, resp.command(b"XPENDING", stream, row[b"name"]), 1))[0]
+            first = pending[1] or row[b"last-delivered-id"]
+            cut = min(cut, entry_key(first.decode()))
+        return cut

@@ -1,0 +1,16 @@
+"""Every case runs against each kind of store."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.world import AsyncioWorld, MemoryWorld, TrioWorld, World
+
+
+@pytest.fixture(params=["memory", "trio", "asyncio"])
+def world(request: pytest.FixtureRequest) -> World:
+    """One kind of store."""
+    if request.param == "memory":
+        return MemoryWorld()
+    url = request.getfixturevalue("server").url
+    return TrioWorld(url) if request.param == "trio" else AsyncioWorld(url)
