@@ -61,8 +61,8 @@ class _Plan:
         self.code_chars = len(code)
         union = "|".join(_pattern(m, _TYPES[:2]) for m in found)
         strips = found[0].national_prefix_for_parsing
-        # No number of today's metadata needs this guard (half a million tried); tomorrow's may. The look-behind keeps prefixes that
-        # may match nothing (Argentina's) from shutting the whole pattern.
+        # No number of today's metadata needs this guard (half a million tried); tomorrow's may. The look-behind keeps
+        # prefixes that may match nothing (Argentina's) from shutting the whole pattern.
         guard = f"(?!(?:{strips})(?<=.))" if strips else ""
         self.accepts = re.compile(f"{guard}(?:{union})").fullmatch
         self.only_region = ("" if names[0] == _NOWHERE else names[0]) if len(names) == 1 else None
