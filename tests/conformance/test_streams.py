@@ -1,0 +1,205 @@
+"""Streams, early receipts, overdue correlations, operators' wishes and sweeps."""
+
+from __future__ import annotations
+
+from dispatcher.core.model import Correlation, InboundRow, State
+from dispatcher.core.ports import Effects, RejectRow, VersionedHead
+from dispatcher.store.memory import MemoryStore
+from tests.conformance.world import (
+    PRICE,
+    QUEUES,
+    T0,
+    AnyStore,
+    World,
+    admission,
+    available,
+    funded,
+    group,
+    head,
+    owner_of,
+    submitted,
+)
+
+
+async def send(store: AnyStore, kind: str, payload: bytes) -> str:
+    """A producer's XADD."""
+    if isinstance(store, MemoryStore):
+        return store.add_send(kind, payload)
+    from dispatcher.store import resp
+
+    return str((await store.ask("desk", resp.of("XADD", store.k.sends, "*", kind, payload), 1))[0], "ascii")
+
+
+def test_sends_are_read_once_and_trimmed(world: World) -> None:
+    """Entries come in order after a given id; trimming cuts what is admitted and never a later one."""
+
+    async def case(store: AnyStore) -> None:
+        ids = [await send(store, kind, b"x") for kind in ("json", "msgpack", "other")]
+        entries = await store.read_sends("", 10, 0)
+        assert [(e.entry, e.kind, e.payload) for e in entries] == [
+            (ids[0], "json", b"x"),
+            (ids[1], "msgpack", b"x"),
+            (ids[2], "", b""),
+        ]
+        assert [e.entry for e in await store.read_sends(ids[0], 1, 0)] == [ids[1]]
+        await store.trim_sends(ids[1])
+        assert [e.entry for e in await store.read_sends("", 10, 0)] == [ids[2]]
+        assert await store.read_sends(ids[2], 10, 5) == []
+
+    world.run(case)
+
+
+def test_rejects_are_written_once(world: World) -> None:
+    """The same refusal again adds nothing; the row tells entry, index, reason and the send."""
+
+    async def case(store: AnyStore) -> None:
+        rows = [RejectRow("1700000000000-1", n, "malformed", "why", b"{}") for n in (0, 7)]
+        await store.reject(rows, T0)
+        await store.reject(rows, T0 + 1)
+        await store.reject([RejectRow("1700000000000-2", 0, "no_route", "", b"")], T0)
+        found = [row for _, row in await store.read_stream("rejects", "", 10)]
+        assert [(r["entry"], r["index"], r["reason"], r["at"]) for r in found] == [
+            ("1700000000000-1", 0, "malformed", T0),
+            ("1700000000000-1", 7, "malformed", T0),
+            ("1700000000000-2", 0, "no_route", T0),
+        ]
+        assert found[0]["send"] == b"{}"
+
+    world.run(case)
+
+
+def test_inbound_rows_and_reading_on(world: World) -> None:
+    """read_stream goes on after an entry."""
+
+    async def case(store: AnyStore) -> None:
+        await store.inbound([InboundRow("i1", "255", "100", "hello", None, "mattel", 1, T0)])
+        await store.inbound([InboundRow("i2", "255", "100", None, b"\x00", "mattel", 2, T0)])
+        first, second = await store.read_stream("inbound", "", 10)
+        assert (first[1]["text"], second[1]["binary"], second[1]["from"]) == ("hello", b"\x00", "255")
+        assert await store.read_stream("inbound", first[0], 10) == [second]
+
+    world.run(case)
+
+
+def test_early_receipts_wait(world: World) -> None:
+    """Parked once per field, listed, dropped."""
+
+    async def case(store: AnyStore) -> None:
+        await store.park_early("mattel", [("a", b"1"), ("b", b"2")])
+        await store.park_early("mattel", [("a", b"1")])
+        assert sorted(await store.early("mattel", 10)) == [("a", b"1"), ("b", b"2")]
+        await store.drop_early("mattel", ["a"])
+        assert await store.early("mattel", 10) == [("b", b"2")]
+        assert await store.early("other", 10) == []
+
+    world.run(case)
+
+
+def test_overdue_correlations_are_found(world: World) -> None:
+    """Only those whose deadline has passed."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        owner = await owner_of(store)
+        await store.admit([admission()], T0)
+        message_id, _ = await submitted(store, owner, "c9")
+        expected = Correlation("p0", message_id, 1, 1, T0 + 3_600_000)
+        assert await store.overdue_correlations("mattel", T0 + 3_599_999, 10) == []
+        assert await store.overdue_correlations("mattel", T0 + 3_600_000, 10) == [("c9", expected)]
+
+    world.run(case)
+
+
+def test_wishes_are_durable_until_changed(world: World) -> None:
+    """A control per carrier and bind; bind names may hold colons."""
+
+    async def case(store: AnyStore) -> None:
+        await store.control("mattel", "10.0.0.1:2775", "pause")
+        await store.control("mattel", "10.0.0.1:2775", "resume")
+        assert await store.controls() == {("mattel", "10.0.0.1:2775"): "resume"}
+
+    world.run(case)
+
+
+def test_queued_messages_past_their_deadline_are_found(world: World) -> None:
+    """Also those behind a group's pointer."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        owner = await owner_of(store)
+        old, young = admission(deadline_at=T0 + 10), admission()
+        await store.admit([old, young], T0)
+        plan, members = group(2)
+        await store.accept_group(plan, members)
+        await store.expand_groups(owner)
+        found: list[str] = []
+        for _ in range(4):
+            found += await store.sweep_queues(T0 + 10, 100)
+        assert set(found) == {old.id}
+        found = []
+        for _ in range(4):
+            found += await store.sweep_queues(T0 + 90_000_000, 100)
+        assert set(found) == {old.id, young.id, *(m.id for m in members)}
+
+    world.run(case)
+
+
+def test_finals_go_after_their_retention(world: World) -> None:
+    """A bucket goes when all its messages are final and retention has passed since; one with a body never."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        owner = await owner_of(store)
+        await store.admit([admission(), admission()], T0)
+        done, written = await submitted(store, owner)
+        later = T0 + 1_000_000
+        assert await store.sweep_buckets(later, 1000) == 0
+        open_id, _ = await submitted(store, owner, "c2")
+        effects = Effects()
+        written.state = State.DELIVERED
+        effects.heads = [VersionedHead(done, 3, written), VersionedHead(open_id, 3, written)]
+        effects.erase = [done]
+        assert await store.commit_receipts(effects) == []
+        assert [await store.sweep_buckets(later + n * 5000, 1000) for n in range(3)] == [0, 0, 0]
+        effects = Effects()
+        effects.heads = [VersionedHead(open_id, 4, written)]
+        effects.erase = [open_id]
+        assert await store.commit_receipts(effects) == []
+        assert await store.sweep_buckets(later + 20_000, 1000) == 0
+        assert await store.sweep_buckets(later + 20_999, 1000) == 0
+        assert await store.sweep_buckets(later + 21_000, 1000) == 1
+        assert await store.messages([done, open_id]) == [None, None]
+
+    world.run(case)
+
+
+def test_old_rows_are_trimmed(world: World) -> None:
+    """By age; what is young stays."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        await store.admit([admission()], T0)
+        assert await store.trim_streams(T0, 10 * 365 * 86_400_000) == 0
+        assert len(await store.read_stream("events", "", 10)) == 1
+        assert await store.trim_streams(T0 + 10 * 365 * 86_400_000, 1) == 2
+        assert await store.read_stream("events", "", 10) == []
+
+    world.run(case)
+
+
+def test_nothing_to_sweep(world: World) -> None:
+    """On a sound store the sweeps find nothing and change nothing."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        owner = await owner_of(store)
+        await store.admit([admission()], T0)
+        assert await store.sweep_holds(T0 + 10**9, 1) == 0
+        assert await store.sweep_groups(T0 + 10**9, 1) == 0
+        assert await store.repair_rings() == 0
+        assert await available(store) == 1_000_000 - PRICE
+        assert len(await store.pop(owner, QUEUES, 10, T0)) == 1
+        assert "version" in await store.server_settings()
+        assert head(admission().body, State.QUEUED).state == State.QUEUED
+
+    world.run(case)
