@@ -61,3 +61,10 @@ class Echo:
     async def until(self, holds: Callable[[], bool]) -> None:
         while not holds():
             await self.changed.wait()
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Waits for something that real sockets bring about and nobody announces."""
+    with trio.fail_after(5):
+        while not holds():  # noqa: ASYNC110  # an Event would have to be set by the code under test
+            await trio.sleep(0.001)

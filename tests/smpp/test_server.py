@@ -14,7 +14,7 @@ from smpp.link import Ended, Link
 from smpp.server import Server, ServerSettings
 from smpp.session import Login, Session, SessionSettings
 from tests.smpp.pair import LOGIN, submits
-from tests.smpp.smscs import Echo
+from tests.smpp.smscs import Echo, eventually
 
 RECEIPT = deliver_sm_body("447700900001", "Sender", b"id:1 stat:DELIVRD")
 
@@ -57,8 +57,7 @@ def test_bind_submit_deliver_unbind() -> None:
         link.queue(submits("a", "b"))
         (peer,) = server.bound_as("shop")
         peer.deliver([(RECEIPT, "r")])
-        while link.session.owed == 0:
-            await trio.sleep(0.001)
+        await eventually(lambda: link.session.owed == 1)
         link.answer([1])
         await handler.until(lambda: handler.receipts == [("r", c.ESME_ROK, "")])
         await link.close()
@@ -87,8 +86,7 @@ def test_a_receipt_that_a_link_took_with_it_comes_back() -> None:
         link = await connect()
         await handler.until(lambda: len(server.bound_as("shop")) == 1)
         server.bound_as("shop")[0].deliver([(RECEIPT, "r")])
-        while link.session.owed == 0:
-            await trio.sleep(0.001)
+        await eventually(lambda: link.session.owed == 1)
         link.drop()
         await handler.until(lambda: bool(handler.endings))
         assert handler.endings[0].unknown == ["r"]
