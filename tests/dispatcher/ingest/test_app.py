@@ -208,6 +208,20 @@ def test_a_stated_length_beyond_the_limit_is_refused_before_the_body() -> None:
     asyncio.run(scenario())
 
 
+def test_chunks_without_end_are_refused_at_the_limit() -> None:
+    """A chunked body is not read on beyond its limit to see whether it ends: 413 at once, not 408 later."""
+
+    async def scenario() -> None:
+        async with world(body_bytes_max=1000, body_timeout_s=2.5) as w:
+            key = w.http.headers["authorization"]
+            head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\ntransfer-encoding: chunked\r\n\r\n"
+            chunk = b"64\r\n" + b" " * 100 + b"\r\n"
+            answer = await raw(w.port, head.encode() + chunk * 11)
+            assert answer.startswith(b"HTTP/1.1 413 ")
+
+    asyncio.run(scenario())
+
+
 def test_a_caller_that_leaves_in_the_middle_hurts_nobody() -> None:
     """A connection closed within its body leaves no error in the log, and the next caller is served."""
 

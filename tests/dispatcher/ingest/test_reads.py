@@ -111,6 +111,7 @@ def test_found_by_its_key() -> None:
             assert problem(await w.http.get("/v1/messages", params={"key": "order-1"}, headers=other)) == (404, "not_found")
             assert problem(await w.http.get(f"/v1/messages/{sent}", headers=other)) == (404, "not_found")
             assert problem(await w.http.delete(f"/v1/messages/{sent}", headers=other)) == (404, "not_found")
+            assert (await w.http.get(f"/v1/messages/{sent}")).json()["state"] == "queued"
             assert problem(await w.http.get("/v1/messages/nonsense")) == (404, "not_found")
             assert problem(await w.http.get("/v1/messages/" + "0" * 26)) == (404, "not_found")
             assert problem(await w.http.get("/v1/groups/nonsense")) == (404, "not_found")
