@@ -6,7 +6,7 @@ import argparse
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, arg, command, moment, now_ms
+from dispatcher.commands.frame import EXIT_OK, Context, arg, command, moment, now_ms
 from dispatcher.ops.errors import OpsError
 
 if TYPE_CHECKING:
@@ -143,9 +143,6 @@ def _explain(context: Context, options: argparse.Namespace) -> int:
         account = Account(name="example", currency=own[0].currency, tariff=own[0].name)
     found = explain(_send_of(options, account.name), account, build_book(settings), now_ms())
     if isinstance(found, Refused):
-        if context.as_json:
-            context.show({"refused": found.reason.value, "field": found.field, "detail": found.detail})
-            return EXIT_FINDING
         raise OpsError(f"would be refused: {found.reason.value}, {found.field}: {found.detail}", "correct it")
     lines = [
         f"to        {found.to}  {found.country} {found.mccmnc}".rstrip(),

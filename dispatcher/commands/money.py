@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dispatcher.core.ports import Store
 
 PAGE_ENTRIES = 1000
+QUIET_TRIES = 20
 
 
 def register(commands: Any) -> None:
@@ -35,6 +36,12 @@ def register(commands: Any) -> None:
         _audit,
         arg("--reservations", action="store_true", help="the stream holds reserve and void rows from its beginning on"),
     )
+
+
+async def _holds(store: Store) -> dict[str, int]:
+    """Money of admissions that have reserved and not yet enqueued: taken, but without a fact."""
+    look = getattr(store, "open_holds", None)
+    return dict(await look()) if look is not None else {}
 
 
 async def _balances(store: Store, only: str = "") -> list[Balance]:
@@ -76,20 +83,22 @@ def _audit(context: Context, options: argparse.Namespace) -> int:
     from accounting.audit import audit
     from accounting.money import to_decimal
 
-    async def work(store: Store) -> tuple[list[Fact], list[Balance]]:
-        # Facts and balances are two reads: while money moves they may differ. Quiet is when both readings agree.
-        for _ in range(20):
-            before = await _balances(store)
+    async def work(store: Store) -> tuple[list[Fact], list[Balance], dict[str, int]]:
+        # Facts and balances are several reads: while money moves they differ. Both readings agree when nothing moved.
+        for _ in range(QUIET_TRIES):
+            before = await _balances(store), await _holds(store)
             facts = await read_facts(store)
-            if await _balances(store) == before:
+            if (await _balances(store), await _holds(store)) == before:
                 break
-        return facts, before
+        else:
+            raise OpsError(f"money moved during each of {QUIET_TRIES} readings", "pause the senders for a moment and try again")
+        return facts, *before
 
-    facts, balances = context.with_store(work)
+    facts, balances, holds = context.with_store(work)
     result = audit(
         facts,
         {b.account: (b.available, b.reserved) for b in balances},
-        {},
+        holds,
         reservations=options.reservations or context.settings.charges.reservations,
         floors={b.account: b.floor for b in balances},
     )

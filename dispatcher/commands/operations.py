@@ -143,7 +143,7 @@ async def _store_checks(store: Store, settings: Settings) -> list[tuple[str, boo
         ("promise", not objections, seen),
         ("accounts", not lost, f"{len(accounts)}" + (f"; their tariff is not configured: {', '.join(lost)}" if lost else "")),
         ("queues", True, f"{sum(depths.values())} waiting"),
-        ("engines", True, f"{sum(e.alive for e in engines)} alive, {waiting} messages of dead ones to take over"),
+        ("leases", True, f"{', '.join(e.name for e in engines if e.alive) or 'none'}; {waiting} messages of dead engines"),
     ]
 
 
