@@ -82,7 +82,7 @@ def accepted(case: Case, i: int, attempt: Attempt) -> None:
     if not segment.posted and head.state < _FINAL:
         case.facts.append(facts.post(case.id, head, i + 1, attempt, case.now))
         case.reserved -= head.unit_price
-        case.segments[i] = replace(segment, posted=True)
+        segment.posted = True  # the case's own copy by now
     if attempt.cost:
         currency, tariff = case.rules.cost_tariffs.get(attempt.carrier, (head.currency, ""))
         case.facts.append(facts.cost(case.id, head, i + 1, attempt, case.now, currency, tariff))

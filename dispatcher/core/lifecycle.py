@@ -275,15 +275,12 @@ def _settle(case: Case, i: int, n: int, new: Attempt, signal: Signal) -> None:
     """Records what attempt `n` of segment index `i` has become and moves the segment by the table and its three rules."""
     case.changed = case.news = True
     segment = case.segments[i]
-    old = segment.attempts[n - 1]
+    attempts = segment.attempts.copy()
+    old, attempts[n - 1] = attempts[n - 1], new
+    case.segments[i] = segment = replace(segment, attempts=attempts)  # from here on ours, changed in place
     if old.outcome != _ACCEPTED and (new.receipt or new.outcome == _ACCEPTED):
         new.outcome = _ACCEPTED  # rule 1; `new` is ours
         accepted(case, i, new)
-        segment = case.segments[i]
-    attempts = segment.attempts.copy()
-    attempts[n - 1] = new
-    segment = replace(segment, attempts=attempts)
-    case.segments[i] = segment
     if len(attempts) > 1:
         overruled = _overruled(segment, n)
         if overruled is not None:
@@ -325,14 +322,14 @@ def _overruled(segment: Segment, n: int) -> Segment | None:
 
 
 def _moved(case: Case, i: int, segment: Segment, move: Move, signal: Signal) -> None:
-    """Applies a cell to a segment whose attempts are up to date."""
+    """Applies a cell to a segment, the case's own copy, whose attempts are up to date."""
     if move.again is None:
         state = move.then
         if signal is _VALIDITY:
             case.head.stopped = Stop.VALIDITY
             case.segments[i] = _out_of_time(segment)
         else:
-            case.segments[i] = replace(segment, state=state, due_at=0)
+            segment.state, segment.due_at = state, 0
         return
     head = case.head
     plan = case.rules.plan(move.again, head, segment, case.now)
@@ -376,4 +373,5 @@ def _swept(case: Case, evidence: Evidence) -> None:
         move = _CELLS.get((state, signal))
         if move is not None:
             case.changed = case.news = True
-            _moved(case, i, segment, move, signal)
+            case.segments[i] = own = replace(segment)
+            _moved(case, i, own, move, signal)
