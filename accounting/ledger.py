@@ -61,7 +61,7 @@ class Kind(enum.StrEnum):
     ADJUST = "adjust"
 
 
-class Fact(msgspec.Struct, array_like=True):
+class Fact(msgspec.Struct, array_like=True, gc=False):
     """One money fact, a row of the charges stream. `amount` and `unit_price`: micro-units, negative only for adjust."""
 
     fact: str

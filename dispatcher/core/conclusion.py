@@ -25,7 +25,7 @@ _FINAL, _SUBMITTING, _SUBMITTED, _DOUBT = (int(s) for s in (State.DELIVERED, Sta
 _RESTING = (int(State.WAITING), int(State.DOUBT))
 
 
-class Decision(msgspec.Struct):
+class Decision(msgspec.Struct, gc=False):
     """What evidence leads to. With `changed` False nothing is to be written and the rest means nothing.
 
     `head` is to be written as version + 1; `available` and `reserved` are deltas of the account, micro-units; `due_at`

@@ -177,7 +177,7 @@ class Body(msgspec.Struct, array_like=True, gc=False):
     options: Options | None = None
 
 
-class Attempt(msgspec.Struct, array_like=True):
+class Attempt(msgspec.Struct, array_like=True, gc=False):
     """One submission of one segment and what became of it.
 
     `at` is the instant of the write-ahead (ms); `code` the command_status of the answer; `cost` the carrier's price
@@ -200,7 +200,7 @@ class Attempt(msgspec.Struct, array_like=True):
     receipt_at: int = 0
 
 
-class Segment(msgspec.Struct, array_like=True):
+class Segment(msgspec.Struct, array_like=True, gc=False):
     """One segment's life. `posted` once the customer has been charged for it; `refunded` once given back; `due_at` (ms)
     the instant of its next attempt while WAITING or DOUBT (0: none planned; it waits for evidence or its siblings)."""
 
@@ -211,7 +211,7 @@ class Segment(msgspec.Struct, array_like=True):
     due_at: int = 0
 
 
-class Head(msgspec.Struct, array_like=True):
+class Head(msgspec.Struct, array_like=True, gc=False):
     """The changing part of a message, with what receipts need when the body is gone or not read.
 
     `at` is the last change (ms); `first_at` the first submission (ms); `due_at` the instant in the due set while
@@ -260,7 +260,7 @@ class Message:
         self.body = body
 
 
-class EventRow(msgspec.Struct, array_like=True):
+class EventRow(msgspec.Struct, array_like=True, gc=False):
     """One row of `events` (contracts.md). `to` is the keyed hash unless the account opts in; `error` is None or
     (source, code, name, class)."""
 
@@ -283,7 +283,7 @@ class EventRow(msgspec.Struct, array_like=True):
 EVENT_COLUMNS = "id,key,ref,account,to,class,state,segments,carrier,error,attempt,refined,tlvs,at"
 
 
-class InboundRow(msgspec.Struct, array_like=True):
+class InboundRow(msgspec.Struct, array_like=True, gc=False):
     """One row of `inbound`: a handset's message as it came."""
 
     id: str
