@@ -7,6 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accounting.ledger import Fact, Ledger
 from dispatcher.core import lifecycle as life
 from dispatcher.core.model import Outcome, State
 from tests.dispatcher.core.lives import Life, rules
@@ -127,11 +128,23 @@ def test_whatever_happens_money_and_promises_hold(
         play(m, kind, what)
         check(m, was)
     finish(m)
+    audit(m)
     assert m.message.head is not None
     assert State(m.message.head.state).final
     assert m.reserved == 0
     events = [row for row in m.events if not row.refined]
     assert sum(1 for row in events if row.state in {s.wire for s in State if s.final}) == 1
+
+
+def audit(m: Life) -> None:
+    """The ledger, which shares no code with the lifecycle, takes every fact and comes to the same balance."""
+    ledger = Ledger()
+    total = m.body.segments * m.body.unit_price
+    amounts = (total, "EUR", m.body.unit_price, "retail", "", "", "GB", "23415", "ACME", m.body.to_hash, 0, m.body.accepted_at)
+    ledger.apply(Fact(f"{m.message.id}.0.0.reserve", m.message.id, "acme", 0, m.body.segments, "reserve", *amounts))
+    for fact in m.facts:
+        ledger.apply(fact)
+    assert ledger.standing("acme")[:2] == (m.available, m.reserved)
 
 
 def finish(m: Life) -> None:
