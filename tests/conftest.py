@@ -33,7 +33,18 @@ class RealServer:
         """Returns when it answers."""
         keep = ["--appendonly", "yes", "--appendfsync", "always"] if self.durable else ["--appendonly", "no"]
         self.process = subprocess.Popen(
-            [str(find_binary()), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", "", *keep],
+            [
+                str(find_binary()),
+                "--port",
+                "0",
+                "--unixsocket",
+                str(self.socket),
+                "--dir",
+                str(self.directory),
+                "--save",
+                "",
+                *keep,
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

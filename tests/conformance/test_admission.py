@@ -49,7 +49,14 @@ def test_a_poor_account_gets_its_longest_affordable_prefix(world: World) -> None
     async def case(store: AnyStore) -> None:
         await funded(store, "rich")
         await funded(store, "poor", amount=2 * PRICE)
-        items = [admission("poor"), admission("rich"), admission("poor"), admission("poor"), admission("rich"), admission("none")]
+        items = [
+            admission("poor"),
+            admission("rich"),
+            admission("poor"),
+            admission("poor"),
+            admission("rich"),
+            admission("none"),
+        ]
         verdicts = [v.verdict for v in await store.admit(items, T0)]
         assert verdicts == ["accepted", "accepted", "accepted", "poor", "accepted", "unknown"]
         assert await available(store, "poor") == 0

@@ -120,7 +120,9 @@ def body(account: str = "acme", lane: Lane = Lane.TRANSACTIONAL, **changes: Any)
     return made
 
 
-def admission(account: str = "acme", lane: Lane = Lane.TRANSACTIONAL, *, digest: bytes = b"", due_at: int = 0, **changes: Any) -> Admission:
+def admission(
+    account: str = "acme", lane: Lane = Lane.TRANSACTIONAL, *, digest: bytes = b"", due_at: int = 0, **changes: Any
+) -> Admission:
     """One passed send."""
     return Admission(new_id(), body(account, lane, **changes), PRICE, digest, due_at)
 
