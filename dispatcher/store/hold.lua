@@ -27,4 +27,5 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[4], ARGV[4], 'p' .. ARGV[1])
 end
-return {'held', tostring(avail)}
+-- tostring would write amounts above 10^14 with an exponent
+return {'held', string.format('%.0f', avail)}
