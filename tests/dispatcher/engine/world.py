@@ -235,6 +235,7 @@ async def world(
         for _, stop, _ in here.engines.values():
             stop.set()
         await eventually(here.ended, 4)
+        await here.store.close()
         nursery.cancel_scope.cancel()
     for error in here.errors:
         raise error
