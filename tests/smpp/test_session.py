@@ -84,6 +84,28 @@ def test_sequences_wrap_and_skip_what_is_in_flight() -> None:
     assert max(numbers) <= 0x7FFFFFFF
 
 
+def test_sequences_skip_what_is_in_flight_without_a_wrap() -> None:
+    """Once around, the numbers of a slow request lie ahead: they are stepped over."""
+    pair = ConnectionPair(SessionSettings(window=10)).bind()
+    pair.esme.submit(submits("old"), 0.0)
+    ((_, _, old),) = pdus(pair.esme)
+    pair.esme._window._last_sequence = old - 1
+    pair.esme.submit(submits("new"), 0.0)
+    assert [number for _, _, number in pdus(pair.esme)] == [old + 1]
+    assert pair.esme.in_flight == 2
+
+
+def test_timers_of_answered_batches_are_forgotten() -> None:
+    """I15: what is answered leaves nothing behind, long before its time would be up."""
+    pair = ConnectionPair(SessionSettings(enquire_link_s=0)).bind()
+    for _ in range(100):
+        pair.esme.submit(submits("a"), 0.0)
+        ((_, _, sequence),) = pdus(pair.esme)
+        pair.esme.receive(codec.submit_sm_resp(sequence, 0, "x"), 0.0)
+    pair.esme.tick(1.0)
+    assert len(pair.esme._window._timers) == 0
+
+
 @pytest.mark.parametrize("left", [0, PDU_BYTES - 1, PDU_BYTES, PDU_BYTES + 1, 2 * PDU_BYTES])
 def test_unknown_is_what_left_whole(left: int) -> None:
     """Only a submit whose last byte left is unknown; any other is not sent."""

@@ -39,6 +39,7 @@ class Customer:
         self.refused: int | None = None
         self.ended: Ended[str] | None = None
         self.bound = False
+        self.receipt_status = 0  # what receipts are answered with; -1: nothing
         self.link: Link[str]
         self._changed = trio.Event()
 
@@ -60,7 +61,8 @@ class Customer:
             if receipt is not None:
                 self.receipts.append((receipt.id, receipt.state))
                 self.order.append("receipt")
-        self.link.answer([deliver.sequence for deliver in events.delivers])
+        if self.receipt_status >= 0:
+            self.link.answer([deliver.sequence for deliver in events.delivers], self.receipt_status)
         self._change()
 
     def send(self, *numbers: str, text: bytes = b"hello") -> None:
@@ -293,6 +295,24 @@ def test_receipts_go_to_a_session_that_receives() -> None:
         await receiver.until(lambda: len(receiver.receipts) == 1)
 
     play(test)
+
+
+def test_receipts_that_nobody_took_come_again() -> None:
+    """A receipt refused, or unanswered when its link died, is sent again until it is answered well."""
+
+    async def test(smsc: Simulator, customer: Customer, nursery: trio.Nursery) -> None:
+        customer.receipt_status = c.ESME_RX_T_APPN
+        customer.send("1")
+        await customer.until(lambda: len(customer.receipts) == 2)
+        customer.receipt_status = -1
+        await customer.until(lambda: len(customer.receipts) == 3)
+        customer.link.drop()
+        again = await join(nursery, smsc)
+        await again.until(lambda: len(again.receipts) == 1)
+        await eventually(lambda: smsc.stats.receipts_answered == 1)
+        assert set(customer.receipts) == set(again.receipts)
+
+    play(test, replace(PLAIN, receipt_retry_ms=20))
 
 
 # -- controls ------------------------------------------------------------------------------------------------------------
