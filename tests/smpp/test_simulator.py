@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -459,3 +462,18 @@ def test_scenario_errors_name_key_and_remedy(text: str, complaint: str) -> None:
     """What cannot be meant so is refused by name."""
     with pytest.raises(ScenarioError, match=complaint):
         parse(text)
+
+
+def test_as_a_process(tmp_path: Path) -> None:
+    """It says where it listens in one line, ends well on SIGTERM, and refuses a bad scenario with 2 and a reason."""
+    command = [sys.executable, "-m", "smpp.simulator", "--scenario", str(tmp_path / "scenario.toml")]
+    (tmp_path / "scenario.toml").write_text(GOOD)
+    with subprocess.Popen([*command, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["port"] > 0
+        process.terminate()
+        assert process.wait(5) == 0
+    (tmp_path / "scenario.toml").write_text("rate = 5")
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    assert refused.returncode == 2
+    assert "scenario.toml: login: there is none" in refused.stderr
