@@ -38,9 +38,6 @@ class CorruptRecord(StoreError):
         self.where = where
 
 
-# -- admission (S1, S2, S10) -------------------------------------------------------------------------------------------
-
-
 class Admission(NamedTuple):
     """One send that admission has passed: everything the store needs to reserve, record and enqueue it.
 
@@ -58,8 +55,8 @@ class Admission(NamedTuple):
 class Verdict(NamedTuple):
     """What became of one Admission. `id` is the accepted message's, or the earlier one's for "duplicate".
 
-    accepted; duplicate (same key, same digest); conflict (same key, other digest); pending (same key, in flight
-    elsewhere); poor (balance would pass its floor); unknown (no such account in the store).
+    duplicate: same key and digest; conflict: other digest; pending: in flight elsewhere; poor: the balance would pass its
+    floor; unknown: no such account in the store.
     """
 
     verdict: Literal["accepted", "duplicate", "conflict", "pending", "poor", "unknown"]
@@ -75,8 +72,7 @@ class Cursor(NamedTuple):
 
 
 class GroupPlan(NamedTuple):
-    """A batch to be accepted all or nothing: its id (also its key for repeats), account, lane, number of members, total
-    price (micro-units) and the request's digest."""
+    """A batch to be accepted all or nothing; `price` is the total, micro-units, `digest` the request's."""
 
     id: str
     account: str
@@ -90,8 +86,7 @@ class GroupPlan(NamedTuple):
 
 
 class GroupView(NamedTuple):
-    """A group as readers see it. `members` is its size; `expanded` counts messages that exist as records, `finals` those
-    that are final, by state."""
+    """A group of `members` messages; `expanded` counts those that exist as records, `finals` the final ones by state."""
 
     id: str
     account: str
@@ -102,9 +97,6 @@ class GroupView(NamedTuple):
     currency: str
     at: int
     finals: Mapping[str, int]
-
-
-# -- engine ------------------------------------------------------------------------------------------------------------
 
 
 class Owner(NamedTuple):
@@ -260,6 +252,9 @@ class Store(Protocol):
     # -- reading
     async def messages(self, ids: Sequence[str]) -> list[Message | None]:
         """Heads and bodies as they are now; None where neither exists."""
+
+    async def heads(self, ids: Sequence[str]) -> list[Message | None]:
+        """As `messages`, without bodies: what a receipt's decision needs, at half the price. None where no head exists."""
 
     async def find_key(self, account: str, key: str, at: int) -> str | None:
         """The message id under an idempotency key or caller's id."""
