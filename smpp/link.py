@@ -39,6 +39,7 @@ Pace = Callable[[int, float], tuple[int, float]]
 
 class Ended(NamedTuple, Generic[T]):
     """How a link ended, and what it leaves: `unknown` may have been accepted by the peer, `not_sent` cannot have been.
+    Tokens that were reported in Events.timed_out are in neither: they have been told.
 
     `reason`: a session's close reason (unbound, peer_unbound, peer_dead, response_timeout, bind_refused, ...), or
     peer_closed, connection_lost, cancelled, dropped, failed (a callback raised).

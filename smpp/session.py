@@ -11,8 +11,8 @@ submit_sm. So there is one automaton with two columns of names, and everything h
 written once. Which side of the mirror we are on is decided by having a login to bind with.
 
 The automaton itself is a table, `PEER_SENDS` in states.py: what a command of the peer does, by role and state. What is
-here is one small method for each word of that table, and one for each thing that our own side may do. Each event leaves
-through one funnel, `_finish`. The window (what is in flight, and what is known of it) is window.py.
+here is one case for each word of that table (`_read` for the two hot ones, `_obey` for the rest), and one method for each
+thing that our own side may do. All events leave through one funnel, `_finish`. What is in flight is window.py's.
 
 FIVE RULES
 
@@ -47,7 +47,6 @@ from smpp.window import Lost, Window
 __all__ = ["PEER_SENDS", "Events", "Login", "Lost", "Role", "Session", "SessionSettings", "State"]
 
 T = TypeVar("T")
-
 
 _HEADER: Final = struct.Struct(">IIII").unpack_from
 _SENDS: Final = {Role.ESME: c.SUBMIT_SM, Role.SMSC: c.DELIVER_SM}
