@@ -38,7 +38,8 @@ def register(commands: Any) -> None:
         own, "list", "show refused sends", "rejects list --last 20", _list, arg("--last", type=int, default=50, metavar="N")
     )
     position = (arg("entry", metavar="ENTRY", help="as `rejects list` shows it"), arg("--index", type=int, default=0))
-    command(own, "show", "show one refused send as it was written", "rejects show 1700000000000-0", _show, *position)
+    text = arg("--text", action="store_true", help="show the message's text too (never for otp)")
+    command(own, "show", "show one refused send, its text hidden", "rejects show 1700000000000-0", _show, *position, text)
     command(
         own,
         "requeue",
@@ -116,10 +117,18 @@ def _find(context: Context, options: argparse.Namespace) -> dict[str, Any]:
 
 def _show(context: Context, options: argparse.Namespace) -> int:
     row = _find(context, options)
-    send = _decoded(row["send"])
-    value = {**row, "send": send}
+    value = {**row, "send": _hidden(_decoded(row["send"]), options.text)}
     context.show(value, "\n".join(f"{key:<8}{item}" for key, item in value.items()))
     return EXIT_OK
+
+
+def _hidden(send: Any, with_text: bool) -> Any:
+    """A send for a person's eyes. A code sent as otp is shown to nobody; what does not decode might hold one."""
+    if not isinstance(send, dict):
+        return f"({len(send)} octets that do not decode)" if isinstance(send, bytes) else "(not a send)"
+    if with_text and send.get("class") in (None, "transactional", "bulk"):
+        return send
+    return {key: f"({len(str(value))} characters)" if key in ("text", "binary") else value for key, value in send.items()}
 
 
 def _requeue(context: Context, options: argparse.Namespace) -> int:

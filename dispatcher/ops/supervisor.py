@@ -27,7 +27,7 @@ from dispatcher.ops import config, logs, metrics
 from dispatcher.ops.connection import store_url
 from dispatcher.ops.embedded import EmbeddedServer
 from dispatcher.ops.errors import OpsError
-from dispatcher.ops.findings import mask_url
+from dispatcher.ops.findings import ConfigError, mask_url
 from dispatcher.ops.roles import Role
 from dispatcher.ops.secret_key import server_key
 
@@ -54,7 +54,10 @@ class Supervisor:
     ) -> None:
         """Raises ConfigError."""
         self.config_path = str(Path(config_path).resolve())
-        self.settings: Settings = config.load(config_path)
+        settings, findings = config.inspect(config_path)
+        if settings is None:
+            raise ConfigError(findings)
+        self.settings: Settings = settings
         self.workers = workers
         self.kinds = kinds
         self.run_dir = Path(run_dir or Path(self.settings.server.data_dir) / "run").resolve()
@@ -62,6 +65,8 @@ class Supervisor:
         self.stopping = False
         self._say = say
         self._log = logs.configure("supervisor")
+        for warning in findings:
+            say(str(warning))
         self._living: dict[str, trio.Process] = {}
         self._socket: socket.socket | None = None
 

@@ -127,11 +127,23 @@ def test_rejects_are_shown_and_requeued(cli: Cli, server: EmbeddedServer, tmp_pa
     with server.client() as client:
         client.xadd(f"{tmp_path.name[-30:]}:rejects", rows)
     assert [row["reason"] for row in _json(cli, "rejects", "list")] == ["no_route"]
-    assert _json(cli, "rejects", "show", "5-0")["send"] == {"to": "+22241234567", "text": "t"}
+    assert _json(cli, "rejects", "show", "5-0")["send"] == {"to": "+22241234567", "text": "(1 characters)"}
+    assert _json(cli, "rejects", "show", "5-0", "--text")["send"] == {"to": "+22241234567", "text": "t"}
     assert cli("rejects", "requeue", "5-0")[0] == 0
     with server.client() as client:
         assert client.xlen(f"{tmp_path.name[-30:]}:sends") == 1
     assert cli("rejects", "show", "6-0")[0] == 1
+
+
+def test_a_refused_code_is_shown_to_nobody(cli: Cli, server: EmbeddedServer, tmp_path: Path) -> None:
+    """The text of an otp stays hidden, and so does what cannot be decoded."""
+    for index, send in enumerate(['{"to":"+222","text":"code 4711","class":"otp"}', '{"text":"code 4711']):
+        fields = {"entry": "5-0", "index": str(index), "reason": "malformed", "detail": "x", "send": send}
+        with server.client() as client:
+            client.xadd(f"{tmp_path.name[-30:]}:rejects", redis_rows(fields))
+        code, out, _ = cli("rejects", "show", "5-0", "--index", str(index), "--text")
+        assert code == 0
+        assert "4711" not in out
 
 
 def redis_rows(row: dict[str, str]) -> dict[str, bytes]:

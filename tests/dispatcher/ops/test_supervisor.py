@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from dispatcher.cli import main
-from dispatcher.ops.embedded import _alive
+from dispatcher.ops.embedded import EmbeddedServer, _alive
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 30.0
@@ -48,11 +48,11 @@ class Installation:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        smsc, self.http, self.metrics, server = _free_ports(4)
+        smsc, self.http, self.metrics, self.server = _free_ports(4)
         text = (ROOT / "deploy" / "dispatcher.toml").read_text()
-        for old, new in (("2775", smsc), ("8080", self.http), ("9464", self.metrics), ("6390", server)):
+        for old, new in (("2775", smsc), ("8080", self.http), ("9464", self.metrics), ("6390", self.server)):
             text = text.replace(f":{old}", f":{new}").replace(f"port = {old}", f"port = {new}")
-        text = text.replace('data_dir = "var"', f'data_dir = "{directory}/var"')
+        text = text.replace('data_dir = "var"', f'data_dir = "{directory}/var"\npreflight_s = 0.3')
         self.config = directory / "dispatcher.toml"
         self.config.write_text(text)
         (directory / "tariff.csv").write_bytes((ROOT / "deploy" / "tariff.csv").read_bytes())
@@ -152,12 +152,24 @@ def test_one_life_of_an_installation(installation: Installation, cli: Callable[.
     assert all(check["ok"] for check in cli("doctor"))
     assert cli("ledger", "audit")["ok"]
     assert [event.split()[1] for event in _states(cli, second)] == ["queued", "submitted", "delivered"]
+    _breach(installation)
     pids = [installation.pid(name) for name in ("engine-0", "http-0", "server-0")]
     assert installation.supervisor is not None
     installation.supervisor.terminate()
     assert installation.supervisor.wait(PATIENCE_S) == 0
     assert [pid for pid in pids if _alive(pid)] == []
     assert list((installation.directory / "var" / "run").glob("*.pid")) == []
+
+
+def _breach(installation: Installation) -> None:
+    """A server setting that breaks P1, changed at run time, is noticed by door and engine; mended, they open again."""
+    kept = 'dispatcher_promise_kept{promise="P1"}'
+    with EmbeddedServer(installation.directory / "var" / "server", port=installation.server).client() as client:
+        client.config_set("appendfsync", "no")
+        _until(lambda: f"{kept} 0.0" in installation.scrape(), "the metric says it")
+        _until(lambda: not installation.ready(), "the door is shut")
+        client.config_set("appendfsync", "always")
+        _until(lambda: f"{kept} 1.0" in installation.scrape() and installation.ready(), "kept again")
 
 
 def _states(cli: Callable[..., Any], message_id: str) -> list[str]:
