@@ -120,6 +120,14 @@ class Accounts(RedisBase):
             out += [records.message(i, heads.get(i), bodies.get(i), f"record {i}") for i in some]
         return out
 
+    async def heads(self, ids: Sequence[str]) -> list[Message | None]:
+        out: list[Message | None] = []
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            heads = (await self.read_ids(DESK, some, [self.k.head_]))[0]
+            out += [records.message(i, heads.get(i), None, f"record {i}") for i in some]
+        return out
+
     async def find_key(self, account: str, key: str, at: int) -> str | None:
         field = f"{account}:{key}".encode()
         wire = b"".join(resp.of("HGET", self.k.idem(at, back), field) for back in range(3))

@@ -115,7 +115,7 @@ class MemoryStore(MemoryEngine):
     @step
     async def sweep_buckets(self, at: int, retention_ms: int) -> int:
         buckets: dict[str, int] = {}
-        for message_id in self.heads:
+        for message_id in self.heads_kept:
             buckets[message_id[:6]] = time_of(message_id)
         count = 0
         full = {i[:6] for i in self.bodies} | {g[:6] for g, group in self.groups.items() if group.blobs}
@@ -124,7 +124,7 @@ class MemoryStore(MemoryEngine):
                 self.empty_since.pop(bucket, None)
             elif self.empty_since.setdefault(bucket, at) <= at - retention_ms:
                 del self.empty_since[bucket]
-                self.heads = {i: h for i, h in self.heads.items() if i[:6] != bucket}
+                self.heads_kept = {i: h for i, h in self.heads_kept.items() if i[:6] != bucket}
                 self.groups = {i: g for i, g in self.groups.items() if i[:6] != bucket}
                 count += 1
         return count

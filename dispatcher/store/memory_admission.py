@@ -171,6 +171,14 @@ class MemoryAdmission(MemoryState):
         return [self.message(i) for i in ids]
 
     @step
+    async def heads(self, ids: Sequence[str]) -> list[Message | None]:
+        found = [self.message(i) if i in self.heads_kept else None for i in ids]
+        for message in found:
+            if message is not None:
+                message.body = None
+        return found
+
+    @step
     async def find_key(self, account: str, key: str, at: int) -> str | None:
         known = self.idem.get((account, key))
         return known[0] if known is not None and known[2] // DAY_MS >= at // DAY_MS - 2 else None

@@ -128,7 +128,7 @@ class MemoryEngine(MemoryAdmission):
     async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
         self.check(owner)
         for h in heads:
-            self.heads[h.id] = (h.version, records.pack(h.head))
+            self.heads_kept[h.id] = (h.version, records.pack(h.head))
 
     @step
     async def settle(self, owner: Owner, effects: Effects) -> None:
@@ -216,5 +216,5 @@ class MemoryEngine(MemoryAdmission):
                 self.enqueue(Queue(body.route, Lane(body.lane)), body.account, element, 0, front=True)
         self.apply(effects)
         done = {m.id for m in requeue} | {h.id for h in effects.heads} | set(effects.settled)
-        gone = {i for i in held if i not in self.bodies and i not in self.heads}
+        gone = {i for i in held if i not in self.bodies and i not in self.heads_kept}
         self.settle_ids(done | gone, dead)

@@ -64,7 +64,7 @@ class MemoryState:
         self.available = True
         self.on_available: Callable[[bool], None] | None = None
         self.bodies: dict[str, bytes] = {}
-        self.heads: dict[str, tuple[int, bytes]] = {}
+        self.heads_kept: dict[str, tuple[int, bytes]] = {}
         self.account_rows: dict[str, bytes] = {}
         self.money: dict[str, list[Any]] = {}
         self.api_keys: dict[str, bytes] = {}
@@ -146,21 +146,21 @@ class MemoryState:
 
     def message(self, message_id: str) -> Message | None:
         """The message as it is now. Raises CorruptRecord."""
-        head = self.heads.get(message_id)
+        head = self.heads_kept.get(message_id)
         raw = records.version_bytes(head[0]) + head[1] if head is not None else None
         return records.message(message_id, raw, self.bodies.get(message_id), message_id)
 
     # -- effects
     def moved(self, effects: Effects) -> list[str]:
         """Ids whose head is not at the version before the one to be written."""
-        return [h.id for h in effects.heads if self.heads.get(h.id, (0, b""))[0] != h.version - 1]
+        return [h.id for h in effects.heads if self.heads_kept.get(h.id, (0, b""))[0] != h.version - 1]
 
     def apply(self, effects: Effects) -> None:
         """All effects but `settled`."""
         for carrier, rows in effects.correlations.items():
             self.corr.setdefault(carrier, {}).update((cid, records.pack(c)) for cid, c in rows)
         for h in effects.heads:
-            self.heads[h.id] = (h.version, records.pack(h.head))
+            self.heads_kept[h.id] = (h.version, records.pack(h.head))
             self.now = max(self.now, h.head.at)
         for message_id in effects.erase:
             self.bodies.pop(message_id, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dispatcher.core.model import Account, ApiKey, Lane
 from dispatcher.core.ports import Cursor, Deposed
 from tests.conformance.world import (
@@ -19,8 +21,6 @@ from tests.conformance.world import (
     group,
     owner_of,
 )
-
-import pytest
 
 
 def test_accepted_sends_are_recorded_paid_and_queued(world: World) -> None:

@@ -279,6 +279,9 @@ def test_receipts_find_their_way_and_commit_once(world: World) -> None:
         balance = await store.balance("acme")
         assert balance
         assert balance.reserved == 0
+        (only,) = await store.heads([message_id])
+        assert only
+        assert (only.version, only.head, only.body) == (3, written, None)
         await store.drop_correlations("mattel", ["c1"])
         assert await store.correlate("mattel", ["c1"]) == [None]
 

@@ -10,7 +10,6 @@ import trio
 from dispatcher.core.model import InboundRow, State
 from dispatcher.core.ports import Cursor, Deposed, Effects, StoreUnavailable, VersionedHead
 from dispatcher.store.redis import open_trio_store
-from tests.conftest import RealServer
 from tests.conformance.world import (
     PRICE,
     QUEUES,
@@ -24,6 +23,7 @@ from tests.conformance.world import (
     owner_of,
     submitted,
 )
+from tests.conftest import RealServer
 from tests.dispatcher.store.faults import faulty
 
 
@@ -172,7 +172,7 @@ def test_a_half_written_admission_is_given_back(server: RealServer) -> None:
     writer can no longer enqueue."""
 
     async def case() -> None:
-        store, driver = faulty(server.url, timeout_s=0.3)
+        store, _driver = faulty(server.url, timeout_s=0.3)
         other = await open_trio_store(server.url)
         await funded(store)
         await store.admit([admission()], T0)
@@ -206,7 +206,7 @@ def test_a_group_left_staging_is_voided(server: RealServer) -> None:
     """All or nothing: what was never published gives its money and its key back, and cannot be published later."""
 
     async def case() -> None:
-        store, driver = faulty(server.url, timeout_s=0.3)
+        store, _driver = faulty(server.url, timeout_s=0.3)
         await funded(store, amount=10_000_000)
         owner = await owner_of(store)
         plan, members = group(600, key="g", digest=b"1")
@@ -320,7 +320,7 @@ def test_a_killed_server_keeps_what_it_acknowledged(durable_server: RealServer) 
             await trio.sleep(0.1)
             before = len(accepted)
             await trio.to_thread.run_sync(durable_server.start)
-            while len(accepted) <= before:
+            while len(accepted) <= before:  # noqa: ASYNC110 - the writer is not to know that it is watched
                 await trio.sleep(0.02)
             await trio.sleep(0.2)
             nursery.cancel_scope.cancel()
