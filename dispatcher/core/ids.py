@@ -86,9 +86,13 @@ def group_members(group_id: str, count: int, start: int = 1) -> list[str]:
     """
     if not 0 <= start + count - 1 < 1 << INDEX_BITS:
         raise ValueError(f"group of {count} messages: at most {(1 << INDEX_BITS) - 1}")
-    v = 0
-    for c in group_id:
-        v = (v << 5) | _VALUES[c]
-    v >>= 8
-    time_ms, chance = v >> 74, (v & ((1 << 74) - 1)) & ~((1 << INDEX_BITS) - 1)
-    return [encode(time_ms, chance | i) for i in range(start, start + count)]
+    # Only the last 25 bits, five characters, differ between members: one bit of chance, the index, eight zeros.
+    prefix, last = group_id[:-5], 0
+    for c in group_id[-5:]:
+        last = (last << 5) | _VALUES[c]
+    top, pairs = last >> 24 << 24, _PAIRS
+    first = ALPHABET
+    return [
+        prefix + first[w >> 20] + pairs[(w >> 10) & 1023] + pairs[w & 1023]
+        for w in range(top + (start << 8), top + ((start + count) << 8), 256)
+    ]
