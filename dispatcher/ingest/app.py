@@ -23,7 +23,7 @@ from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Settings
 from dispatcher.ingest import document, reads
 from dispatcher.ingest.door import Door, Log
-from dispatcher.ingest.native import Answer, Disconnected, Native, Receive, Scope, SendEvent
+from dispatcher.ingest.native import Disconnected, Native, Receive, Scope, SendEvent, answer_of, write
 from dispatcher.ingest.problems import MEDIA_TYPE, FieldError, Problem, invalid
 
 DOOR = "native"
@@ -105,11 +105,11 @@ class App:
             except Disconnected:
                 return
             except Problem as problem:
-                answer = _answer(problem)
+                answer = answer_of(problem)
             except Exception as error:  # the last line of defence: 500, naming class and place
-                answer = _answer(_unforeseen(self.door, error))
+                answer = answer_of(_unforeseen(self.door, error))
             status = answer.status
-            await _write(answer, send)
+            await write(answer, send)
         counters = self.door.counters
         counters.add("dispatcher_http_requests_total", (DOOR, str(status)))
         counters.observe("dispatcher_http_seconds", (DOOR,), self.door.clock.monotonic() - started)
@@ -152,12 +152,6 @@ async def _keep_looking(door: Door, judge: Judge) -> None:
         await look(door, judge)
 
 
-def _answer(problem: Problem) -> Answer:
-    headers = [(b"content-type", MEDIA_TYPE.encode())]
-    headers.extend((name.encode(), value.encode()) for name, value in problem.headers())
-    return Answer(problem.status, problem.body(), headers)
-
-
 def _respond(problem: Problem) -> Response[bytes]:
     return Response(problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=dict(problem.headers()))
 
@@ -179,9 +173,3 @@ def _unforeseen(door: Door, error: Exception) -> Problem:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     door.log.error("http_failed", error=type(error).__name__, place=f"{frame.name}:{frame.lineno}")
     return Problem("internal")
-
-
-async def _write(answer: Answer, send: SendEvent) -> None:
-    headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})

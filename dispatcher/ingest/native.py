@@ -18,7 +18,7 @@ from dispatcher.core.model import Send
 from dispatcher.ingest import batch, bodies, views
 from dispatcher.ingest.door import Door
 from dispatcher.ingest.preview import preview
-from dispatcher.ingest.problems import Problem
+from dispatcher.ingest.problems import MEDIA_TYPE, Problem
 
 MESSAGE_BYTES_MAX = 65_536
 """Body of one message; the batch's limit is http.body_bytes_max."""
@@ -153,3 +153,17 @@ def _one_key(send: Send, headers: Mapping[bytes, bytes]) -> str | None:
     if send.key is not None and send.key != key:
         raise Problem("idempotency_mismatch", "the header Idempotency-Key and the body's key are given and differ")
     return key
+
+
+def answer_of(problem: Problem) -> Answer:
+    """A problem as an answer."""
+    headers = [(b"content-type", MEDIA_TYPE.encode())]
+    headers.extend((name.encode(), value.encode()) for name, value in problem.headers())
+    return Answer(problem.status, problem.body(), headers)
+
+
+async def write(answer: Answer, send: SendEvent) -> None:
+    """Writes the whole answer."""
+    headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -13,6 +13,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dispatcher.core.settings import Http
+from dispatcher.ingest.native import Receive, Scope, SendEvent, answer_of, write
+from dispatcher.ingest.problems import Problem
 
 HEAD_BYTES_MAX = 32_768
 KEEP_ALIVE_S = 65
@@ -27,13 +29,12 @@ def config(app: Any, http: Http, **more: Any) -> uvicorn.Config:
     settings: dict[str, Any] = {
         "host": host.strip("[]"),
         "port": int(port),
-        "http": protocol(http.header_timeout_s),
+        "http": protocol(http.header_timeout_s, http.connections_max),
         "ws": "none",
         "lifespan": "on",
         "access_log": False,
         "log_config": None,
         "server_header": False,
-        "limit_concurrency": http.connections_max + 1,
         "backlog": BACKLOG_CONNECTIONS,
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": DRAIN_S,
@@ -41,9 +42,16 @@ def config(app: Any, http: Http, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(app, **(settings | more))
 
 
-def protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol with limits on a request's head: seconds from its first byte (or the connection) to its last,
-    and bytes."""
+async def _crowded(_scope: Scope, _receive: Receive, send: SendEvent) -> None:
+    """Answers whatever is asked with 503, and ends the connection."""
+    problem = Problem("overloaded", "too many connections", retry_after_s=1, close=True)
+    await write(answer_of(problem), send)
+
+
+def protocol(header_timeout_s: float, connections_max: int) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol with limits on a request's head (seconds from its first byte, or the connection, to its last;
+    bytes) and on connections: those beyond `connections_max` are answered 503 and closed. (uvicorn's own limit answers in
+    plain text without Retry-After.)"""
 
     class Impatient(HttpToolsProtocol):
         _head_timer: asyncio.TimerHandle | None = None
@@ -52,6 +60,8 @@ def protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            if len(self.connections) > connections_max:
+                self.app = _crowded
             self._start_head()
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -183,6 +183,29 @@ def test_a_head_that_does_not_arrive_is_cut() -> None:
     asyncio.run(scenario())
 
 
+def test_connections_are_bounded() -> None:
+    """The one beyond connections_max is answered 503 with Retry-After and closed; those within it are served, and when one
+    of them leaves there is room again."""
+
+    async def scenario() -> None:
+        async with world(connections_max=3) as w:
+            assert (await w.http.get("/healthz")).status_code == 200
+            held = [await asyncio.open_connection("127.0.0.1", w.port) for _ in range(2)]
+            await asyncio.sleep(0.02)
+            ask = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+            answer = await raw(w.port, ask)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: 1" in answer
+            assert b"urn:dispatcher:problem:overloaded" in answer
+            assert (await w.http.get("/healthz")).status_code == 200
+            held[0][1].close()
+            await asyncio.sleep(0.05)
+            assert (await raw(w.port, ask.replace(b"host", b"connection: close\r\nhost"))).startswith(b"HTTP/1.1 200 ")
+            held[1][1].close()
+
+    asyncio.run(scenario())
+
+
 def test_a_head_without_end_is_cut() -> None:
     """More than 32 KiB of headers are nobody's."""
 
