@@ -153,7 +153,8 @@ class Committer:
                 done.append(flight)
         await works.persist("settle", lambda: works.store.settle(works.owner, effects))
         for flight in done:
-            works.flights.pop(flight.message.id, None)
+            del works.flights[flight.message.id]
+        works.recent.keep([f.message for f in done if f.message.head is not None], effects.correlations)
         count_effects(works, effects)
         works.room_bell.ring()
 

@@ -171,21 +171,28 @@ class Receipts:
     async def _correlate(self, items: list[_Item]) -> None:
         store = self._works.store
         asked: dict[str, list[tuple[str, _Item]]] = {}
+        recent = self._works.recent.correlations
         for item in items:
             if item.correlation is NOWHERE:
-                asked.setdefault(item.carrier, []).extend([(key, item) for key in item.keys])
+                for key in item.keys:
+                    row = recent.pop((item.carrier, key), None)
+                    if row is not None:
+                        item.correlation, item.key = row, key
+                        break
+                else:
+                    asked.setdefault(item.carrier, []).extend([(key, item) for key in item.keys])
         for carrier, pairs in asked.items():
             rows = await store.correlate(carrier, [key for key, _ in pairs])
-            for (key, item), row in zip(pairs, rows, strict=True):
-                if row is not None and item.correlation is NOWHERE:
-                    item.correlation, item.key = row, key
+            for (key, item), found in zip(pairs, rows, strict=True):
+                if found is not None and item.correlation is NOWHERE:
+                    item.correlation, item.key = found, key
 
     async def _decide(self, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
         """Applies receipts of known segments. Returns (done with, their head is not free yet)."""
         works = self._works
         todo, done, busy = items, [], []
-        for _ in range(_ROUNDS_MAX):
-            messages = await self._read(todo)
+        for attempt in range(_ROUNDS_MAX):
+            messages = await self._read(todo, recent=attempt == 0)
             calm, rare = Effects(), Effects()
             calm_items: list[_Item] = []
             rare_items: list[_Item] = []
@@ -210,16 +217,29 @@ class Receipts:
                         todo += part
                         continue
                     count_effects(works, effects)
+                    works.recent.moved_on(effects.heads, messages)
                 done += part
             if not todo:
                 return done, busy
         return done, busy + todo
 
-    async def _read(self, items: list[_Item]) -> dict[str, Message]:
+    async def _read(self, items: list[_Item], *, recent: bool) -> dict[str, Message]:
+        """The messages as they are now; with `recent` as this engine left them, which the commit's guard checks."""
         works = self._works
-        ids = list(dict.fromkeys([i.correlation.id for i in items if i.correlation is not NOWHERE]))
-        found = await works.persist("messages", lambda: works.store.messages(ids))
-        return {message.id: message for message in found if message is not None}
+        messages: dict[str, Message] = {}
+        wanted: dict[str, None] = {}
+        take = works.recent.messages.pop
+        for item in items:
+            message_id = item.correlation.id
+            message = take(message_id, None)
+            if message is not None and recent:
+                messages[message_id] = message
+            elif message_id not in messages:
+                wanted[message_id] = None
+        if wanted:
+            found = await works.persist("messages", lambda: works.store.messages(list(wanted)))
+            messages.update((message.id, message) for message in found if message is not None)
+        return messages
 
     async def _commit(self, effects: Effects, commit: Any) -> bool:
         """True: nothing was applied, read and decide again."""

@@ -6,16 +6,16 @@ is thread-safe, and nothing needs a lock, because no method that changes two thi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import trio
 
 from dispatcher.core.counters import Counters
 from dispatcher.core.lifecycle import Answer
-from dispatcher.core.model import Account, Message
+from dispatcher.core.model import Account, Correlation, Message, State
 from dispatcher.core.pool import Pool, Slot
-from dispatcher.core.ports import Chance, Clock, Ids, Owner, Store, StoreUnavailable
+from dispatcher.core.ports import Chance, Clock, Ids, Owner, Store, StoreUnavailable, VersionedHead
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Bind, Carrier, Settings
 from dispatcher.core.throttle import Throttle
@@ -23,6 +23,8 @@ from smpp.link import Link
 
 R = TypeVar("R")
 
+RECENT_MAX: Final = 20_000
+"""Settled heads, and as many correlations, kept for their receipts."""
 BATCH_MAX: Final = 500
 """Messages in one step of the store (store.md 8: a longer one holds the server longer than the limit)."""
 _PAUSE_FIRST_S: Final = 0.02
@@ -93,6 +95,43 @@ class Flight:
         self.answers: list[Answer] = []
 
 
+class Recent:
+    """What this engine settled last, so that receipts need not read it back: correlations and heads, oldest out first.
+
+    Only ever a short cut: a head that somebody changed meanwhile fails its version check and is read again.
+    """
+
+    __slots__ = ("correlations", "messages", "messages_max")
+
+    def __init__(self, messages_max: int = RECENT_MAX) -> None:
+        self.messages_max = messages_max
+        self.messages: dict[str, Message] = {}
+        self.correlations: dict[tuple[str, str], Correlation] = {}
+
+    def keep(self, messages: Sequence[Message], rows: Mapping[str, Sequence[tuple[str, Correlation]]]) -> None:
+        """Adds a settled batch."""
+        if not self.messages_max:
+            return
+        kept, correlations = self.messages, self.correlations
+        for message in messages:
+            kept[message.id] = message
+        for carrier, pairs in rows.items():
+            for carrier_id, row in pairs:
+                correlations[carrier, carrier_id] = row
+        while len(kept) > self.messages_max:
+            del kept[next(iter(kept))]
+        while len(correlations) > self.messages_max:
+            del correlations[next(iter(correlations))]
+
+    def moved_on(self, heads: Sequence[VersionedHead], messages: Mapping[str, Message]) -> None:
+        """Puts back messages whose new heads were written and that more receipts are awaited for."""
+        for versioned in heads:
+            if versioned.head.state == State.SUBMITTED:
+                message = messages[versioned.id]
+                message.version = versioned.version
+                self.messages[versioned.id] = message
+
+
 class Bell:
     """Wakes one waiting task; any number of rings before it looks are one. One Event per wake-up, none per message."""
 
@@ -145,6 +184,7 @@ class Works:
         self.owner = Owner(name, 0)
         self.flights: dict[str, Flight] = {}
         self.seats: list[Seat] = []
+        self.recent = Recent()
         self.accounts: dict[str, Account] = rules.accounts
         self.stopping = False
         self.sending_until = 0.0  # monotonic: beyond it our lease may be somebody else's, and no byte may leave
