@@ -6,6 +6,9 @@ shapes, closed enumerations and the order of columns.
 A record is two parts (store.md 1). The *body* is written once, at admission, and erased at the final state. The
 *head* exists from the first submission on and is small; its version is kept beside it, not in it, because the store
 compares versions without decoding heads. A message with a body and no head is queued at version 0.
+
+`gc=False`: records hold only scalars, strings and lists of such and never form a cycle; tracked, tens of thousands of
+them in flight would be walked again and again by the collector.
 """
 
 from __future__ import annotations
@@ -133,7 +136,7 @@ class Send(
     callback: dict[str, Any] | None = None
 
 
-class Options(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Options(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """What few sends have, kept out of the body's fixed columns. TLV values are raw bytes by tag number."""
 
     binary: bytes = b""
