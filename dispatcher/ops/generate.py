@@ -1,7 +1,8 @@
 """Generates the reference pages of docs/ from the definitions they describe: `make docs`; `--check` fails on a difference.
 
 Settings give docs/configuration.md, the metric declarations docs/metrics.md, the command tree docs/commands.md, the
-lifecycle's table docs/state-machine.md. A page that is generated cannot drift from the code; a test runs the check.
+lifecycle's table docs/state-machine.md; what outsiders hold in their hands (contracts.py) docs/contracts.md and
+docs/schemas/. A page that is generated cannot drift from the code; a test runs the check.
 """
 
 # ruff: noqa: E501 - sentences of the pages are kept as they will be read
@@ -147,21 +148,33 @@ def state_machine() -> str:
     )
 
 
+def contracts() -> str:
+    """Streams, the Send, refusals, HTTP routes, exit codes."""
+    from dispatcher.ops import contracts as definitions
+
+    return definitions.page(NOTE.format(source="the definitions that dispatcher/ops/contracts.py names"))
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": configuration,
     "docs/metrics.md": metrics,
     "docs/commands.md": commands,
     "docs/state-machine.md": state_machine,
+    "docs/contracts.md": contracts,
 }
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Every generated file and its text."""
+    from dispatcher.ops.contracts import schemas
+
+    yield from ((name, page()) for name, page in PAGES.items())
+    yield from ((f"docs/schemas/{name}", text) for name, text in schemas().items())
 
 
 def differences() -> list[str]:
     """Pages that are not what their definitions say."""
-    return [
-        name
-        for name, page in PAGES.items()
-        if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != page()
-    ]
+    return [name for name, text in pages() if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != text]
 
 
 def main(arguments: list[str]) -> int:
@@ -171,8 +184,9 @@ def main(arguments: list[str]) -> int:
         for name in found:
             sys.stderr.write(f"{name} is not what its definitions say; run `make docs`\n")
         return 1 if found else 0
-    for name, page in PAGES.items():
-        (ROOT / name).write_text(page(), encoding="utf-8")
+    for name, text in pages():
+        (ROOT / name).parent.mkdir(exist_ok=True)
+        (ROOT / name).write_text(text, encoding="utf-8")
     dashboards = ROOT / "grafana" / "build.py"
     if dashboards.is_file():
         runpy.run_path(str(dashboards), run_name="__main__")

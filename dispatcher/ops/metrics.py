@@ -8,6 +8,7 @@ last snapshot is folded into a base, so that a restart never makes a counter go 
 from __future__ import annotations
 
 import contextlib
+import operator
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +28,13 @@ SUFFIX = ".msgpack"
 BASE = "_before"
 FRESH_S = 10.0
 """A gauge of a process that has not written for so long is not shown: it would be a lie about now."""
+_GAUGES: dict[str, Callable[[float, float], float]] = {
+    "dispatcher_promise_kept": min,  # broken for one is broken
+    "dispatcher_bind_state": max,
+    "dispatcher_bind_rate_limit": max,
+    "dispatcher_bind_window_used": operator.add,  # sessions of one bind may belong to several engines
+}
+"""How a gauge that several processes show under the same labels becomes one. Others measure the same thing: any will do."""
 _decoder = msgspec.msgpack.Decoder(Snapshot)
 
 
@@ -67,7 +75,7 @@ def retire(directory: Path, process: str) -> None:
 
 
 def merge(process: str, fresh: Iterable[Snapshot], stale: Iterable[Snapshot]) -> Snapshot:
-    """Sums: counters and histograms of all, gauges of the fresh ones (same labels: the last one's)."""
+    """Sums: counters and histograms of all, gauges of the fresh ones (same labels: see _GAUGES)."""
     values: dict[str, dict[tuple[str, ...], float]] = {}
     histograms: dict[str, dict[tuple[str, ...], tuple[list[int], float]]] = {}
     for living, snapshots in ((False, stale), (True, fresh)):
@@ -77,9 +85,10 @@ def merge(process: str, fresh: Iterable[Snapshot], stale: Iterable[Snapshot]) ->
                 if metric is None or (metric.kind == "gauge" and not living):
                     continue
                 slot = values.setdefault(name, {})
+                joined = operator.add if metric.kind == "counter" else _GAUGES.get(name, max)
                 for labels, value in series:
                     key = tuple(labels)
-                    slot[key] = value if metric.kind == "gauge" else slot.get(key, 0) + value
+                    slot[key] = joined(slot[key], value) if key in slot else value
             for name, rows in snapshot.histograms.items():
                 if name not in BY_NAME:
                     continue

@@ -146,6 +146,98 @@ def test_each_mistake_is_named(tmp_path: Path, text: str, line: int, key: str, r
     assert remedy in found[0].remedy
 
 
+ONE = f'[[carrier]]\nname = "one"\n{BIND}'
+NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "problem"),
+    [
+        (f"{ONE}reconnect_s = 90\n{ROUTE}", 8, "carrier[one].bind[0].reconnect_s", "is above reconnect_max_s (60)"),
+        (
+            f"{ONE}{ROUTE.replace('}]', '}, {name = ' + chr(34) + 'one' + chr(34) + '}]')}",
+            11,
+            "route[r].group[0].carriers[one].name",
+            "is in this group twice",
+        ),
+        (
+            f"{ONE}{ROUTE}{ROUTE.replace(chr(34) + 'r', chr(34) + 's')}",
+            12,
+            "route[s].match",
+            "is the same as that of the route in line 8",
+        ),
+        (
+            '[[tariff]]\nname = "t"\ncurrency = "EUR"\nfile = "d.toml"\nprices = {"" = "1"}\n',
+            4,
+            "tariff[t].file",
+            "and prices are both given",
+        ),
+        ('[privacy]\nhash_key_file = "short"\n', 2, "privacy.hash_key_file", "holds only 5 bytes"),
+        (
+            f'[[carrier]]\nname = "one"\n{NO_SOURCE}password_plain = true\npassword_file = "short"\n{ROUTE}',
+            6,
+            "carrier[one].bind[0].password_plain",
+            "has no effect without password",
+        ),
+        (
+            f'[[carrier]]\nname = "one"\n{NO_SOURCE}password_env = "NOT_SET_ANYWHERE"\n{ROUTE}',
+            6,
+            "carrier[one].bind[0].password_env",
+            "is not set in the environment",
+        ),
+        (
+            f'[[carrier]]\nname = "one"\n{NO_SOURCE}{ROUTE}',
+            3,
+            "carrier[one].bind[0].password_file",
+            "is missing: the bind has no password",
+        ),
+        (
+            f'[[carrier]]\nname = "one"\n{NO_SOURCE}password_file = "empty"\n{ROUTE}',
+            6,
+            "carrier[one].bind[0].password_file",
+            "is an empty file",
+        ),
+        (
+            f'{ONE}[[carrier.bind]]\nhost = "h2"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n'
+            f'[[carrier.bind]]\nhost = "h3"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n{ROUTE}',
+            19,
+            "carrier[one].bind[x].name",
+            "is already the name of a bind in line 13",
+        ),
+        ("[server]\nembedded_port = 8080\n", 2, "server.embedded_port", "is already the address of http.listen"),
+        (f"{ONE}[carrier.quirks]\nencodings = []\n{ROUTE}", 9, "carrier[one].quirks.encodings", "is empty"),
+        (
+            f"{ONE}[carrier.quirks]\nsource_ton_npi = [40, 1]\n{ROUTE}",
+            9,
+            "carrier[one].quirks.source_ton_npi",
+            "is out of range",
+        ),
+        (f'{ONE}tls = true\ntls_ca_file = "none"\n{ROUTE}', 9, "carrier[one].bind[0].tls_ca_file", "is not there"),
+    ],
+)
+def test_impossible_combinations_are_refused(tmp_path: Path, text: str, line: int, key: str, problem: str) -> None:
+    """Exactly one error, at the line that causes it."""
+    for name, content in (("short", "abcde"), ("empty", "")):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o600)
+    assert [(f.line, f.key, f.problem) for f in _errors(tmp_path, text)] == [(line, key, problem)]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (f'[[carrier]]\nname = "one"\nrate = 5\n{BIND}rate = 6\n{ROUTE}', "carrier[one].bind[0].rate"),
+        (f'{ONE}mode = "tx"\n{ROUTE}', "carrier[one].bind"),
+        (ONE, "carrier[one].name"),
+    ],
+)
+def test_doubtful_settings_are_warned_of_and_accepted(tmp_path: Path, text: str, key: str) -> None:
+    """Each may be meant; none stops a start."""
+    settings, findings = inspect(_write(tmp_path, text))
+    assert settings is not None
+    assert [(f.level, f.key) for f in findings] == [("warning", key)]
+
+
 def test_secrets_come_from_files_and_environment_and_stay_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The password reaches the bind, and neither a representation nor `config show` nor a warning shows it."""
     (tmp_path / "secret").write_text("from-file\n")

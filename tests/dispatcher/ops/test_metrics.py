@@ -49,6 +49,20 @@ def test_counters_and_histograms_are_summed_over_processes(tmp_path: Path) -> No
     assert found["dispatcher_bind_window_used", (("bind", "engine-1"), ("carrier", "mattel"))] == 2
 
 
+def test_gauges_of_the_same_thing_become_one(tmp_path: Path) -> None:
+    """A promise broken for one is broken; windows of one bind's sessions add up; a bind bound anywhere is bound."""
+    for number, (kept, used, bound) in enumerate([(1, 3, 1), (0, 4, 0), (1, 5, 0)]):
+        counters = Counters(f"engine-{number}")
+        counters.put("dispatcher_promise_kept", ("P1",), kept)
+        counters.put("dispatcher_bind_window_used", ("mattel", "main"), used)
+        counters.put("dispatcher_bind_state", ("mattel", "main", "bound"), bound)
+        metrics.write(tmp_path, counters.snapshot())
+    found = _samples(tmp_path)
+    assert found["dispatcher_promise_kept", (("promise", "P1"),)] == 0
+    assert found["dispatcher_bind_window_used", (("bind", "main"), ("carrier", "mattel"))] == 12
+    assert found["dispatcher_bind_state", (("bind", "main"), ("carrier", "mattel"), ("state", "bound"))] == 1
+
+
 def test_a_restarted_process_does_not_make_a_counter_go_back(tmp_path: Path) -> None:
     """What the dead one had counted stays counted, twice over, and its gauges go."""
     for round_ in (1, 2, 3):
