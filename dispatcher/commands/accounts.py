@@ -36,9 +36,7 @@ def register(commands: Any) -> None:
         arg("--number-check", choices=("possible", "valid", "shape")),
         arg("--refund-on", help="final states that are refunded, comma-separated (default failed,rejected)"),
         arg("--unknown", choices=("post", "void"), help="money of messages whose outcome stays unknown"),
-        arg(
-            "--show-numbers", action=argparse.BooleanOptionalAction, help="numbers instead of hashes in its events and answers"
-        ),
+        arg("--show-numbers", action=argparse.BooleanOptionalAction, help="numbers instead of hashes in its HTTP answers"),
     )
     command(own, "list", "show all accounts with their balances", "accounts list", _list)
     command(

@@ -36,6 +36,8 @@ _KEY_HEADER = {
     " Without it a retry may send twice.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"},
 }
+_OPEN = frozenset({"/healthz", "/readyz"})
+"""Asked without a key."""
 _READ_ERRORS = (401, 403, 404, 429, 503)
 _SEND_ERRORS = (401, 402, 403, 408, 409, 413, 415, 422, 429, 503)
 _PREVIEW_ERRORS = (401, 403, 408, 413, 415, 422, 429, 503)
@@ -83,10 +85,13 @@ def _litestars(described: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """A copy of Litestar's document with the sending routes and the one form of every error."""
     paths = {path: {method: dict(op) for method, op in item.items()} for path, item in document["paths"].items()}
-    for item in paths.values():
+    for path, item in paths.items():
         for operation in item.values():
             answers = {s: a for s, a in operation["responses"].items() if s != "400"}
-            operation["responses"] = answers | ({} if operation.get("security") == [] else _errors(_READ_ERRORS))
+            operation["responses"] = answers | ({} if path in _OPEN else _errors(_READ_ERRORS))
+            if path in _OPEN:
+                operation["security"] = []  # Litestar leaves an empty list out, and then the document's default holds
+    paths["/readyz"]["get"]["responses"]["503"] = {**paths["/readyz"]["get"]["responses"]["200"], "description": "the reasons"}
     paths["/v1/messages/{message_id}"]["delete"]["responses"] |= _errors((409,))
     for path, operation in _sending().items():
         paths.setdefault(path, {})["post"] = operation
