@@ -151,5 +151,9 @@ async def _missing(door: Door, caller: Caller, message_id: str) -> views.Message
     if group is None or group.account != caller.account.name or group.state != "live" or not 0 < index <= group.members:
         raise Problem("not_found", _NO_MESSAGE)
     if index <= group.expanded:
-        raise Problem("not_found", "its record is no longer kept")
+        record = await _record(door, caller, message_id)  # again: it may have been expanded since we looked
+        view = None if record is None else views.message(record, caller.account)
+        if view is None:
+            raise Problem("not_found", "its record is no longer kept")
+        return view
     return views.staged(message_id, group)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import msgspec
 
 from dispatcher.core import ids
+from dispatcher.core.model import Message
 from dispatcher.ingest import batch
+from dispatcher.store.memory import MemoryStore
 from tests.dispatcher.ingest.world import NUMBER, PRICE, TEXT, World, problem, world
 
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -86,6 +89,31 @@ def test_members_have_records_before_and_after_expansion() -> None:
             cancelled = await w.http.delete(f"/v1/messages/{second}")
             assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
             assert (await w.http.get(f"/v1/groups/{group}")).json()["finals"] == {"cancelled": 1}
+
+    asyncio.run(scenario())
+
+
+def test_a_member_whose_record_has_gone_is_not_queued_for_ever() -> None:
+    """Expanded once and no longer kept is 404; expanded between our two looks is found at the second."""
+
+    async def scenario() -> None:
+        store = MemoryStore()
+        async with world(store) as w:
+            group = (await post(w, [good(1)])).json()["group"]
+            member = ids.group_members(group, 1)[0]
+            owner = await store.take_lease("engine", "n", 10_000)
+            assert owner is not None
+            await store.expand_groups(owner)
+            real, looks = store.messages, []
+
+            async def late(wanted: Sequence[str]) -> list[Message | None]:
+                looks.append(wanted)
+                return [None] if len(looks) == 1 else await real(wanted)
+
+            store.messages = late  # type: ignore[method-assign]
+            assert (await w.http.get(f"/v1/messages/{member}")).json()["class"] == "bulk"
+            store.bodies.pop(member)
+            assert problem(await w.http.get(f"/v1/messages/{member}")) == (404, "not_found")
 
     asyncio.run(scenario())
 

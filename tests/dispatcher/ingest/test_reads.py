@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from dispatcher.core import lifecycle
 from dispatcher.core.model import Attempt, Head, Outcome, Segment, State
 from dispatcher.core.ports import Effects, Owner, Queue, VersionedHead
 from tests.dispatcher.ingest.world import NUMBER, PRICE, TEXT, World, problem, world
@@ -222,8 +221,3 @@ def test_preview_writes_nothing() -> None:
             assert problem(await w.http.post("/v1/messages/preview", json={"to": 1})) == (422, "malformed")
 
     asyncio.run(scenario())
-
-
-def test_cancel_is_the_lifecycles_decision() -> None:
-    """The route asks core.lifecycle, it has no rule of its own."""
-    assert hasattr(lifecycle, "decide")
