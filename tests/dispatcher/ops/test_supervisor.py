@@ -62,7 +62,7 @@ class Installation:
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dispatcher", *arguments, "--config", str(self.config)]
-        return subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def run(self) -> None:
         """Starts the supervisor and waits until the door is open and the bind bound."""
@@ -130,7 +130,7 @@ def cli(installation: Installation, capsys: pytest.CaptureFixture[str]) -> Calla
 
 
 def test_one_life_of_an_installation(installation: Installation, cli: Callable[..., Any]) -> None:
-    """Sends arrive, each killed process is back in half a second, counters do not go back, and SIGTERM drains all."""
+    """Sends arrive, each killed process is back in half a second, counters do not go back, and Ctrl-C drains all, in order."""
     installation.run()
     cli("accounts", "add", "acme", "--currency", "EUR", "--tariff", "standard")
     cli("accounts", "credit", "acme", "10")
@@ -154,9 +154,14 @@ def test_one_life_of_an_installation(installation: Installation, cli: Callable[.
     assert [event.split()[1] for event in _states(cli, second)] == ["queued", "submitted", "delivered"]
     _breach(installation)
     pids = [installation.pid(name) for name in ("engine-0", "http-0", "server-0")]
+    before = (installation.directory / "log").read_bytes()
     assert installation.supervisor is not None
-    installation.supervisor.terminate()
+    os.killpg(installation.supervisor.pid, signal.SIGINT)  # what Ctrl-C in a terminal does: the whole group gets it
     assert installation.supervisor.wait(PATIENCE_S) == 0
+    log = (installation.directory / "log").read_bytes().removeprefix(before)
+    assert b"_died" not in log
+    assert b'"event":"engine_stopped"' in log
+    assert b"Traceback" not in before + log
     assert [pid for pid in pids if _alive(pid)] == []
     assert list((installation.directory / "var" / "run").glob("*.pid")) == []
 
