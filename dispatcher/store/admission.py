@@ -89,14 +89,20 @@ class AdmissionStep(Accounts):
                     wire, count, reserve = self._wire(items, sums, at, cursor, process, txn, opened)
                     line.armed, sent = (), True
                     replies = await line.exchange(wire, count)
-                    answer = self._read(line, replies, reserve, sums, items, own, process)
+                    try:
+                        answer = self._read(line, replies, reserve, sums, items, own, process)
+                    except StoreUnavailable:
+                        sent = False
+                        raise
                     if answer is not None:
                         self.note(available=True)
                         return answer
                     sent = False
                     continue
                 raise StoreUnavailable("the write was lost; nothing was accepted")
-            except ConnectionLost as error:
+            except (ConnectionLost, StoreUnavailable) as error:
+                if isinstance(error, StoreUnavailable) and not (sent and cursor is not None):
+                    raise
                 self.note(available=False)
                 if cursor is None and tries >= 2:
                     raise StoreUnavailable(f"{error}; what was taken is given back by the sweeper") from error

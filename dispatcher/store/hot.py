@@ -101,7 +101,7 @@ class Hot(Correlations):
                 if line.doubtful:
                     await self.check_fence(line, own, up=True)
                     line.doubtful = False
-                    kept = (await line.exchange(resp.command(b"HGET", k.inflight, field), 1))[0]
+                    kept = resp.checked((await line.exchange(resp.command(b"HGET", k.inflight, field), 1))[0])
                     if kept is not None:
                         # fresh or not is unknown by now: heads are read for all of them
                         return [b"r" + i.encode() for i in ids_of(kept)], []
@@ -111,6 +111,10 @@ class Hot(Correlations):
                 if reply is not None:
                     return reply[0], reply[1]
                 await self.check_fence(line, own, up=False)
+            except StoreUnavailable:
+                if not line.doubtful:
+                    raise
+                await self.driver.sleep(pause)  # refused, and what became of the lost try is not known yet
             except ConnectionLost:
                 self.note(available=False)
                 await self.driver.sleep(pause)

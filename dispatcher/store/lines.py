@@ -90,7 +90,9 @@ class Line:
         if self.transport is None:
             transport = await self.driver.connect()
             try:
-                await transport.exchange(LOAD, len(SCRIPTS), self.timeout_s)
+                for reply in await transport.exchange(LOAD, len(SCRIPTS), self.timeout_s):
+                    if resp.is_error(reply):  # above all LOADING: it reads its files, and is not there yet
+                        raise ConnectionLost(f"the server is not ready: {str(reply).split(' ', 1)[0]}")
             except BaseException:
                 await transport.close()
                 raise
@@ -177,11 +179,14 @@ class Lines:
 
     async def persist(self, line: Line, wire: bytes, replies: int) -> list[Any]:
         """What must be done and may be repeated, on a line whose lock is held: until it is answered."""
-        pause = PAUSE_FIRST_S
+        pause, lost = PAUSE_FIRST_S, False
         while True:
             try:
                 found = await line.exchange(wire, replies)
+                if lost and any(resp.is_refusal(r) for r in found):
+                    raise ConnectionLost("refused, and what became of the first try is not known yet")
             except ConnectionLost:
+                lost = True
                 self.note(available=False)
                 await self.driver.sleep(pause)
                 pause = min(2 * pause, PAUSE_MAX_S)
@@ -228,6 +233,22 @@ class Lines:
         own.fence = fence
         line.armed = (own.name, fence)
 
+    async def _ready(self, line: Line, own: Ownership, fence: bytes, done: bytes, marker: bytes) -> bool:
+        """Arms the line. With the marker of a lost try: True when that try was applied. Raises Deposed, ConnectionLost."""
+        look = resp.command(b"GET", done)
+        try:
+            try:
+                await self._arm(line, own, fence)
+            except Deposed:
+                if marker and (await line.exchange(look, 1))[0] == marker:
+                    return True
+                raise
+            return bool(marker) and resp.checked((await line.exchange(look, 1))[0]) == marker
+        except StoreUnavailable as error:
+            if marker:  # a refusal now says nothing of the try that was lost
+                raise ConnectionLost(str(error)) from error
+            raise
+
     async def fenced(self, role: str, owner: Owner, effects: Sequence[bytes], before: Sequence[bytes] = ()) -> None:
         """One transaction under the owner's fence, tried until it has applied, once. Raises Deposed; StoreUnavailable when
         the server refused it, which leaves nothing applied."""
@@ -244,13 +265,7 @@ class Lines:
             pause, sent = PAUSE_FIRST_S, False
             while True:
                 try:
-                    try:
-                        await self._arm(line, own, fence)
-                    except Deposed:
-                        if sent and (await line.exchange(resp.command(b"GET", done), 1))[0] == marker:
-                            return
-                        raise
-                    if sent and (await line.exchange(resp.command(b"GET", done), 1))[0] == marker:
+                    if await self._ready(line, own, fence, done, marker if sent else b""):
                         self.note(available=True)
                         return
                     line.armed, sent = (), True

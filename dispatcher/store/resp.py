@@ -91,11 +91,25 @@ def is_noscript(reply: Any) -> bool:
     return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT")
 
 
+def is_error(reply: Any) -> bool:
+    """True for an error as a value."""
+    return isinstance(reply, hiredis.ReplyError)
+
+
+def is_refusal(reply: Any) -> bool:
+    """True when the server cannot do it for now; it has not done it."""
+    return isinstance(reply, hiredis.ReplyError) and _refuses(str(reply))
+
+
+def _refuses(text: str) -> bool:
+    return text.startswith(_AWAY) or any(f" {word}" in text or f"-{word}" in text for word in _AWAY)
+
+
 def checked(reply: Any) -> Any:
     """The reply itself. Raises StoreUnavailable where the server refuses for now, CorruptRecord where it never will not."""
     if not isinstance(reply, hiredis.ReplyError):
         return reply
     text = str(reply)
-    if text.startswith(_AWAY) or any(f" {word}" in text or f"-{word}" in text for word in _AWAY):
+    if _refuses(text):
         raise StoreUnavailable(f"server refuses: {text.split(' ', 1)[0]}")
     raise CorruptRecord("server", text[:120])

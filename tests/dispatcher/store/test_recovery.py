@@ -9,6 +9,7 @@ import trio
 
 from dispatcher.core.model import InboundRow, State
 from dispatcher.core.ports import Cursor, Deposed, Effects, StoreUnavailable, VersionedHead
+from dispatcher.store.lines import SCRIPTS
 from dispatcher.store.redis import open_trio_store
 from tests.conformance.world import (
     PRICE,
@@ -124,16 +125,16 @@ def test_a_pop_is_never_lost(server: RealServer, plan: str) -> None:
         store, driver = faulty(server.url)
         await funded(store)
         owner = await owner_of(store)
-        items = [admission() for _ in range(4)]
+        items = [admission() for _ in range(9)]
         await store.admit(items, T0)
         await store.pop(owner, QUEUES, 1, T0)
         driver.plan, driver.match = plan, b"main:otp"
-        popped = await store.pop(owner, QUEUES, 10, T0)
+        popped = await store.pop(owner, QUEUES, 3, T0)
         assert driver.plan == ""
         await driver.arrive()
-        assert [m.id for m in popped] == [i.id for i in items[1:]]
+        assert [m.id for m in popped] == [i.id for i in items[1:4]]
         assert [e.in_flight for e in await store.engines()] == [4]
-        assert await store.pop(owner, QUEUES, 10, T0) == []
+        assert [m.id for m in await store.pop(owner, QUEUES, 10, T0)] == [i.id for i in items[4:]]
         await store.close()
 
     run(case)
@@ -162,6 +163,45 @@ def test_an_admission_is_accepted_once(server: RealServer, plan: str, intake: bo
         assert (await store.admit([admission(key="k", digest=b"d")], T0, cursor))[0] == verdicts[0]._replace(
             verdict="duplicate"
         )
+        await store.close()
+
+    run(case)
+
+
+@pytest.mark.parametrize("plan", ["lose", "cut", "late"])
+def test_an_admission_without_a_key_is_accepted_once(server: RealServer, plan: str) -> None:
+    """No key to recognise it by: only `open`, raised on reconnect, stops the write that still travels."""
+
+    async def case() -> None:
+        store, driver = faulty(server.url)
+        await funded(store)
+        await store.admit([admission()], T0)
+        driver.plan, driver.match = plan, b"HDEL"
+        assert [v.verdict for v in await store.admit([admission()], T0)] == ["accepted"]
+        await driver.arrive()
+        assert sum((await store.depths()).values()) == 2
+        assert await available(store) == 1_000_000 - 2 * PRICE
+        assert await store.open_holds() == {}
+        await store.close()
+
+    run(case)
+
+
+def test_a_blob_is_staged_once(server: RealServer) -> None:
+    """The reply to a blob is lost: its number tells that it is there."""
+
+    async def case() -> None:
+        store, driver = faulty(server.url)
+        await funded(store, amount=10_000_000)
+        owner = await owner_of(store)
+        plan, members = group(1200)
+        driver.plan, driver.match = "lose", SCRIPTS["stage"].digest
+        assert (await store.accept_group(plan, members)).verdict == "accepted"
+        assert driver.plan == ""
+        await store.expand_groups(owner, 10_000)
+        view = await store.group(plan.id)
+        assert view is not None
+        assert view.expanded == 1200
         await store.close()
 
     run(case)
