@@ -156,6 +156,7 @@ def test_one_life_of_an_installation(installation: Installation, cli: Callable[.
     pids = [installation.pid(name) for name in ("engine-0", "http-0", "server-0")]
     before = (installation.directory / "log").read_bytes()
     assert installation.supervisor is not None
+    assert installation.supervisor.pid not in {os.getpgid(pid) for pid in pids}
     os.killpg(installation.supervisor.pid, signal.SIGINT)  # what Ctrl-C in a terminal does: the whole group gets it
     assert installation.supervisor.wait(PATIENCE_S) == 0
     log = (installation.directory / "log").read_bytes().removeprefix(before)
