@@ -1,0 +1,264 @@
+"""`make crash`: engine, server and HTTP process are killed with SIGKILL under load; nothing accepted is lost or doubled.
+
+    python -m tests.process.crash --rounds 3 --sends 5000
+
+Each round sends through every door at once (chunks without keys, single entries with keys, HTTP calls repeated with the
+same Idempotency-Key, one HTTP batch; all classes; carriers that refuse, fail, forget receipts and drop links) and kills
+the three processes one after the other, in an order that rotates. Then everything accepted must become final, and the
+verdict (verdict.py) is drawn from what outsiders saw. The last line is `crash: PASS ...` or `crash: FAIL ...`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.process.installation import Carrier, Installation, wait_for
+from tests.process.traffic import Plan, Traffic
+from tests.process.verdict import Verdict, finals_of, judge
+
+KILLED = ("engine-0", "server-0", "http-0")
+FIRST_NUMBER = 491_511_000_000
+ACCOUNT = "shop"
+FINAL_S = 90.0
+"""Everything must be final so long after the last send was accepted."""
+
+SCENARIO = """
+rate = 220
+seed = {seed}
+answer_ms = [5, 60]
+receipt_ms = [50, 1500]
+[[mix]]
+weight = 880
+outcome = "delivered"
+[[mix]]
+weight = 40
+outcome = "temporary"
+times = 1
+[[mix]]
+weight = 10
+outcome = "permanent"
+[[mix]]
+weight = 20
+outcome = "undelivered"
+code = "001"
+times = 1
+[[mix]]
+weight = 10
+outcome = "undelivered"
+code = "005"
+[[mix]]
+weight = 10
+outcome = "no_receipt"
+[[mix]]
+weight = 10
+outcome = "receipt_first"
+[[mix]]
+weight = 10
+outcome = "receipt_twice"
+[[mix]]
+weight = 8
+outcome = "throttled"
+times = 1
+[[mix]]
+weight = 2
+outcome = "drop"
+times = 2
+"""
+
+_CARRIER = """
+[[carrier]]
+name = "{name}"
+rate = 180
+cost = "cost"
+sender = "CRASH"
+throttle_pause_s = 0.2
+[carrier.quirks.causes]
+"001" = "absent"
+[[carrier.bind]]
+name = "main"
+host = "127.0.0.1"
+port = {{{name}}}
+system_id = "demo"
+password = "demo"
+password_plain = true
+sessions = 2
+window = 40
+reconnect_s = 0.2
+reconnect_max_s = 1.0
+"""
+
+CONFIG = (
+    """
+[engine]
+lease_s = 2.0
+drain_s = 5.0
+
+[retry]
+temporary_s = 0.5
+temporary_max_s = 1.0
+absent_s = [0.5]
+otp_s = [0.5]
+retry_cost_max = 5.0
+retry_cost_max_otp = 5.0
+
+[receipts]
+grace_s = 1.5
+deadline_s = 10.0
+deadline_otp_s = 10.0
+early_s = 5.0
+sweep_s = 1.0
+"""
+    + _CARRIER.format(name="alpha")
+    + _CARRIER.format(name="beta")
+    + """
+[[route]]
+name = "all"
+[[route.group]]
+carriers = [{ name = "alpha", weight = 2 }, { name = "beta", weight = 1 }]
+
+[[tariff]]
+name = "retail"
+currency = "EUR"
+prices = { "" = "0.0300" }
+
+[[tariff]]
+name = "cost"
+currency = "EUR"
+prices = { "" = "0.0040" }
+"""
+)
+
+
+class Kill:
+    """One kill: what, and how much was accepted and not final at that moment."""
+
+    def __init__(self, role: str, at_s: float, still_open: int, back_s: float) -> None:
+        self.role = role
+        self.at_s = at_s
+        self.still_open = still_open
+        self.back_s = back_s
+
+    def __str__(self) -> str:
+        return f"{self.role} at {self.at_s:.1f} s, {self.still_open} open, back in {self.back_s:.1f} s"
+
+
+def still_open(installation: Installation, traffic: Traffic) -> int:
+    """Accepted and not final now, as far as can be seen while everything dies."""
+    finals = finals_of(row for row in installation.rows("events") if row["ref"] in traffic.sent.lanes)
+    return len(traffic.sent.accepted) - len(finals)
+
+
+def one_round(installation: Installation, key: str, number: int, sends: int, seconds: float, notes: list[str]) -> Verdict:
+    """Traffic, three kills, patience, verdict."""
+    batched = called = keyed = sends // 5
+    plan = Plan(sends - batched - called - keyed, keyed, called, batched, seconds, FIRST_NUMBER + number * 1_000_000)
+    traffic = Traffic(plan, f"r{number}", installation.server_port, installation.http_port, key, ACCOUNT)
+    began = time.monotonic()
+    traffic.start()
+    turn = (number - 1) % len(KILLED)
+    for place, role in enumerate(KILLED[turn:] + KILLED[:turn], 1):
+        time.sleep(max(0.0, began + seconds * place / (len(KILLED) + 1) - time.monotonic()))
+        amount = still_open(installation, traffic)
+        at = time.monotonic()
+        old = installation.kill(role)
+        wait_for(f"{role} is back", 20, lambda role=role, old=old: installation.pid(role) not in (0, old))  # type: ignore[misc]
+        print(f"  killed {Kill(role, at - began, amount, time.monotonic() - at)}", flush=True)
+    traffic.join(120)
+    accepted_s = time.monotonic() - began
+    sent = traffic.sent
+    notes += [f"client: {error}" for error in sent.errors]
+
+    def all_final() -> bool:
+        finals = finals_of(row for row in installation.rows("events") if row["ref"] in sent.lanes)
+        return len(finals) >= len(sent.accepted) and not installation.left_over()
+
+    try:
+        wait_for("everything is final", FINAL_S, all_final, 0.5)
+    except TimeoutError as error:
+        notes.append(f"{error}; left over: {installation.left_over()}")
+    verdict = judge(installation, sent, notes)
+    verdict.stuck = sum(installation.left_over().values()) + len(sent.errors)
+    audit = installation.cli("ledger", "audit")
+    verdict.unbalanced = len(audit["misfits"])
+    notes += [f"audit: {misfit}" for misfit in audit["misfits"][:5]]
+    reserved = [line["reserved"] for line in installation.cli("ledger", "balance") if float(line["reserved"])]
+    verdict.unbalanced += len(reserved)
+    notes += [f"reserved although everything is final: {amount}" for amount in reserved]
+    print(
+        f"  accepted {len(sent.accepted)} in {accepted_s:.1f} s ({sent.again} calls repeated, {len(sent.doubtful)} doubtful), "
+        f"all final after {time.monotonic() - began:.1f} s",
+        flush=True,
+    )
+    return verdict
+
+
+_COLUMNS = (
+    "accepted",
+    "final",
+    "delivered",
+    "unknown",
+    "other",
+    "segments",
+    "submissions",
+    "throttled",
+    "unknown_attempts",
+    "resent",
+)
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """Counts by round, one line each."""
+    names = ("round", *_COLUMNS, "faults")
+    rows = [
+        (str(n), *(str(getattr(v, c)) for c in _COLUMNS), str(sum(getattr(v, f) for f in Verdict.FAULTS)))
+        for n, v in enumerate(verdicts, 1)
+    ]
+    widths = [max(len(row[i]) for row in [names, *rows]) for i in range(len(names))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [names, *rows])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the rounds; 1 when anything was lost, doubled or out of balance."""
+    parser = argparse.ArgumentParser(prog="python -m tests.process.crash", description="kill -9 rounds under load")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sends", type=int, default=5000, help="accepted in each round")
+    parser.add_argument("--seconds", type=float, default=10.0, help="over which a round's sends come in")
+    parser.add_argument("--keep", action="store_true", help="leave the working directory for a look")
+    options = parser.parse_args(arguments)
+    directory = Path(tempfile.mkdtemp(prefix="crash-"))
+    carriers = [Carrier(directory, name, SCENARIO.replace("{seed}", str(seed))) for seed, name in ((7, "alpha"), (11, "beta"))]
+    verdicts: list[Verdict] = []
+    notes: list[str] = []
+    began = time.monotonic()
+    with Installation(directory, carriers, CONFIG) as installation:
+        key = installation.account(ACCOUNT, "--tariff", "retail")
+        for number in range(1, options.rounds + 1):
+            print(f"round {number}", flush=True)
+            verdicts.append(one_round(installation, key, number, options.sends, options.seconds, notes))
+    total = Verdict()
+    for verdict in verdicts:
+        total.add(verdict)
+    well = total.well and not notes and total.accepted >= options.rounds * options.sends
+    print(table(verdicts))
+    for note in notes[:40]:
+        print(f"  {note}")
+    if well and not options.keep:
+        shutil.rmtree(directory, ignore_errors=True)
+    else:
+        print(f"  kept: {directory}")
+    faults = " ".join(f"{name}={getattr(total, name)}" for name in Verdict.FAULTS)
+    seconds = time.monotonic() - began
+    print(
+        f"crash: {'PASS' if well else 'FAIL'} rounds={options.rounds} accepted={total.accepted} {faults} seconds={seconds:.0f}"
+    )
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
