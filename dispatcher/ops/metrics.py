@@ -28,6 +28,8 @@ SUFFIX = ".msgpack"
 BASE = "_before"
 FRESH_S = 10.0
 """A gauge of a process that has not written for so long is not shown: it would be a lie about now."""
+_BIND_STATES = ("bound", "paused", "connecting", "down")
+"""From best to worst."""
 _GAUGES: dict[str, Callable[[float, float], float]] = {
     "dispatcher_promise_kept": min,  # broken for one is broken
     "dispatcher_bind_state": max,
@@ -96,11 +98,21 @@ def merge(process: str, fresh: Iterable[Snapshot], stale: Iterable[Snapshot]) ->
                 for labels, counts, total in rows:
                     before, seconds = table.get(tuple(labels), ([0] * len(counts), 0.0))
                     table[tuple(labels)] = ([a + b for a, b in zip(before, counts, strict=True)], seconds + total)
+    if "dispatcher_bind_state" in values:
+        _settle_bind_states(values["dispatcher_bind_state"])
     return Snapshot(
         process,
         {name: [(list(key), value) for key, value in slot.items()] for name, slot in values.items()},
         {name: [(list(key), counts, total) for key, (counts, total) in table.items()] for name, table in histograms.items()},
     )
+
+
+def _settle_bind_states(states: dict[tuple[str, ...], float]) -> None:
+    """A bind is in its best state: an engine whose fellow holds the session sees it down, and that is no news."""
+    for carrier, bind in {labels[:2] for labels in states}:
+        held = [state for state in _BIND_STATES if states.get((carrier, bind, state))]
+        for state in held[1:]:
+            states[carrier, bind, state] = 0
 
 
 class Collector:

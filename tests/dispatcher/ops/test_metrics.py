@@ -56,11 +56,13 @@ def test_gauges_of_the_same_thing_become_one(tmp_path: Path) -> None:
         counters.put("dispatcher_promise_kept", ("P1",), kept)
         counters.put("dispatcher_bind_window_used", ("mattel", "main"), used)
         counters.put("dispatcher_bind_state", ("mattel", "main", "bound"), bound)
+        counters.put("dispatcher_bind_state", ("mattel", "main", "down"), 1 - bound)
         metrics.write(tmp_path, counters.snapshot())
     found = _samples(tmp_path)
     assert found["dispatcher_promise_kept", (("promise", "P1"),)] == 0
     assert found["dispatcher_bind_window_used", (("bind", "main"), ("carrier", "mattel"))] == 12
     assert found["dispatcher_bind_state", (("bind", "main"), ("carrier", "mattel"), ("state", "bound"))] == 1
+    assert found["dispatcher_bind_state", (("bind", "main"), ("carrier", "mattel"), ("state", "down"))] == 0
 
 
 def test_a_restarted_process_does_not_make_a_counter_go_back(tmp_path: Path) -> None:
