@@ -111,7 +111,7 @@ class Carriers:
         try:
             with trio.fail_after(bind.connect_timeout_s):
                 stream = await self._connect(bind)
-        except (OSError, trio.TooSlowError, trio.BrokenResourceError) as error:
+        except Exception as error:  # refused, too slow, a certificate, a bad address: this session's trouble only
             works.log.warning("connect_failed", **labels(seat), error=type(error).__name__)
             self._state(seat, "down")
             return "connect_failed"

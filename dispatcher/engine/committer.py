@@ -41,7 +41,7 @@ class Committer:
     def __init__(self, works: Works) -> None:
         self._works = works
         self._touched: list[Flight] = []
-        self._late: list[tuple[Token, int, str, int]] = []
+        self._late: list[tuple[Flight, Answer]] = []
         self._counts: dict[tuple[Seat, int], int] = {}
         self._ids = {c.name: c.quirks.ids for c in works.settings.carrier}
         self._statuses = {
@@ -104,8 +104,17 @@ class Committer:
 
     def late(self, slot: Seat, answers: Sequence[tuple[Token, int, str]]) -> None:
         """Answers to submits that had been given up as unknown."""
-        now = self._works.clock.now_ms()
-        self._late += [(token, status, answer_key(self._ids[slot.carrier], mid), now) for token, status, mid in answers]
+        now, statuses = self._works.clock.now_ms(), self._statuses[slot.carrier]
+        for (flight, segment), status, message_id in answers:
+            answer = Answer(
+                segment, _OUTCOMES[classify(status, statuses)], status, answer_key(self._ids[slot.carrier], message_id), now
+            )
+            if self._works.flights.get(flight.message.id) is flight:  # still ours: its other segments are not answered yet
+                if not flight.answers:
+                    self._touched.append(flight)
+                flight.answers.append(answer)
+            else:
+                self._late.append((flight, answer))
         self.bell.ring()
 
     # -- the task
@@ -177,17 +186,13 @@ class Committer:
             else:
                 rows.append(row)
 
-    async def _settle_late(self, late: list[tuple[Token, int, str, int]]) -> None:
-        works = self._works
-        for (flight, segment), status, carrier_id, at in late:
-            message = flight.message
-            attempts = message.head.segments[segment - 1].attempts if message.head is not None else []
-            if not attempts:
-                continue
-            outcome = _OUTCOMES[classify(status, self._statuses[flight.slot.carrier])]
-            answer = Answer(segment, outcome, status, carrier_id, at, attempts[-1].number)
-            await self._commit_late(message.id, answer)
-        works.log.info("late_answers", count=len(late))
+    async def _settle_late(self, late: list[tuple[Flight, Answer]]) -> None:
+        for flight, answer in late:
+            head = flight.message.head  # as it was settled: the attempt that was given up is its last
+            attempts = head.segments[answer.segment - 1].attempts if head is not None else []
+            if attempts:
+                await self._commit_late(flight.message.id, answer._replace(attempt=attempts[-1].number))
+        self._works.log.info("late_answers", count=len(late))
 
     async def _commit_late(self, message_id: str, answer: Answer) -> None:
         works = self._works

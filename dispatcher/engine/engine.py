@@ -116,8 +116,10 @@ class Engine:
                 await trio.sleep(0.02)
         with trio.move_on_after(_LAST_WORDS_S):
             await self.carriers.close()
-            self.committer.bell.ring()
-            await trio.sleep(0.05)
+            while works.flights:  # the links have ended, so every submit has an outcome now: only the writing is left
+                self.committer.bell.ring()
+                await trio.sleep(0.01)
+        with trio.move_on_after(_LAST_WORDS_S):
             for name in list(self.leases.held):
                 await self.leases.drop(name)
 

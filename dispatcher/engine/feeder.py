@@ -26,8 +26,10 @@ from dispatcher.engine.committer import Committer, count_effects
 from dispatcher.engine.encode import Encoder, Unencodable
 from dispatcher.engine.works import BATCH_MAX, Flight, Seat, Token, Works
 
-PUT_BACK_MS: Final = 250
+PUT_BACK_MS: Final = 100
 """How long a message waits that found no room although its route had some."""
+TIED_PUT_BACK_MS: Final = 1_000
+"""The same for one that is tied to a carrier or must avoid some: its carrier may be down for long."""
 _BUSY_PART: Final = 4
 """A claim waits until this part (a quarter) of the windows is free, or for poll_ms."""
 
@@ -45,6 +47,7 @@ class Feeder:
         self._costs: dict[str, Tariff | None] = {}
         self._families = families(works)
         self._turn = 0
+        self._size = 1.0  # segments a message, lately: what is claimed in messages must fit a room in segments
         self._unfit = unfit(works)
         self._senders = {c.name: c.sender for c in works.settings.carrier}
         self._book = book
@@ -79,7 +82,7 @@ class Feeder:
                 seat.look_ahead(ahead)
             room = works.pool.room(routes[0], now)
             if room > 0:
-                claimed += await self._claim(routes, min(room, BATCH_MAX))
+                claimed += await self._claim(routes, min(max(1, int(room / self._size)), BATCH_MAX))
         return claimed
 
     async def _claim(self, routes: tuple[str, ...], limit: int) -> int:
@@ -129,23 +132,30 @@ class Feeder:
                 pin, avoid = head.pin, (*head.avoid, *self._unfit.get((body.route, body.encoding), ()))
             seat = choose(body.route, count, monotonic, pin, avoid)
             if seat is None:
-                self._put_back(effects, message, body, now + PUT_BACK_MS)
+                tied = head is not None and (head.pin or head.avoid)
+                self._put_back(effects, message, body, now + (TIED_PUT_BACK_MS if tied else PUT_BACK_MS))
                 continue
-            carrier = seat.carrier
-            new_head, segments = begin(
-                message,
-                carrier,
-                seat.bind,
-                self._cost(carrier, body.to),
-                self._encoder.reference(body, carrier) if body.segments > 1 else 0,
-                now,
-                self._senders[carrier],
-            )
-            seat.used += len(segments)
-            going.append((message, seat, new_head, segments))
+            started = self._begin(message, body, seat, now)
+            if started is not None:
+                going.append(started)
         if going:
             self._sample(going[0][0], now)
+            size = sum(len(segments) for _, _, _, segments in going) / len(going)
+            self._size = max(size, 0.5 * self._size + 0.5 * size)
         return going, effects
+
+    def _begin(self, message: Message, body: Body, seat: Seat, now: int) -> _Ready | None:
+        """The write-ahead head. A breach costs its own message: it stays in flight and is shown, it is not sent."""
+        carrier = seat.carrier
+        cost = self._cost(carrier, body.to)
+        reference = self._encoder.reference(body, carrier) if body.segments > 1 else 0
+        try:
+            head, segments = begin(message, carrier, seat.bind, cost, reference, now, self._senders[carrier])
+        except Breach as error:
+            self._works.log.error("breach", id=message.id, reason=str(error))
+            return None
+        seat.used += len(segments)
+        return message, seat, head, segments
 
     def _cost(self, carrier: str, to: str) -> int:
         tariff = self._costs.get(carrier)

@@ -6,6 +6,7 @@ from typing import Any
 
 import trio
 
+from dispatcher.engine.works import Flight
 from smpp.simulator.scenario import Fate, Outcome, Rule
 from tests.dispatcher.engine.world import MONEY, NUMBER, PRICE, World, carrier, eventually, route, settings_of, world
 
@@ -198,5 +199,53 @@ def test_a_long_message_shares_one_header_and_pays_per_segment() -> None:
             assert sorted(u[5] for u in udhs) == [1, 2, 3]
             assert len(await here.facts("post")) == 3
             assert await here.money() == (MONEY - 3 * PRICE, 0)
+
+    trio.run(main)
+
+
+def test_a_late_answer_still_settles() -> None:
+    """An answer to a submit that had been given up: the doubt under `hold` is accepted and charged after all."""
+
+    async def main() -> None:
+        async with world(ONE, scenarios=rules(outcome=Outcome.DROP, times=1)) as here:
+            here.send(on_unknown="hold")
+            await here.until({"doubt": 1})
+            built = here.engines["e1"][0]
+            (message,) = await here.messages()
+            seat = built.works.seats[0]
+            built.committer.late(seat, [((Flight(message, seat, 0), 1), 0, "late-id")])
+            await here.until({"submitted": 1})
+            assert here.store.corr["alpha"].keys() == {"late-id"}
+            assert len(await here.facts("post")) == 1
+            assert await here.money() == (MONEY - PRICE, 0)
+
+    trio.run(main)
+
+
+def test_one_part_alone_goes_again() -> None:
+    """A long message of which parts are refused once: it is delivered, each part charged once, header unchanged."""
+
+    async def main() -> None:
+        async with world(ONE, scenarios=rules(outcome=Outcome.TEMPORARY, times=1)) as here:
+            here.send(text="z" * 400)
+            await here.until({"delivered": 1})
+            assert len(await here.facts("post")) == 3
+            assert await here.money() == (MONEY - 3 * PRICE, 0)
+
+    trio.run(main)
+
+
+def test_many_long_messages_share_a_small_window() -> None:
+    """Messages of seven segments through a window of ten: all delivered, the window never passed."""
+    settings = settings_of([carrier(window=10)], [route({"alpha": 1})])
+
+    async def main() -> None:
+        async with world(settings, scenarios={"alpha": {"window": 10, "answer_ms": (1.0, 3.0)}}) as here:
+            here.send_many(60, text="w" * 1000)
+            await here.until({"delivered": 60}, 10)
+            stats = here.smscs["alpha"].stats
+            assert stats.submits == 420
+            assert stats.window_exceeded == 0
+            assert len(await here.facts("post")) == 420
 
     trio.run(main)
