@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import trio
 
 from dispatcher.core.ports import Deposed, Owner, StoreUnavailable
 from dispatcher.store.memory import MemoryStore
-from smpp.simulator.scenario import Fate, Outcome, Rule
+from smpp.simulator.scenario import Fate, Outcome, Rule, Weighted
 from tests.dispatcher.engine.world import MONEY, NUMBER, PRICE, World, carrier, eventually, route, settings_of, world
 
 ONE = settings_of([carrier()], [route({"alpha": 1})])
@@ -325,5 +326,60 @@ def test_owner_names_are_the_leases() -> None:
         async with world(ONE) as here:
             built = here.engines["e1"][0]
             assert built.works.owner == Owner("e1", 1)
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_engines_killed_at_any_moment(seed: int) -> None:
+    """Killed again and again at drawn moments, messages long and short, receipts early and late: all ends, no segment is
+    charged twice, the balance equals the facts, and what was submitted once too often was a resend."""
+    chance = random.Random(seed)
+
+    async def main() -> None:
+        mix = (Weighted(Fate(), 8), Weighted(Fate(Outcome.RECEIPT_FIRST), 1), Weighted(Fate(Outcome.TEMPORARY, times=1), 1))
+        scenario = {"alpha": {"answer_ms": (0.0, 30.0), "receipt_ms": (0.0, 60.0), "mix": mix}}
+        settings = settings_of([carrier(sessions=2)], [route({"alpha": 1})], receipts={"early_s": 5.0, "deadline_s": 2.0})
+        async with world(settings, scenarios=scenario, start=False) as here:
+            here.send_many(200, on_unknown="resend")
+            here.send_many(40, first=NUMBER + 1000, text="v" * 400, on_unknown="resend")
+            for life in range(6):
+                await here.start(f"e{life}")
+                await trio.sleep(chance.uniform(0.01, 0.15))
+                kill(here, f"e{life}")
+            await here.start("last")
+            await eventually(lambda: _ended(here, 240), 12, here.counts)
+            posts = await here.facts("post")
+            assert len(posts) == len({(p["id"], p["segment"]) for p in posts})
+            available, reserved = await here.money()
+            voids = {(v["id"], v["segment"]) for v in await here.facts("void")}
+            assert reserved == 0
+            assert available == MONEY - PRICE * len(posts)
+            assert not voids & {(p["id"], p["segment"]) for p in posts}
+            heads = [m.head for m in await here.messages()]
+            assert all(len(s.attempts) <= 5 for h in heads if h is not None for s in h.segments)
+
+    trio.run(main)
+
+
+async def _ended(here: World, count: int) -> bool:
+    states = await here.states()
+    return len(states) == count and all(s in {"delivered", "unknown", "undelivered", "failed"} for s in states.values())
+
+
+def test_two_engines_stay_within_one_rate() -> None:
+    """P6: a carrier's rate is shared by the engines that hold its sessions."""
+
+    async def main() -> None:
+        settings = settings_of([carrier(sessions=2, rate=200.0)], [route({"alpha": 1})])
+        async with world(settings, scenarios={"alpha": {"rate": 200}}) as here:
+            await here.start("e2")
+            first, second = here.engines["e1"][0], here.engines["e2"][0]
+            await eventually(lambda: _shared(first, second))
+            here.send_many(300)
+            await here.until({"delivered": 300}, 8)
+            stats = here.smscs["alpha"].stats
+            assert stats.throttled == 0
+            assert stats.submits_per_second_peak <= 200
 
     trio.run(main)
