@@ -206,9 +206,11 @@ class Receipts:
                     calm_items.append(item)
                 else:
                     rare_items.append(item)
-            self._build(calm, calm_items, messages)
-            self._build(rare, rare_items, messages)
+            stale = {*self._build(calm, calm_items, messages), *self._build(rare, rare_items, messages)}
             todo = []
+            if not attempt and stale:  # "no change" is guarded by no version: of a remembered head it proves nothing
+                todo = list(stale)
+                calm_items, rare_items = ([i for i in part if i not in stale] for part in (calm_items, rare_items))
             store = works.store
             for effects, part, commit in ((calm, calm_items, store.commit_receipts), (rare, rare_items, store.commit)):
                 if effects.heads:
@@ -254,9 +256,10 @@ class Receipts:
         works.counters.observe("dispatcher_store_seconds", ("receipts",), works.clock.monotonic() - started)
         return bool(moved)
 
-    def _build(self, effects: Effects, items: list[_Item], messages: dict[str, Message]) -> None:
-        works = self._works
-        rules, now = works.rules, works.clock.now_ms()
+    def _build(self, effects: Effects, items: list[_Item], messages: dict[str, Message]) -> list[_Item]:
+        """Decides; returns the items that change nothing."""
+        rules, now = self._works.rules, self._works.clock.now_ms()
+        unchanged: list[_Item] = []
         places: dict[str, int] = {}
         for item in items:
             correlation = item.correlation
@@ -264,6 +267,7 @@ class Receipts:
             evidence = seen(item.receipt, item.quirks, correlation.segment, correlation.attempt, item.at)
             decision = decide(message, evidence, rules, now)
             if not decision.changed:
+                unchanged.append(item)
                 continue
             collect(effects, message, decision)
             place = places.get(message.id)
@@ -272,6 +276,7 @@ class Receipts:
             else:  # a second receipt of this batch for the same message: one head, with both
                 effects.heads[place] = effects.heads.pop()
             message.head = decision.head
+        return unchanged
 
     async def _finish(self, items: list[_Item]) -> None:
         """Durable: forget the correlations, answer the carrier, count."""
