@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ def register(commands: Any) -> None:
         "demo",
         _demo,
         arg("--keep", action="store_true", help="leave it running and print addresses and a key"),
+        arg("--data", default="", metavar="FILE", help="the sends, as CSV (default: benchmarks/data/demo.csv)"),
     )
     demo.set_defaults(config="")
     command(
@@ -82,11 +81,10 @@ def _run(context: Context, options: argparse.Namespace) -> int:
         exposer.close()
 
 
-def _demo(_: Context, options: argparse.Namespace) -> int:
-    name = "dispatcher.commands.demo"
-    if importlib.util.find_spec(name) is None:
-        raise OpsError("this build has no demo", "use a complete installation")
-    return int(importlib.import_module(name).main(keep=options.keep))
+def _demo(context: Context, options: argparse.Namespace) -> int:
+    from dispatcher.commands.demo import main
+
+    return main(keep=options.keep, data=options.data, as_json=context.as_json)
 
 
 def _smsc(_: Context, options: argparse.Namespace) -> int:
