@@ -18,7 +18,7 @@ import trio
 
 from dispatcher.core.lifecycle import Answer, Answers, Breach, Decision, collect, decide
 from dispatcher.core.matching import answer_key
-from dispatcher.core.model import LANES, Correlation, Message, Outcome, State
+from dispatcher.core.model import LANES, Correlation, Head, Message, Outcome, State
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.engine.works import BATCH_MAX, Bell, Flight, Seat, Token, Works
 from smpp.status import StatusClass, classify
@@ -32,7 +32,8 @@ _OUTCOMES: Final = {
     StatusClass.PERMANENT: Outcome.PERMANENT,
 }
 OUTCOME_NAMES: Final = {o: o.name.lower() for o in Outcome}
-LANE_NAMES: Final = tuple((lane.wire,) for lane in LANES)
+_FINAL: Final = int(State.DELIVERED)
+_RESTING: Final = frozenset({int(State.WAITING), int(State.DOUBT)})
 
 
 class Committer:
@@ -163,7 +164,7 @@ class Committer:
         await works.persist("settle", lambda: works.store.settle(works.owner, effects))
         for flight in done:
             del works.flights[flight.message.id]
-        works.recent.keep([f.message for f in done if f.message.head is not None], effects.correlations)
+        works.recent.keep([f.message for f in done], effects.correlations)
         count_effects(works, effects)
         works.room_bell.ring()
 
@@ -232,23 +233,29 @@ def count_effects(works: Works, effects: Effects) -> None:
     for key, amount in money.items():
         if key[1] not in {"reserve", "void"}:
             add("dispatcher_charges_micro_total", key, amount)
-    other: dict[tuple[str, tuple[str, str]], int] = {}
+    finals: dict[tuple[int, int], int] = {}
+    others: dict[tuple[str, tuple[str, str]], int] = {}
     for versioned in effects.heads:
         head = versioned.head
         state = head.state
-        if state in {State.SUBMITTED, State.SUBMITTING}:
-            continue
-        key3: tuple[str, tuple[str, str]] | None
-        if state >= State.DELIVERED:
-            key3 = ("dispatcher_final_total", (State(state).wire, LANES[head.lane].wire))
-        else:
-            last = max((s.attempts[-1] for s in head.segments if s.attempts), key=lambda a: a.at, default=None)
-            if last is None:
-                continue
-            if state == State.DOUBT:
-                key3 = ("dispatcher_unknown_total", (last.carrier, "resend" if head.on_unknown else "hold"))
-            else:
-                key3 = ("dispatcher_retries_total", (last.carrier, "receipt" if last.receipt else "temporary"))
-        other[key3] = other.get(key3, 0) + 1
-    for (name, labels), count in other.items():
-        add(name, labels, count)
+        if state >= _FINAL:
+            pair = (state, head.lane)
+            finals[pair] = finals.get(pair, 0) + 1
+        elif state in _RESTING:
+            label = _why_resting(head)
+            if label is not None:
+                others[label] = others.get(label, 0) + 1
+    for (state, lane), number in finals.items():
+        add("dispatcher_final_total", (State(state).wire, LANES[lane].wire), number)
+    for (name, labels), number in others.items():
+        add(name, labels, number)
+
+
+def _why_resting(head: Head) -> tuple[str, tuple[str, str]] | None:
+    """The counter of a message that goes again or is in doubt; None when nothing had been attempted."""
+    last = max((s.attempts[-1] for s in head.segments if s.attempts), key=lambda a: a.at, default=None)
+    if last is None:
+        return None
+    if head.state == State.DOUBT:
+        return "dispatcher_unknown_total", (last.carrier, "resend" if head.on_unknown else "hold")
+    return "dispatcher_retries_total", (last.carrier, "temporary")

@@ -188,7 +188,7 @@ class Feeder:
 
     def _hand_over(self, going: list[_Ready]) -> None:
         works = self._works
-        flights, bodies_of = works.flights, self._encoder.bodies
+        flights, bodies_of, forget = works.flights, self._encoder.bodies, works.recent.messages.pop
         now = works.clock.now_ms()
         queues: dict[Seat, list[tuple[bytes, Token]]] = {}
         for message, seat, head, segments in going:
@@ -198,6 +198,7 @@ class Feeder:
             if body is None or head.state != State.SUBMITTING:
                 raise Breach(f"{message.id}: bytes without a submitting head (I4)")
             flight = flights[message.id] = Flight(message, seat, len(segments))
+            forget(message.id, None)
             try:
                 bodies = bodies_of(body, seat.carrier, segments, head.reference, now)
             except Unencodable as error:

@@ -22,15 +22,15 @@ import trio
 from dispatcher.core.evidence import INTERIM_STATES
 from dispatcher.core.lifecycle import collect, decide
 from dispatcher.core.matching import park, receipt_keys, seen, unpark
-from dispatcher.core.model import Correlation, InboundRow, Message, State
+from dispatcher.core.model import Correlation, Head, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.core.settings import Quirks
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
+from dispatcher.engine.handsets import inbound_row
 from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
 from smpp.codec import DeliverSm
 from smpp.link import Link
 from smpp.receipts import Receipt, parse
-from smpp.text import Encoding, from_gsm7
 
 PENDING_MAX: Final = 20_000
 """deliver_sm held at once; more are answered "system error", and come again."""
@@ -38,7 +38,6 @@ _WAIT_PART: Final = 0.6
 """Part of deliver_answer_s for which a receipt waits in memory for its answer to be settled."""
 _ROUNDS_MAX: Final = 4
 _SYSTEM_ERROR: Final = 8
-_ESM_UDHI: Final = 0x40
 
 NOWHERE: Final = Correlation("", "", 0, 0, 0)
 """The correlation of a receipt that has none (yet)."""
@@ -276,7 +275,16 @@ class Receipts:
             else:  # a second receipt of this batch for the same message: one head, with both
                 effects.heads[place] = effects.heads.pop()
             message.head = decision.head
+        if effects.heads:
+            self._sample(items[0], effects.heads[0].head)
         return unchanged
+
+    def _sample(self, item: _Item, head: Head) -> None:
+        """One observation a batch: how long its first message took from submission to its receipt."""
+        attempts = head.segments[item.correlation.segment - 1].attempts if head.state == State.DELIVERED else []
+        if attempts:
+            waited_ms = max(0, item.at - attempts[-1].at)
+            self._works.counters.observe("dispatcher_delivery_seconds", (item.carrier,), waited_ms / 1000)
 
     async def _finish(self, items: list[_Item]) -> None:
         """Durable: forget the correlations, answer the carrier, count."""
@@ -288,9 +296,10 @@ class Receipts:
         counts: dict[tuple[str, str], int] = {}
         fields: dict[str, list[str]] = {}
         for item in items:
-            label = (item.carrier, item.receipt.state)
+            state = item.receipt.state
+            label = (item.carrier, state)
             counts[label] = counts.get(label, 0) + 1
-            if item.receipt.state not in INTERIM_STATES or (item.receipt.state == "ACCEPTD" and item.quirks.accepted_is_final):
+            if state not in INTERIM_STATES or (state == "ACCEPTD" and item.quirks.accepted_is_final):
                 drop.setdefault(item.carrier, []).append(item.key)
             if item.field:
                 fields.setdefault(item.carrier, []).append(item.field)
@@ -372,26 +381,6 @@ class Receipts:
             _answer(link, [deliver.sequence], _SYSTEM_ERROR if arrived < limit else 0)
         if self._handset:
             self.bell.ring()
-
-
-def inbound_row(new_id: str, carrier: str, deliver: DeliverSm, at: int) -> InboundRow:
-    """A handset's message as a row; text where its coding can be read, else its octets. Parts are rows of their own."""
-    data = deliver.short_message
-    text = None if deliver.esm_class & _ESM_UDHI else read_text(data, deliver.data_coding)
-    binary = data if text is None else None
-    return InboundRow(new_id, deliver.source_addr, deliver.destination_addr, text, binary, carrier, 1, at)
-
-
-def read_text(data: bytes, data_coding: int) -> str | None:
-    """The text under a data coding; None where it is not text or does not decode."""
-    try:
-        if data_coding == Encoding.UCS2:
-            return data.decode("utf-16-be")
-        if data_coding in {1, Encoding.LATIN1}:
-            return data.decode("latin-1")
-        return from_gsm7(data) if data_coding == Encoding.GSM7 else None
-    except ValueError:
-        return None
 
 
 def _answer(link: Link[Token], sequences: list[int], status: int) -> None:

@@ -114,7 +114,8 @@ class Recent:
             return
         kept, correlations = self.messages, self.correlations
         for message in messages:
-            kept[message.id] = message
+            if message.head is not None and message.head.state == State.SUBMITTED:  # others may be claimed again any moment
+                kept[message.id] = message
         for carrier, pairs in rows.items():
             for carrier_id, row in pairs:
                 correlations[carrier, carrier_id] = row
