@@ -10,7 +10,8 @@ are written right after it, and entries are cut from the stream only after both.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -28,6 +29,11 @@ ACCOUNTS_MAX: Final = 50_000
 _BLOCK_MS: Final = 100
 _TRIM_EVERY_S: Final = 1.0
 _SMALL_READ: Final = 64
+FIRST_ENTRIES: Final = 16
+READ_BYTES: Final = 8_388_608
+"""What one read of the stream should bring at most; entries may hold 4 MiB each."""
+RAW_BYTES_MAX: Final = 16_384
+"""Of a refused send's own bytes at most so many are kept in its reject."""
 _VERDICT_REASONS: Final = {
     "conflict": Refusal.KEY_CONFLICT,
     "pending": Refusal.KEY_PENDING,
@@ -56,7 +62,7 @@ class Intake:
         self._open = is_open
         self._known: dict[str, tuple[float, Account | None]] = {}
         self._trimmed = ("", 0.0)
-        self.admitted = 0
+        self._limit = min(FIRST_ENTRIES, works.settings.engine.intake_entries_max)
 
     async def run(self) -> None:
         """The intake task: waits for the lease, works under it, waits again when it is lost."""
@@ -75,24 +81,24 @@ class Intake:
 
     async def _work(self, lease: Lease) -> None:
         works = self._works
-        poll_s = works.settings.engine.poll_ms / 1000
+        poll_s, most = works.settings.engine.poll_ms / 1000, works.settings.engine.intake_entries_max
         cursor = await works.persist("intake", works.store.cursor)
         while not works.stopping and lease.valid(works.clock.monotonic()):
             if not self._open():
                 await works.nap(0.1)
                 continue
-            after, limit = cursor.entry, works.settings.engine.intake_entries_max
+            after, limit = cursor.entry, self._limit
             entries = await works.persist("intake", lambda a=after, n=limit: works.store.read_sends(a, n, _BLOCK_MS))  # type: ignore[misc]
             if entries:
+                self._limit = entries_for(sum(len(e.payload) for e in entries), len(entries), most)
                 cursor = await self._admit(lease, entries, cursor)
                 await self._trim(cursor)
-            if len(entries) < _SMALL_READ:
+            if len(entries) < min(_SMALL_READ, limit):
                 await trio.sleep(poll_s)  # at low rates wake-ups cost more than sends
 
     async def _admit(self, lease: Lease, entries: list[SendEntry], cursor: Cursor) -> Cursor:
         items = unpack(entries, cursor)
-        for start in range(0, len(items), BATCH_MAX):
-            batch = items[start : start + BATCH_MAX]
+        while batch := list(islice(items, BATCH_MAX)):
             await self._batch(lease, batch)
             cursor = batch[-1].after
         return cursor
@@ -151,7 +157,6 @@ class Intake:
                 refused.append((item, Refused(_VERDICT_REASONS[verdict.verdict], "", verdict.verdict)))
         for label, count in counts.items():
             self._works.counters.add("dispatcher_sends_total", label, count)
-        self.admitted += counts_accepted(counts)
         await self._reject(refused, now)
 
     async def _reject(self, refused: list[tuple[_Item, Refused]], now: int) -> None:
@@ -174,31 +179,47 @@ class Intake:
         self._trimmed = (cursor.entry, now)
 
 
-def counts_accepted(counts: dict[tuple[str, str], int]) -> int:
-    """How many of the counted verdicts are new acceptances."""
-    return sum(n for (_, verdict), n in counts.items() if verdict == "accepted")
+def entries_for(size_bytes: int, entries: int, most: int) -> int:
+    """How many entries the next read may bring, when they are as long as these were."""
+    return max(1, min(most, READ_BYTES * entries // max(1, size_bytes)))
 
 
-def unpack(entries: list[SendEntry], cursor: Cursor) -> list[_Item]:
+class _Chunk(msgspec.Struct):
+    sends: list[msgspec.Raw]
+
+
+def raws_of(entry: SendEntry, count: int) -> list[bytes]:
+    """The bytes of each of an entry's sends; of the entry itself where they cannot be told apart. Cut to RAW_BYTES_MAX."""
+    whole = entry.payload[:RAW_BYTES_MAX]
+    if count == 1:
+        return [whole]
+    try:
+        decode = msgspec.json.decode if entry.kind == "json" else msgspec.msgpack.decode
+        sends = decode(entry.payload, type=_Chunk).sends
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [whole] * count
+    return [bytes(raw)[:RAW_BYTES_MAX] for raw in sends] if len(sends) == count else [whole] * count
+
+
+def unpack(entries: list[SendEntry], cursor: Cursor) -> Iterator[_Item]:
     """Every send of the entries that the cursor has not passed, in order, each with the cursor after it.
 
     An entry that holds no send at all still moves the cursor: it is one refusal, at position 0.
     """
-    items: list[_Item] = []
     before = cursor.entry
     skip = cursor.done
     for entry in entries:
         sends = decode_sends(entry.kind, entry.payload) or [Refused(Refusal.MALFORMED, "", "an entry without sends")]
         last = len(sends) - 1
+        raws = raws_of(entry, len(sends)) if any(isinstance(send, Refused) for send in sends) else []
         for position, send in enumerate(sends):
             if position < skip:
                 continue
             after = Cursor(entry.entry, 0) if position == last else Cursor(before, position + 1)
-            raw = entry.payload if isinstance(send, Refused) else b""
-            items.append(_Item(entry.entry, position, send, raw, after))
+            raw = raws[position] if isinstance(send, Refused) else b""
+            yield _Item(entry.entry, position, send, raw, after)
         before = entry.entry
         skip = 0
-    return items
 
 
 def lane_of(item: _Item) -> str:

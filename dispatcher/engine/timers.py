@@ -31,6 +31,8 @@ STREAMS_S: Final = 60.0
 STALE_MS: Final = 60_000
 """Admissions and groups without progress for so long are given back."""
 _ROUNDS_MAX: Final = 3
+_SWEEP_STEPS_MAX: Final = 20
+"""Steps of one sweep before the other duties have their turn."""
 
 
 class Timers:
@@ -119,7 +121,7 @@ class Timers:
         """Accepted segments whose receipt never came."""
         works = self._works
         for carrier in works.settings.carrier:
-            while True:
+            for _ in range(_SWEEP_STEPS_MAX):
                 rows = await works.store.overdue_correlations(carrier.name, works.clock.now_ms(), BATCH_MAX)
                 if not rows:
                     break
@@ -135,7 +137,7 @@ class Timers:
     async def queues(self) -> None:
         """Queued messages whose validity is over, in queues that do not move."""
         works = self._works
-        while True:
+        for _ in range(_SWEEP_STEPS_MAX):
             ids = await works.store.sweep_queues(works.clock.now_ms(), BATCH_MAX)
             if ids:
                 await self._commit({i: [ValidityOver()] for i in ids})
