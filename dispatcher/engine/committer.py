@@ -25,6 +25,7 @@ from smpp.status import StatusClass, classify
 
 IDLE_LINGER_S: Final = 0.02
 _TRIES: Final = 5
+_MANY: Final = 100
 _OUTCOMES: Final = {
     StatusClass.OK: Outcome.ACCEPTED,
     StatusClass.THROTTLED: Outcome.THROTTLED,
@@ -127,7 +128,7 @@ class Committer:
         while True:
             await self.bell.wait(1.0)
             if not works.stopping:
-                busy = len(self._touched) * 4 >= len(works.flights)
+                busy = len(self._touched) >= _MANY or works.half_full()
                 await trio.sleep(flush_s if busy else max(flush_s, IDLE_LINGER_S))
             await self.flush()
 

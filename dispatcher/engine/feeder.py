@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, cast
 
+import trio
+
 from accounting.tariff import Tariff
 from dispatcher.core.admission import Book
 from dispatcher.core.lifecycle import Breach, DueReached, ValidityOver, begin, collect, decide, ready
@@ -33,6 +35,9 @@ TIED_PUT_BACK_MS: Final = 1_000
 _BUSY_PART: Final = 4
 """A claim waits until this part (a quarter) of the windows is free, or for poll_ms."""
 
+_QUIET: Final = 100
+"""After so many empty looks in a row the queues are looked at half as often."""
+
 _Ready = tuple[Message, Seat, Head, list[int]]
 
 
@@ -47,6 +52,7 @@ class Feeder:
         self._costs: dict[str, Tariff | None] = {}
         self._families = families(works)
         self._turn = 0
+        self._drained = False
         self._size = 1.0  # segments a message, lately: what is claimed in messages must fit a room in segments
         self._unfit = unfit(works)
         self._senders = {c.name: c.sender for c in works.settings.carrier}
@@ -56,13 +62,14 @@ class Feeder:
         """Claims and hands over until the engine stops. Raises Deposed."""
         works = self._works
         poll_s = works.settings.engine.poll_ms / 1000
+        empty = 0
         while not works.stopping:
+            self._drained = True
             claimed = await self._turn_all() if works.may_send(works.clock.monotonic()) else 0
-            if not claimed:
-                await works.room_bell.wait(poll_s)
-                # answers ring too, and often: never look more often than every poll when the queues were empty
-                await works.nap(poll_s)
-            elif self._crowded():
+            empty = 0 if claimed else empty + 1
+            if self._drained:  # the queues are empty: at low rates wake-ups cost more than messages
+                await trio.sleep(poll_s if empty < _QUIET else 2 * poll_s)
+            elif not claimed or self._crowded():  # full or down: room rings
                 await works.room_bell.wait(poll_s)
 
     def _crowded(self) -> bool:
@@ -82,7 +89,12 @@ class Feeder:
                 seat.look_ahead(ahead)
             room = works.pool.room(routes[0], now)
             if room > 0:
-                claimed += await self._claim(routes, min(max(1, int(room / self._size)), BATCH_MAX))
+                limit = min(max(1, int(room / self._size)), BATCH_MAX)
+                popped = await self._claim(routes, limit)
+                self._drained = self._drained and popped < limit
+                claimed += popped
+            else:
+                self._drained = False
         return claimed
 
     async def _claim(self, routes: tuple[str, ...], limit: int) -> int:
@@ -100,7 +112,7 @@ class Feeder:
         if effects.settled:
             await works.persist("settle", lambda: works.store.settle(works.owner, effects))
             count_effects(works, effects)
-        return len(going)
+        return len(messages)
 
     # -- decisions of one batch (synchronous)
 

@@ -197,6 +197,10 @@ class Works:
         """False once our lease may have run out: another engine may hold our messages by now."""
         return now < self.sending_until
 
+    def half_full(self) -> bool:
+        """Is half of some session's window in use? Below that there is time to wait for company."""
+        return any(2 * seat.used >= seat.window_max for seat in self.seats if seat.up)
+
     async def persist(self, step: str, call: Callable[[], Awaitable[R]]) -> R:
         """Repeats one step of the store until it has taken effect. Raises Deposed. Pauses everything by not returning."""
         pause = _PAUSE_FIRST_S
