@@ -30,6 +30,7 @@ def test_a_good_server_has_no_objection() -> None:
         ("appendonly", "no"),
         ("appendonly", ""),
         ("appendfsync", "everysec"),
+        ("no-appendfsync-on-rewrite", "yes"),
         ("maxmemory-policy", "allkeys-lru"),
         ("used_memory", "801"),
         ("version", "6.2.14"),
@@ -48,7 +49,7 @@ def test_each_broken_setting_is_named(setting: str, value: str) -> None:
 
 
 def test_everysec_when_chosen() -> None:
-    """The weaker durability accepts both policies, and then a rewrite must not suspend it."""
+    """The weaker durability accepts both policies, and a rewrite must not suspend it."""
     assert judge({**GOOD, "appendfsync": "everysec"}, "everysec") == []
     assert judge(GOOD, "everysec") == []
     weak = {**GOOD, "appendfsync": "everysec", "no-appendfsync-on-rewrite": "yes"}
