@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 ACCOUNT = Account(name="demo", currency=report.CURRENCY, tariff="standard")
 CREDIT = "250.00"
 READ_AT_ONCE = 500
+ABOUT_S = 30
 METRICS_S = 5.0
 """Processes write their counts once a second; so long the scrape may lag behind the records."""
 
@@ -59,6 +60,8 @@ def main(*, keep: bool = False, data: str = "", as_json: bool = False) -> int:
     """Plays the demo; returns the exit code. Raises OpsError for a file that cannot be used, and for whatever stopped it."""
     began = time.monotonic()
     lines = rows.load(rows.find(data))
+    if not as_json:
+        print(f"{len(lines):,} sends over two doors to three simulated carriers; this takes about {ABOUT_S} s", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="dispatcher-demo-"))
     spare = True
     try:
@@ -189,8 +192,14 @@ class Play:
             odd=oddest(heads, row_of),
             kill=f"{VICTIM} killed at {watch.killed_s:.1f} s with {watch.unanswered} submits unanswered, "
             f"back at {watch.revived_s:.1f} s",
+            peaks=self._peaks(),
             seconds={},
         )
+
+    def _peaks(self) -> str:
+        rates = {carrier.name: carrier.rate for carrier in self._context.settings.carrier}
+        seen = {name: carrier.stats()["submits_per_second_peak"] for name, carrier in self._world.carriers.items()}
+        return "busiest second: " + ", ".join(f"{name} {peak} of {rates[name]:g}" for name, peak in seen.items())
 
     def _rows_by_head(self) -> Callable[[Head], Row | None]:
         """Finds the row of a head: by its key, else by the keyed hash of the number."""
@@ -254,7 +263,7 @@ async def _records(store: Store, ids: list[str]) -> Records:
 
 def _clean(statuses: dict[str, int]) -> proof.Check:
     unclean = ", ".join(f"{name} with {status}" for name, status in statuses.items() if status)
-    return proof.Check("the stop is clean", not unclean, unclean or f"{len(statuses)} processes ended with status 0")
+    return proof.Check("stop", not unclean, unclean or f"{len(statuses)} processes ended with status 0")
 
 
 def _tell(result: Result, as_json: bool) -> None:

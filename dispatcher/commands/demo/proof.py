@@ -69,7 +69,7 @@ def finals(evidence: Evidence) -> Check:
     heads = {i: head for i in evidence.accepted if (head := evidence.heads.get(i)) is not None}
     open_ = Counter(State(head.state).wire for head in heads.values() if not State(head.state).final)
     differ = sum(State(head.state).wire != evidence.told.get(i) for i, head in heads.items())
-    words = f"{total - len(lost) - open_.total():,} of {total:,} accepted sends"
+    words = f"{total - len(lost) - open_.total():,} of {total:,} accepted sends, and their last event says so"
     for count, what in (
         (len(lost), "without record"),
         (open_.total(), f"not final ({', '.join(open_)})"),
@@ -79,14 +79,16 @@ def finals(evidence: Evidence) -> Check:
     ):
         words += f"; {count} {what}" if count else ""
     bad = bool(lost or open_ or differ or total != evidence.expected or evidence.kept_bodies)
-    return Check("every accepted send is final", not bad, words)
+    return Check("finals", not bad, words)
 
 
 def prices(evidence: Evidence) -> Check:
     """Each message's price is that of the tariff's longest prefix for the number in the file."""
     expected = [(head.unit_price, evidence.price_of(head)) for head in evidence.heads.values() if head is not None]
     wrong = sum(price != due for price, due in expected)
-    return Check("prices are the tariff's", not wrong, f"{len(expected) - wrong:,} of {len(expected):,} messages")
+    return Check(
+        "prices", not wrong, f"{len(expected) - wrong:,} of {len(expected):,} messages pay the tariff's price for their number"
+    )
 
 
 def _posted(head: Head, account: Account) -> int:
@@ -122,10 +124,10 @@ def charges(evidence: Evidence) -> Check:
     wrong += len(posts.keys() | refunds.keys())
     facts = money(evidence.facts)
     same = net == facts.charges - facts.refunds == evidence.credit - evidence.balance.available
-    words = f"{segments:,} paid segments, less refunds {to_decimal(net)}; facts {to_decimal(facts.charges - facts.refunds)}"
-    words += f", balance {to_decimal(evidence.credit - evidence.balance.available)}"
+    words = f"{segments:,} paid segments less refunds: {to_decimal(net)}; facts {to_decimal(facts.charges - facts.refunds)}"
+    words += f"; balance {to_decimal(evidence.credit - evidence.balance.available)}"
     words += f"; {wrong} messages differ" if wrong else ""
-    return Check("charges are the segments' price", same and not wrong, words)
+    return Check("charges", same and not wrong, words)
 
 
 def costs(evidence: Evidence) -> Check:
@@ -141,8 +143,8 @@ def costs(evidence: Evidence) -> Check:
         if fact.kind == Kind.COST:
             told[fact.id, fact.segment, fact.attempt] += fact.amount
     wrong = sum(expected[key] != told[key] for key in expected | told)
-    words = f"{len(expected):,} accepted attempts, {to_decimal(expected.total())}" + (f"; {wrong} differ" if wrong else "")
-    return Check("costs are the accepted attempts'", not wrong, words)
+    words = f"{len(expected):,} accepted attempts: {to_decimal(expected.total())}" + (f"; {wrong} differ" if wrong else "")
+    return Check("costs", not wrong, words)
 
 
 def audited(evidence: Evidence) -> Audit:
@@ -158,14 +160,14 @@ def books(evidence: Evidence, found: Audit) -> Check:
     words = f"{found.facts:,} facts, {found.misfit_count} misfits, {to_decimal(reserved)} still reserved"
     if (first := found.first) is not None:
         words += f"; first: {first.rule}, {first.why}"
-    return Check("the audit balances", found.ok and not reserved, words)
+    return Check("audit", found.ok and not reserved, words)
 
 
 def counted(evidence: Evidence) -> Check:
     """The metrics count each final once."""
     expected = sum(head is not None and State(head.state).final for head in evidence.heads.values())
     words = f"dispatcher_final_total {evidence.finals_counted:,}, records {expected:,}"
-    return Check("the metrics count the finals", evidence.finals_counted == expected, words)
+    return Check("metrics", evidence.finals_counted == expected, words)
 
 
 def money(facts: Sequence[Fact]) -> Money:

@@ -45,6 +45,8 @@ class Result(NamedTuple):
     checks: list[Check]
     odd: Sequence[Odd]
     kill: str
+    peaks: str
+    """What the carriers saw at most in any second."""
     seconds: dict[str, float]
 
     @property
@@ -87,6 +89,7 @@ def lines(result: Result) -> list[str]:
         "",
         f"segments   {sums.segments:,} of {sums.by_lane.total():,} messages; {sums.attempts:,} attempts, "
         f"{sums.retries:,} of them retries; {counted['throttled']:,} throttles",
+        f"carriers   {result.peaks}",
         f"receipts   {counted['receipts']:,} applied, {counted['orphaned']:,} orphaned; "
         f"{sums.doubts:,} attempts never answered",
         f"money      charges {to_decimal(money.charges)}, refunds {to_decimal(money.refunds)}, cost {to_decimal(money.cost)}, "
@@ -95,7 +98,7 @@ def lines(result: Result) -> list[str]:
         "oddest",
         *(f"  {odd.id}  {odd.words}" for odd in result.odd),
         "",
-        *(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.words}" for check in result.checks),
+        *(f"{'ok' if check.ok else 'FAIL':<6}{check.name:<9}{check.words}" for check in result.checks),
         "",
         f"demo: {'PASS' if result.ok else 'FAIL'} in {result.seconds['total']:.1f} s "
         f"(start {result.seconds['start']:.1f}, sends {result.seconds['sends']:.1f}, all final after "
@@ -145,6 +148,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "checks": [check._asdict() for check in result.checks],
         "oddest": [{"id": odd.id, "words": odd.words} for odd in result.odd],
         "outage": result.kill,
+        "peaks": result.peaks,
         "seconds": {name: round(value, 2) for name, value in result.seconds.items()},
     }
 

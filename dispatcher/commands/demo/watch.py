@@ -6,10 +6,13 @@ hang in the air, then every link is cut and its port refuses; some seconds later
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+
+import redis
 
 from dispatcher.client import Reader, State
 from dispatcher.commands.demo.doors import Sender
@@ -49,21 +52,30 @@ class Watch:
     def run(self, progress: Progress) -> None:
         """Returns when every accepted send is final and the carrier is back. Raises Failed, and what a door raised."""
         self._began = time.monotonic()
-        while True:
-            now_s = time.monotonic() - self._began
+        try:
+            while not self._round(progress):
+                pass
+        except (OSError, http.client.HTTPException, redis.RedisError) as error:
             self._world.check()
-            self._read()
-            self._act(now_s)
-            answered = self._sender.done
-            if answered and not self.sent_s:
-                self.sent_s = now_s
-            finals = sum(state in _FINAL for state in self.state.values())
-            refused = self.rejects.total() + self._sender.refused.total()
-            progress(finals, self._row_count - refused, self._words(answered))
-            if answered and self.revived_s and self._missing() == 0 and all(s in _FINAL for s in self.state.values()):
-                return
-            if now_s > WAIT_S:
-                raise self._too_late()
+            raise self._failed(f"a door or a stream failed ({type(error).__name__}: {error})") from None
+
+    def _round(self, progress: Progress) -> bool:
+        """Looks, acts, tells; True when all is over."""
+        now_s = time.monotonic() - self._began
+        self._world.check()
+        self._read()
+        self._act(now_s)
+        answered = self._sender.done
+        if answered and not self.sent_s:
+            self.sent_s = now_s
+        finals = sum(state in _FINAL for state in self.state.values())
+        refused = self.rejects.total() + self._sender.refused.total()
+        progress(finals, self._row_count - refused, self._words(answered))
+        if answered and self.revived_s and self._missing() == 0 and all(s in _FINAL for s in self.state.values()):
+            return True
+        if now_s > WAIT_S:
+            raise self._too_late()
+        return False
 
     def close(self) -> None:
         """Closes the readers."""
@@ -109,5 +121,8 @@ class Watch:
         states = Counter(state for state in self.state.values() if state not in _FINAL)
         left = ", ".join(f"{count} {state}" for state, count in states.most_common()) or "none"
         what = f"not everything is final after {WAIT_S:g} s: {left}; {self._missing()} sends without any event"
+        return self._failed(what)
+
+    def _failed(self, what: str) -> Failed:
         service = self._world.service
         return service.failed(what) if service is not None else Failed(what, "try again")
