@@ -238,8 +238,7 @@ class Receipts:
             elif message_id not in messages:
                 wanted[message_id] = None
         if wanted:
-            found = await works.persist("messages", lambda: works.store.messages(list(wanted)))
-            messages.update((message.id, message) for message in found if message is not None)
+            messages.update((message.id, message) for message in await works.read(list(wanted), bodies=False))
         return messages
 
     async def _commit(self, effects: Effects, commit: Any) -> bool:

@@ -166,11 +166,9 @@ class Timers:
         todo = dict(evidence)
         for _ in range(_ROUNDS_MAX):
             now = works.clock.now_ms()
-            found = await works.store.messages(list(todo))
             effects = Effects()
-            for message in found:
-                if message is not None:
-                    self._decide(effects, message, todo[message.id], now)
+            for message in await works.read(list(todo), bodies=True):
+                self._decide(effects, message, todo[message.id], now)
             if not effects.heads:
                 return set()
             moved = await works.store.commit(effects)

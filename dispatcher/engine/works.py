@@ -15,7 +15,7 @@ from dispatcher.core.counters import Counters
 from dispatcher.core.lifecycle import Answer
 from dispatcher.core.model import Account, Correlation, Message, State
 from dispatcher.core.pool import Pool, Slot
-from dispatcher.core.ports import Chance, Clock, Ids, Owner, Store, StoreUnavailable, VersionedHead
+from dispatcher.core.ports import Chance, Clock, CorruptRecord, Ids, Owner, Store, StoreUnavailable, VersionedHead
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Bind, Carrier, Settings
 from dispatcher.core.throttle import Throttle
@@ -216,6 +216,19 @@ class Works:
                 self.found_store()
                 self.counters.observe("dispatcher_store_seconds", (step,), self.clock.monotonic() - started)
                 return result
+
+    async def read(self, ids: Sequence[str], *, bodies: bool) -> list[Message]:
+        """The messages that exist; without `bodies` those that have a head, at half the price. A record that does not
+        decode costs itself only: it is shown and left out."""
+        try:
+            found = await self.persist("messages", lambda: self.store.messages(ids) if bodies else self.store.heads(ids))
+        except CorruptRecord as error:
+            if len(ids) == 1:
+                self.log.error("corrupt_record", place=error.where)
+                return []
+            half = len(ids) // 2
+            return await self.read(ids[:half], bodies=bodies) + await self.read(ids[half:], bodies=bodies)
+        return [message for message in found if message is not None]
 
     def lost_store(self, step: str, error: Exception) -> None:
         """Notes, once, that the store is away."""

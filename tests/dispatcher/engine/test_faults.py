@@ -383,3 +383,20 @@ def test_two_engines_stay_within_one_rate() -> None:
             assert stats.submits_per_second_peak <= 200
 
     trio.run(main)
+
+
+def test_a_corrupt_record_costs_only_itself() -> None:
+    """A head that does not decode: its receipt changes nothing, all others in the batch do."""
+
+    async def main() -> None:
+        async with world(ONE, scenarios={"alpha": {"receipt_ms": (200.0, 200.0)}}) as here:
+            here.send_many(10)
+            await here.until({"submitted": 10})
+            here.engines["e1"][0].works.recent.messages.clear()
+            broken = next(iter(here.store.heads_kept))
+            here.store.heads_kept[broken] = (here.store.heads_kept[broken][0], b"\xc1 rubbish")
+            await here.until({"delivered": 9, "submitted": 1})
+            assert "corrupt_record" in here.log.names()
+            assert here.errors == []
+
+    trio.run(main)
