@@ -192,6 +192,19 @@ def test_promises_and_invariants_are_all_there() -> None:
     assert [name for name, breaks in lines.items() if len(breaks) < 10] == []
 
 
+def test_decisions_are_whole_and_listed() -> None:
+    """Each page has its four parts, stays within half a page, and is in the list under its own title."""
+    listed = dict(re.findall(r"^\| \d+ \| \[([^\]]+)\]\(([^)]+)\) \|$", _text("docs/decisions/README.md"), re.MULTILINE))
+    pages = sorted(path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md"))
+    assert list(listed.values()) == pages
+    for title, name in listed.items():
+        text = _text(f"docs/decisions/{name}")
+        assert text.startswith(f"# {int(name[:4])}. {title}\n"), name
+        parts = re.findall(r"^\*\*(Context|Options|Choice|Consequence)\.\*\*", text, re.MULTILINE)
+        assert parts == ["Context", "Options", "Choice", "Consequence"], name
+        assert len(text.splitlines()) <= 30, name
+
+
 def test_generated_pages_are_current() -> None:
     """`make docs` would change nothing."""
     assert generate.differences() == []
