@@ -115,7 +115,7 @@ class Watch:
     def _words(self, answered: bool) -> str:
         if self.killed_s and not self.revived_s:
             return f"carrier {VICTIM} is down"
-        return "waiting for receipts" if answered and self._missing() == 0 else "sending"
+        return "carriers at work" if answered and self._missing() == 0 else "sending"
 
     def _too_late(self) -> Failed:
         states = Counter(state for state in self.state.values() if state not in _FINAL)

@@ -93,7 +93,7 @@ class Process:
             lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return ()
-        return tuple(f"{self.name}: {line}" for line in lines[-LOG_LINES:])
+        return tuple(f"{self.name}: {line}" for line in lines[-LOG_LINES:] or ("(it wrote nothing)",))
 
     def end(self, patience_s: float = STOP_S) -> int:
         """SIGTERM; another one after `patience_s`, which means "at once"; then SIGKILL. Returns its exit status."""
