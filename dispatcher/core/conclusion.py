@@ -183,9 +183,10 @@ def collect(effects: Effects, message: Message, decision: Decision) -> None:
         money = effects.money.setdefault(head.account, [0, 0])
         money[0] += decision.available
         money[1] += decision.reserved
-    if decision.due_at:
+    # An unchanged instant stands in the due set already, or has become a queue element: a second one would be popped twice.
+    if decision.due_at and (before is None or decision.due_at != before.due_at):
         effects.due.append(Due(head.route, head.lane, head.account, message.id, decision.due_at))
-    elif before is not None and before.due_at:
+    elif not decision.due_at and before is not None and before.due_at:
         effects.undue.append(Due(head.route, head.lane, head.account, message.id, before.due_at))
     if decision.final:
         was = State(before.state) if before is not None else State.QUEUED

@@ -125,11 +125,13 @@ class Feeder:
         going: list[_Ready] = []
         effects = Effects()
         for message in messages:
-            if message.id in flights:
-                continue  # a second queue element of a message already in our hands: its settling clears both
             body, head = message.body, message.head
             if body is None:
                 effects.settled.append(message.id)
+                continue
+            if message.id in flights:
+                # A second queue element, popped before its first was settled: dropped, it might be the one that is needed.
+                self._put_back(effects, message, body, now + PUT_BACK_MS)
                 continue
             if head is None:
                 if now >= body.deadline_at:
@@ -183,7 +185,7 @@ class Feeder:
         effects.settled.append(message.id)
         if decision.changed:
             collect(effects, message, decision)
-        elif head is not None and head.due_at:
+        if head is not None and head.due_at and (not decision.changed or decision.due_at == head.due_at):
             effects.due.append(Due(head.route, head.lane, head.account, message.id, max(head.due_at, now + PUT_BACK_MS)))
 
     def _put_back(self, effects: Effects, message: Message, body: Body, at: int) -> None:

@@ -40,6 +40,8 @@ class Hot(Correlations):
     """The engine's path."""
 
     _batches: dict[str, _Batch]
+    _seconds: dict[str, list[_Batch]]
+    """Further batches of a message that was popped again while it was in flight: each pop is settled once."""
 
     async def queues(self) -> Sequence[Queue]:
         found = await self._families_now()
@@ -178,8 +180,35 @@ class Hot(Correlations):
         batch = _Batch(field, [m.id for m in found])
         batches = self._batches
         for m in found:
-            batches[m.id] = batch
+            if m.id in batches:
+                self._seconds.setdefault(m.id, []).append(batch)
+            else:
+                batches[m.id] = batch
         return found
+
+    def _release(self, ids: Sequence[str]) -> list[tuple[str, _Batch]]:
+        """Takes messages out of the batches in which they are in flight, of several the oldest."""
+        taken: list[tuple[str, _Batch]] = []
+        for i in ids:
+            batch = self._batches.pop(i, None)
+            if batch is None:
+                continue
+            batch.left.pop(i, None)
+            taken.append((i, batch))
+            if i in self._seconds:
+                more = self._seconds[i]
+                self._batches[i] = more.pop(0)
+                if not more:
+                    del self._seconds[i]
+        return taken
+
+    def _retake(self, taken: Sequence[tuple[str, _Batch]]) -> None:
+        """Undoes a release."""
+        for i, batch in reversed(taken):
+            batch.left[i] = None
+            if i in self._batches:
+                self._seconds.setdefault(i, []).insert(0, self._batches[i])
+            self._batches[i] = batch
 
     # -- S4, S5
     async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
@@ -193,13 +222,8 @@ class Hot(Correlations):
             before += self.correlation_commands(carrier, rows, effects)
         wire = written.head_commands(self.k, effects.heads)
         wire += written.commands(self.k, effects)
-        touched: dict[bytes, _Batch] = {}
-        gone = [i for i in effects.settled if i in self._batches]
-        for i in gone:
-            batch = self._batches[i]
-            batch.left.pop(i, None)
-            touched[batch.field] = batch
-        for batch in touched.values():
+        taken = self._release(effects.settled)
+        for batch in {batch.field: batch for _, batch in taken}.values():
             if batch.left:
                 left = "".join(batch.left).encode()
                 wire.append(resp.command(b"HSET", self.k.inflight, batch.field, left))
@@ -208,9 +232,5 @@ class Hot(Correlations):
         try:
             await self.fenced(SETTLE, owner, wire, before)
         except BaseException:
-            # not applied, or not known: the batch stands in flight as it was
-            for i in gone:
-                self._batches[i].left[i] = None
+            self._retake(taken)  # not applied, or not known: the batch stands in flight as it was
             raise
-        for i in gone:
-            self._batches.pop(i, None)

@@ -217,4 +217,4 @@ class MemoryEngine(MemoryAdmission):
         self.apply(effects)
         done = {m.id for m in requeue} | {h.id for h in effects.heads} | set(effects.settled)
         gone = {i for i in held if i not in self.bodies and i not in self.heads_kept}
-        self.settle_ids(done | gone, dead)
+        self.settle_ids(done | gone, dead, every=True)

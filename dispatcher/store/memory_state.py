@@ -180,13 +180,15 @@ class MemoryState:
         self.write_rows("charges", effects.facts)
         self.write_rows("events", effects.events)
 
-    def settle_ids(self, ids: Iterable[str], name: str) -> None:
-        """Takes messages out of the in-flight batches of one owner."""
+    def settle_ids(self, ids: Iterable[str], name: str, *, every: bool = False) -> None:
+        """Takes messages out of the in-flight batches of one owner, each out of the oldest that has it, or out of all."""
         gone = set(ids)
         for field in [f for f in self.inflight if f.rsplit(".", 2)[0] == name]:
             batch = self.inflight[field]
             for message_id in gone & batch.keys():
                 del batch[message_id]
+                if not every:
+                    gone.remove(message_id)
             if not batch:
                 del self.inflight[field]
 

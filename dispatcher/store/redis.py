@@ -33,6 +33,7 @@ class RedisStore(Sweeps):
         super().__init__(driver, prefix, partition=partition, reservations=reservations, timeout_s=timeout_s)
         self._families = set()
         self._batches = {}
+        self._seconds = {}
         self._windows = {}
         self._expiries = {}
         self._overdue_at = {}

@@ -166,6 +166,29 @@ def test_a_popped_message_without_body_is_settled_by_the_store(world: World) -> 
     world.run(case)
 
 
+def test_each_pop_of_a_message_is_settled_once(world: World) -> None:
+    """A message popped again while it is in flight stays in flight until both pops are settled, and then is not."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store, "a")
+        owner = await owner_of(store)
+        sent = admission("a")
+        await store.admit([sent], T0)
+        (message,) = await store.pop(owner, QUEUES, 10, T0)
+        effects = Effects()
+        effects.due.append(due(sent, T0 + 1))
+        await store.settle(owner, effects)
+        assert await store.move_due(T0 + 1, 10) == 1
+        assert [m.id for m in await store.pop(owner, QUEUES, 10, T0 + 1)] == [message.id]
+        for left in (1, 0):
+            effects = Effects()
+            effects.settled.append(message.id)
+            await store.settle(owner, effects)
+            assert [view.in_flight for view in await store.engines()] == [left]
+
+    world.run(case)
+
+
 def test_a_deposed_engine_can_neither_pop_nor_write(world: World) -> None:
     """After its fence moved, every step of the old owner is refused and leaves nothing."""
 

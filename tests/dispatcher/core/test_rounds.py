@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dispatcher.core import lifecycle as life
 from dispatcher.core.model import OnUnknown, Outcome, State
+from dispatcher.core.ports import Effects
 from tests.dispatcher.core.lives import PRICE, Life
 
 A, T, P, U = Outcome.ACCEPTED, Outcome.TEMPORARY, Outcome.PERMANENT, Outcome.UNKNOWN
@@ -216,3 +217,18 @@ def test_a_message_that_ended_by_a_worse_part_is_not_refined() -> None:
     m.answer(P, code=0x0B, segment=2)
     assert m.state == "rejected"
     assert not m.receipt("DELIVRD", segment=1).changed
+
+
+def test_news_of_one_part_plans_the_other_no_second_time() -> None:
+    """A retry is planned and may be in its queue by now: a receipt for the sibling adds nothing to the due set, because a
+    second entry would become a second queue element, and the message would be popped twice."""
+    story = Life(segments=2)
+    story.begin()
+    story.answer(Outcome.TEMPORARY, segment=1, code=8)
+    story.answer(Outcome.ACCEPTED, segment=2)
+    assert story.state == "waiting"
+    decision = life.decide(story.message, life.ReceiptSeen(2, 1, "DELIVRD", "000", "", story.now), story.rules, story.now)
+    effects = Effects()
+    life.collect(effects, story.message, decision)
+    assert decision.due_at == story.due
+    assert (effects.due, effects.undue) == ([], [])
