@@ -34,7 +34,7 @@ seed = {seed}
 answer_ms = [5, 60]
 receipt_ms = [50, 1500]
 [[mix]]
-weight = 880
+weight = 885
 outcome = "delivered"
 [[mix]]
 weight = 40
@@ -62,7 +62,7 @@ outcome = "receipt_first"
 weight = 10
 outcome = "receipt_twice"
 [[mix]]
-weight = 8
+weight = 3
 outcome = "throttled"
 times = 1
 [[mix]]
@@ -78,6 +78,7 @@ rate = 180
 cost = "cost"
 sender = "CRASH"
 throttle_pause_s = 0.2
+throttle_floor = 0.6
 [carrier.quirks.causes]
 "001" = "absent"
 [[carrier.bind]]

@@ -7,6 +7,8 @@ producer or a customer could do. Times are seconds.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -25,6 +27,7 @@ import trio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from dispatcher.cli import main
 from dispatcher.client import Reader
 from dispatcher.core.model import Message
 from dispatcher.store.redis import open_trio_store
@@ -235,11 +238,12 @@ class Installation:
     # -- from outside
 
     def cli(self, *arguments: str, code: int = 0) -> Any:
-        """A command's JSON. Asserts its exit code."""
-        command = [sys.executable, "-m", "dispatcher", *arguments, "--config", str(self.config), "--json"]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-        assert ended.returncode == code, f"{arguments}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
-        return json.loads(ended.stdout)
+        """A command's JSON, run in this process: starting Python for each would take half a second. Asserts its exit code."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            ended = main([*arguments, "--config", str(self.config), "--json"])
+        assert ended == code, f"{arguments}: {ended}\n{out.getvalue()}"
+        return json.loads(out.getvalue())
 
     def account(self, name: str, *options: str, money: str = "10000", currency: str = "EUR") -> str:
         """An account with money; returns an API key."""
