@@ -239,7 +239,7 @@ def count_effects(works: Works, effects: Effects) -> None:
     for versioned in effects.heads:
         head = versioned.head
         state = head.state
-        if state >= _FINAL:
+        if state >= _FINAL and not head.refined:  # a refined `unknown` was counted when it ended
             pair = (state, head.lane)
             finals[pair] = finals.get(pair, 0) + 1
         elif state in _RESTING:
