@@ -1,4 +1,4 @@
-"""The README's first send works as it stands: its very lines, copied out of it and given to a shell."""
+"""What the README and the producers' guide show works as it stands: their very lines, given to a shell and to Python."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from accounting.money import to_micro
 from tests.process.installation import ROOT, Carrier, Installation, wait_for
 
 pytestmark = pytest.mark.process
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
 CONFIG = """
 [[carrier]]
@@ -61,37 +64,84 @@ def _path(directory: Path) -> str:
     return f"{directory}{os.pathsep}{os.environ['PATH']}"
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_first_send_of_the_readme(tmp_path: Path) -> None:
+def _here(text: str, installation: Installation) -> str:
+    """The same lines with this installation's ports."""
+    return text.replace("6390", str(installation.server_port)).replace("8080", str(installation.http_port))
+
+
+def _shell(lines: str, directory: Path, **variables: str) -> str:
+    """What the lines print. Any command that fails ends them."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", lines],
+        env={**os.environ, "PATH": _path(directory), **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _states(installation: Installation) -> dict[str, str]:
+    """Each message's last state."""
+    return {row["id"]: row["state"] for row in installation.rows("events")}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, str]]:
+    """An installation as the demo leaves it: account demo, one key."""
+    directory = tmp_path_factory.mktemp("readme")
+    with Installation(directory, [Carrier(directory, "alpha", "")], CONFIG) as installation:
+        yield installation, installation.account("demo", money="10")
+
+
+@needs_curl
+def test_the_first_send_of_the_readme(running: tuple[Installation, str], tmp_path: Path) -> None:
     """Five lines, copied: the stream's send is found by its key, HTTP answers 202's body, and both are delivered and paid."""
+    installation, key = running
+    before = set(_states(installation))
+    paid = _available(installation, key)
     lines = first_send()
     assert len(lines.splitlines()) == 5
-    with Installation(tmp_path, [Carrier(tmp_path, "alpha", "")], CONFIG) as installation:
-        key = installation.account("demo", money="10")
-        lines = lines.replace("'the key that the demo printed'", f"'{key}'")
-        lines = lines.replace("6390", str(installation.server_port)).replace("8080", str(installation.http_port))
-        lines = lines.replace("\ncurl", "\nsleep 1; echo; curl", 1)  # a person needs as long for the third line
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", lines],
-            env={**os.environ, "PATH": _path(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        shown = [json.loads(each) for each in re.findall(r"\{.*?\}(?=\{\"|\s|$)", done.stdout.partition("\n")[2])]
-        message, accepted, balance = shown
-        assert (message["account"], message["key"]) == ("demo", "first")
-        assert (accepted["state"], accepted["price"], accepted["currency"]) == ("queued", "0.038", "EUR")
-        assert balance["account"] == "demo"
+    lines = _here(lines, installation).replace("'the key that the demo printed'", f"'{key}'")
+    lines = lines.replace("\ncurl", "\nsleep 1; echo; curl", 1).replace("\ncurl", "\necho; curl")  # a person reads meanwhile
+    shown = [json.loads(line) for line in _shell(lines, tmp_path).splitlines() if line.startswith("{")]
+    message, accepted, balance = shown
+    assert (message["account"], message["key"]) == ("demo", "first")
+    assert (accepted["state"], accepted["price"], accepted["currency"]) == ("queued", "0.038", "EUR")
+    assert balance["account"] == "demo"
+    both = {message["id"]: "delivered", accepted["id"]: "delivered"}
+    wait_for("both are delivered", 10, lambda: _new(installation, before) == both)
+    assert paid - _available(installation, key) == 2 * to_micro("0.038")
 
-        def delivered() -> bool:
-            last = {row["id"]: row["state"] for row in installation.rows("events")}
-            return last == {message["id"]: "delivered", accepted["id"]: "delivered"}
 
-        wait_for("both are delivered", 10, delivered)
-        assert installation.http("GET", "/v1/balance", key=key).body["available"] == "9.924"
+@needs_curl
+def test_the_examples_of_the_producers_guide(running: tuple[Installation, str], tmp_path: Path) -> None:
+    """Each shell and Python block of docs/producers.md does what the text around it says: six more sends, all delivered."""
+    installation, key = running
+    before = set(_states(installation))
+    text = _here((ROOT / "docs/producers.md").read_text(encoding="utf-8"), installation)
+    shown = [_shell(block, tmp_path, KEY=key) for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+    assert len(shown) == 3
+    assert json.loads(shown[1])["state"] == "queued"
+    batch = json.loads(shown[2].partition("}{")[0] + "}")
+    assert (batch["accepted"], [item["index"] for item in batch["rejected"]]) == (1, [1])
+    sending, reading = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    subprocess.run([sys.executable, "-c", sending], cwd=tmp_path, check=True, timeout=20)
+    wait_for("six more are delivered", 10, lambda: list(_new(installation, before).values()) == ["delivered"] * 6)
+    assert "stream=" in reading
+    ends = reading.replace('stream="events")', 'stream="events", follow=False)')
+    told = subprocess.run([sys.executable, "-c", ends], cwd=tmp_path, check=True, timeout=20, capture_output=True, text=True)
+    assert told.stdout.count(" delivered None ") == len(before) + 6
+
+
+def _available(installation: Installation, key: str) -> int:
+    return to_micro(installation.http("GET", "/v1/balance", key=key).body["available"])
+
+
+def _new(installation: Installation, before: set[str]) -> dict[str, str]:
+    return {name: state for name, state in _states(installation).items() if name not in before}
 
 
 def test_the_keep_lines_name_the_readmes_addresses() -> None:
