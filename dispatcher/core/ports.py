@@ -209,7 +209,6 @@ class Store(Protocol):
         """What preflight judges: appendonly, appendfsync, maxmemory, maxmemory-policy, used_memory, version, ... as text.
         Raises StoreUnavailable."""
 
-    # -- accounts, keys
     async def put_account(self, account: Account) -> None:
         """Creates or replaces an account's settings; its balance is created at 0 if absent and its floor updated."""
 
@@ -234,7 +233,6 @@ class Store(Protocol):
     async def keys(self, account: str = "") -> Sequence[ApiKey]:
         """All keys, or one account's."""
 
-    # -- admission
     async def admit(self, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None = None) -> list[Verdict]:
         """S1: reserves, records and enqueues, in order, every send of the batch (at most 500) that money and keys allow,
         and writes one `queued` event row each. With `cursor`, which only the intake's owner gives, the stream cursor
@@ -249,7 +247,6 @@ class Store(Protocol):
     async def expand_groups(self, owner: Owner, limit: int = 500) -> int:
         """S2 (d): expands at most `limit` messages of live groups ahead of the pop; returns how many."""
 
-    # -- reading
     async def messages(self, ids: Sequence[str]) -> list[Message | None]:
         """Heads and bodies as they are now; None where neither exists."""
 
@@ -262,7 +259,6 @@ class Store(Protocol):
     async def group(self, group_id: str) -> GroupView | None:
         """A group's counts."""
 
-    # -- ownership (S9)
     async def take_lease(self, name: str, nonce: str, ttl_ms: int) -> Owner | None:
         """Takes the lease `name` if free (or already ours by nonce) and raises its fence. None: somebody lives."""
 
@@ -275,12 +271,17 @@ class Store(Protocol):
     async def engines(self) -> Sequence[EngineView]:
         """Every engine that has in-flight batches or a lease."""
 
-    # -- the hot path
     async def queues(self) -> Sequence[Queue]:
         """Queues that hold something now, otp lanes first."""
 
     async def depths(self) -> Mapping[Queue, int]:
         """Entries per queue (approximate while groups expand)."""
+
+    async def oldest_turns(self) -> Mapping[Queue, int]:
+        """Per queue the ms since which its longest waiting account has had no turn."""
+
+    async def sends_waiting(self) -> int:
+        """Entries of the sends stream that intake has not admitted yet (up to what was trimmed last)."""
 
     async def pop(self, owner: Owner, queues: Sequence[Queue], limit: int, at: int) -> list[Message]:
         """S3: up to `limit` (<= 500) messages from the queues in the given order, accounts in turns of at most 50, now in
@@ -331,7 +332,6 @@ class Store(Protocol):
     async def inbound(self, rows: Sequence[InboundRow]) -> None:
         """Appends handset messages durably."""
 
-    # -- intake
     async def read_sends(self, after: str, limit: int, block_ms: int) -> list[SendEntry]:
         """Entries after id `after` ("" from the start)."""
 
@@ -344,7 +344,6 @@ class Store(Protocol):
     async def reject(self, rows: Sequence[RejectRow], at: int) -> None:
         """Appends refused sends to `rejects`; repeating the same rows adds nothing."""
 
-    # -- sweeps (each does a bounded step)
     async def sweep_holds(self, at: int, older_ms: int) -> int:
         """Gives back money of admissions that never enqueued."""
 
@@ -363,7 +362,6 @@ class Store(Protocol):
     async def trim_streams(self, at: int, keep_ms: int) -> int:
         """Cuts out streams by age, never past the slowest reader group."""
 
-    # -- readers and operators
     async def read_stream(
         self, stream: Literal["events", "charges", "inbound", "rejects", "sends"], after: str, limit: int
     ) -> list[tuple[str, dict[str, Any]]]:

@@ -12,8 +12,8 @@ from typing import Final
 import trio
 
 from dispatcher.core.lifecycle import Evidence, NoReceipt, ValidityOver, collect, decide
-from dispatcher.core.model import Message
-from dispatcher.core.ports import CorruptRecord, Effects, StoreUnavailable
+from dispatcher.core.model import LANES, Message
+from dispatcher.core.ports import CorruptRecord, Effects, Queue, StoreUnavailable
 from dispatcher.engine.committer import count_effects
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import BATCH_MAX, Works
@@ -100,13 +100,18 @@ class Timers:
             await self._receipts.rematch(carrier.name)
 
     async def depths(self) -> None:
-        """Queue gauges."""
+        """Gauges of what waits: queues, their oldest turns, the sends stream. A queue that is empty reads 0."""
         works = self._works
-        counters = works.counters
-        depths = await works.store.depths()
-        counters.drop("dispatcher_queue_depth")
-        for queue, entries in depths.items():
-            counters.put("dispatcher_queue_depth", (queue.route, queue.lane.wire), entries)
+        counters, store = works.counters, works.store
+        depths, oldest = await store.depths(), await store.oldest_turns()
+        now = works.clock.now_ms()
+        for route in works.settings.route:
+            for lane in LANES:
+                queue, label = Queue(route.name, lane), (route.name, lane.wire)
+                counters.put("dispatcher_queue_depth", label, depths.get(queue, 0))
+                waited_ms = now - oldest[queue] if queue in oldest else 0
+                counters.put("dispatcher_queue_oldest_seconds", label, max(0, waited_ms) / 1000)
+        counters.put("dispatcher_stream_lag_entries", ("sends", "intake"), await store.sends_waiting())
 
     async def holds(self) -> None:
         """Money of admissions and groups that never came to be."""

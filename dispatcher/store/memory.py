@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from dispatcher.core.ids import time_of
 from dispatcher.core.model import InboundRow
-from dispatcher.core.ports import CorruptRecord, Cursor, RejectRow, SendEntry
+from dispatcher.core.ports import CorruptRecord, Cursor, Queue, RejectRow, SendEntry
 from dispatcher.store import records
 from dispatcher.store.memory_engine import MemoryEngine
 from dispatcher.store.memory_state import Hook, step
@@ -58,6 +58,15 @@ class MemoryStore(MemoryEngine):
     @step
     async def cursor(self) -> Cursor:
         return self.intake
+
+    @step
+    async def oldest_turns(self) -> Mapping[Queue, int]:
+        oldest = {queue: int(min(ring.values())) for queue, ring in self.rings.items() if ring}
+        return {queue: since for queue, since in oldest.items() if since > 0}
+
+    @step
+    async def sends_waiting(self) -> int:
+        return sum(1 for entry, _ in self.streams["sends"] if entry > _entry(self.intake.entry))
 
     @step
     async def trim_sends(self, through: str) -> None:

@@ -1,7 +1,7 @@
 """The Redis store: the Store port over a Redis 7 or Valkey 8 server, for Trio and asyncio alike.
 
 This module only puts the themes together, one class on top of the other: accounts, admission (S1), groups (S2), leases
-(S9), correlations, hot (S3-S5), rest (S6-S8), streams, sweeps. Which connection a step uses is its line's name.
+(S9), correlations, hot (S3-S5), rest (S6-S8), streams, gauges, sweeps. Which connection a step uses is its line's name.
 """
 
 from __future__ import annotations

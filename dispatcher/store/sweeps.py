@@ -8,7 +8,8 @@ from dispatcher.core.ids import ALPHABET, BUCKET_MS
 from dispatcher.core.ports import CorruptRecord
 from dispatcher.store import records, resp
 from dispatcher.store.accounts import DESK
-from dispatcher.store.streams import Streams, entry_key, next_id
+from dispatcher.store.gauges import Gauges
+from dispatcher.store.streams import entry_key, next_id
 
 SCAN_COUNT = 500
 TRIM_ENTRIES_MAX = 100
@@ -23,7 +24,7 @@ def bucket_end(bucket: str) -> int:
     return (number + 1) * BUCKET_MS
 
 
-class Sweeps(Streams):
+class Sweeps(Gauges):
     """Recovery duties of store.md 5 that no engine has to be dead for."""
 
     _queue_keys: list[bytes]

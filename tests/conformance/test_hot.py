@@ -68,6 +68,7 @@ def test_routes_do_not_mix(world: World) -> None:
         other = [Queue("other", Lane.OTP), Queue("main", Lane.TRANSACTIONAL), Queue("other", Lane.TRANSACTIONAL)]
         assert list(await store.queues()) == other
         assert dict(await store.depths()) == dict.fromkeys(other, 1)
+        assert dict(await store.oldest_turns()) == dict.fromkeys(other, T0)
         assert [m.body.route for m in await store.pop(owner, (Q,), 10, T0) if m.body] == ["main"]
 
     world.run(case)

@@ -36,6 +36,7 @@ def test_sends_are_read_once_and_trimmed(world: World) -> None:
     async def case(store: AnyStore) -> None:
         ids = [await send(store, kind, b"x") for kind in ("json", "msgpack", "other")]
         entries = await store.read_sends("", 10, 0)
+        assert await store.sends_waiting() == 3
         assert [(e.entry, e.kind, e.payload) for e in entries] == [
             (ids[0], "json", b"x"),
             (ids[1], "msgpack", b"x"),
