@@ -93,7 +93,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installa
     """An installation as the demo leaves it: account demo, one key."""
     directory = tmp_path_factory.mktemp("readme")
     with Installation(directory, [Carrier(directory, "alpha", "")], CONFIG) as installation:
-        yield installation, installation.account("demo", money="10")
+        key = installation.account("demo", money="10")
+        wait_for("the engine is bound", 20, lambda: 1 in _bound(installation))
+        yield installation, key
+
+
+def _bound(installation: Installation) -> list[float]:
+    return [
+        value for name, value in installation.scrape().items() if name.startswith("dispatcher_bind_state") and "bound" in name
+    ]
 
 
 @needs_curl
@@ -105,7 +113,9 @@ def test_the_first_send_of_the_readme(running: tuple[Installation, str], tmp_pat
     lines = first_send()
     assert len(lines.splitlines()) == 5
     lines = _here(lines, installation).replace("'the key that the demo printed'", f"'{key}'")
-    lines = lines.replace("\ncurl", "\nsleep 1; echo; curl", 1).replace("\ncurl", "\necho; curl")  # a person reads meanwhile
+    asking = lines.splitlines()[2]  # a person asks again until it is there
+    lines = lines.replace(asking, f"until {asking.replace('curl -s', 'curl -sf')}; do sleep 0.2; done")
+    lines = lines.replace("\ncurl", "\necho; curl")
     shown = [json.loads(line) for line in _shell(lines, tmp_path).splitlines() if line.startswith("{")]
     message, accepted, balance = shown
     assert (message["account"], message["key"]) == ("demo", "first")
