@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from dispatcher.core.model import Refusal, Send
+from dispatcher.core.refusal import Refused
+from dispatcher.core.wire import decode_sends
 from dispatcher.ingest.problems import FieldError, Problem, invalid
 
 JSON_TYPES = ("application/json", "")
@@ -61,10 +63,18 @@ def one(body: bytes | msgspec.Raw, path: str) -> Send | list[FieldError]:
     try:
         value = _anything.decode(body)
     except _BROKEN as error:
-        return [_malformed(path, error)]
+        return [_half_a_pair(body, path) or _malformed(path, error)]
     if not isinstance(value, dict):
         return [FieldError(path, Refusal.MALFORMED, "must be an object")]
     return _shape(value, path)
+
+
+def _half_a_pair(body: bytes | msgspec.Raw, path: str) -> FieldError | None:
+    """JSON can spell half a surrogate pair. What the stream's decoder says of it is said here too: both doors alike."""
+    found = decode_sends("json", bytes(body))[0]
+    if isinstance(found, Refused) and found.reason is Refusal.TEXT_INVALID:
+        return FieldError(f"{path}.{found.field}" if found.field else path, found.reason, found.detail)
+    return None
 
 
 def _each(items: list[Any], messages_max: int) -> list[Send | list[FieldError]]:

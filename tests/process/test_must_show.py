@@ -392,4 +392,4 @@ def test_the_books_balance_and_nothing_is_left(world: World) -> None:
     """After all of the above the audit fits, and no queue, due set or in-flight record holds anything."""
     wait_for("nothing is left", 15, lambda: not world.installation.left_over())
     assert world.installation.cli("ledger", "audit")["ok"]
-    assert {line["reserved"] for line in world.installation.cli("ledger", "balance")} == {"0"}
+    assert {line["reserved"] for line in world.installation.cli("ledger", "balance")} == {"0.00"}

@@ -37,6 +37,11 @@ def test_what_is_not_json_is_one_error_at_the_root(body: bytes) -> None:
     assert errors_of(body) == [("$", "malformed")]
 
 
+def test_half_a_character_in_a_text_is_named() -> None:
+    """JSON can spell half a surrogate pair: the field is named, with the reason that the stream gives too."""
+    assert errors_of(b'{"to":"1","text":"\\ud83d oops"}') == [("$.text", "text_invalid")]
+
+
 @pytest.mark.parametrize("body", [b"[]", b"3", b'"text"', b"null"])
 def test_json_that_is_no_object(body: bytes) -> None:
     """The answer says that an object was expected."""

@@ -1,0 +1,75 @@
+"""Foreign programs from Debian's archive: fetched by apt and unpacked into a directory of our own, so that nothing is installed
+or started on the machine. Fails hard, with the reason, when that cannot be done.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+OWN = Path(sys.prefix) / "interop"
+"""Inside the virtual environment: `make clean` removes it."""
+
+
+class Missing(Exception):
+    """A foreign program cannot be had here; the text says why."""
+
+
+def run(*command: str, cwd: Path | None = None) -> str:
+    """A command's output. Raises Missing with its last words."""
+    try:
+        ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    except FileNotFoundError:
+        raise Missing(f"{command[0]} is not on this machine: interop needs a Debian or Ubuntu with apt") from None
+    if ended.returncode:
+        words = (ended.stderr or ended.stdout).strip().splitlines()
+        raise Missing(f"{' '.join(command)} ended with {ended.returncode}: {words[-1] if words else 'without a word'}")
+    return ended.stdout
+
+
+def fetch(package: str) -> None:
+    """Downloads a package and unpacks it into OWN."""
+    OWN.mkdir(parents=True, exist_ok=True)
+    try:
+        run("apt-get", "download", package, cwd=OWN)
+    except Missing:
+        run("apt-get", "update")  # the lists may be empty or old
+        run("apt-get", "download", package, cwd=OWN)
+    for archive in OWN.glob(f"{package}_*.deb"):
+        run("dpkg-deb", "-x", str(archive), str(OWN))
+        archive.unlink()
+
+
+def program(name: str, package: str) -> str:
+    """Path of a program: from PATH, else unpacked from its package with the libraries it lacks."""
+    found = shutil.which(name) or shutil.which(name, path=str(OWN / "usr" / "bin"))
+    if found is None:
+        fetch(package)
+        found = shutil.which(name, path=str(OWN / "usr" / "bin"))
+    if found is None:
+        raise Missing(f"the package {package} brings no {name}")
+    for library in _lacking(found):
+        fetch(_package_of(library))
+    if lacking := _lacking(found):
+        raise Missing(f"{name} lacks {', '.join(lacking)}")
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Where unpacked programs find their libraries."""
+    folders = sorted({str(path.parent) for path in OWN.glob("**/*.so*")})
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(folders)}
+
+
+def _lacking(path: str) -> list[str]:
+    shown = subprocess.run(["ldd", path], capture_output=True, text=True, env=environment(), check=False).stdout
+    return [line.split()[0] for line in shown.splitlines() if "not found" in line]
+
+
+def _package_of(library: str) -> str:
+    """Debian names a library's package after it: libjemalloc.so.2 is in libjemalloc2."""
+    name, _, version = library.partition(".so.")
+    return f"{name}-{version}" if name[-1].isdigit() else name + version
