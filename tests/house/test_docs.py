@@ -233,6 +233,23 @@ def test_no_sentence_without_a_name_nor_name_without_a_sentence(monkeypatch: pyt
         contracts.page("")
 
 
+def test_deployment_files_name_what_exists() -> None:
+    """What compose mounts or builds from is here (but for the secrets, which are the operator's), and each unit's command parses."""
+    compose = _text_of("deploy/compose.yaml")
+    mounted = re.findall(r"^\s+- (\.{1,2}/[^:]+):", compose, re.MULTILINE) + re.findall(r"dockerfile: ([^}]+)}", compose)
+    assert len(mounted) >= 8
+    places = [ROOT / "deploy" / name if name.startswith(".") else ROOT / name for name in mounted if name != "./secrets"]
+    assert [str(place) for place in places if not place.exists()] == []
+    copied = [
+        word
+        for line in re.findall(r"^COPY (?!--)(.+) \S+$", _text_of("deploy/Containerfile"), re.MULTILINE)
+        for word in line.split()
+    ]
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    started = re.findall(r"^ExecStart=\S+/dispatcher (.+)$", _text_of("deploy/dispatcher.service"), re.MULTILINE)
+    assert [_problem(words.split()) for words in started] == [""]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_hosts_are_examples_or_well_known(name: str) -> None:
     """No page names a host of somebody's own."""
