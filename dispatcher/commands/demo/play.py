@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from dispatcher.core.model import Balance
     from dispatcher.core.ports import Store
 
-ACCOUNT = Account(name="demo", currency=report.CURRENCY, tariff="standard")
+ACCOUNT = Account(name="demo", currency=report.CURRENCY, tariff="standard", sender="DEMO")
 CREDIT = "250.00"
 READ_AT_ONCE = 500
 ABOUT_S = 30
@@ -83,6 +83,9 @@ def main(*, keep: bool = False, data: str = "", as_json: bool = False) -> int:
         spare = False
         print("interrupted: everything the demo had started is ended", file=sys.stderr)
         return EXIT_FINDING
+    except BrokenPipeError:  # nobody reads any more; cli.py ends it quietly
+        spare = False
+        raise
     except Failed as error:
         print("\n".join(error.log), file=sys.stderr)
         raise OpsError(error.what, f"{error.remedy}; all logs are in {directory}") from None
@@ -284,9 +287,11 @@ metrics  http://127.0.0.1:{ports.metrics}/metrics
 store    redis://127.0.0.1:{ports.server}
 key      {key}
 
-redis-cli -p {ports.server} XADD sms:sends '*' json '{send}'
-curl -s http://127.0.0.1:{ports.http}/v1/messages -H 'X-API-Key: {key}' \\
-     -H 'Content-Type: application/json' -d '{{"to":"+447911123456","text":"Hello from HTTP"}}'
+redis-cli -p {ports.server} XADD sms:sends '*' json \\
+  '{send}'
+curl -s http://127.0.0.1:{ports.http}/v1/messages -H 'Content-Type: application/json' \\
+  -H 'X-API-Key: {key}' \\
+  -d '{{"to":"+447911123456","text":"Hello from HTTP"}}'
 dispatcher events tail --config {world.config_path}
 
 running until Ctrl-C""",
