@@ -234,7 +234,7 @@ def test_no_sentence_without_a_name_nor_name_without_a_sentence(monkeypatch: pyt
 
 
 def test_deployment_files_name_what_exists() -> None:
-    """What compose mounts or builds from is here (but for the secrets, which are the operator's), and each unit's command parses."""
+    """What compose mounts or builds from is here (secrets apart), and the unit's command parses."""
     compose = _text_of("deploy/compose.yaml")
     mounted = re.findall(r"^\s+- (\.{1,2}/[^:]+):", compose, re.MULTILINE) + re.findall(r"dockerfile: ([^}]+)}", compose)
     assert len(mounted) >= 8
