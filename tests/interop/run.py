@@ -45,10 +45,10 @@ times = 1
 suffix = "02"
 outcome = "no_id"
 [[rule]]
-suffix = "03"
+number = "4915112300005"
 outcome = "drop"
 """
-"""Outcomes for all counters: a retry, a receipt that nobody knows, a doubt."""
+"""Outcomes for all counters: a retry, a receipt that nobody knows, a doubt (of a bulk message, which is not sent again)."""
 
 
 def check(name: str, well: bool, why: str, faults: list[str]) -> None:
@@ -107,6 +107,7 @@ def send_as_documented(redis_cli: str, installation: Installation, faults: list[
         [redis_cli, "-p", str(installation.server_port), "XINFO", "STREAM", "sms:{p0}:events"],
         capture_output=True,
         text=True,
+        errors="replace",
         env=environment(),
         check=False,
     )
