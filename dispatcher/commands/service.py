@@ -82,7 +82,7 @@ def _run(context: Context, options: argparse.Namespace) -> int:
 
 
 def _demo(context: Context, options: argparse.Namespace) -> int:
-    from dispatcher.commands.demo import main
+    from dispatcher.commands.demo.play import main
 
     return main(keep=options.keep, data=options.data, as_json=context.as_json)
 

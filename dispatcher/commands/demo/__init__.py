@@ -4,9 +4,3 @@ rows (what is sent) -> world (processes) -> doors (sending) -> watch (waiting, a
 checks) -> oddities, report (what a person reads). It wires like cli.py does and decides nothing: everything it shows is
 read from where any operator would read it.
 """
-
-from __future__ import annotations
-
-from dispatcher.commands.demo.play import main
-
-__all__ = ["main"]
