@@ -25,6 +25,10 @@ from dispatcher.ingest.views import BatchAccepted
 SLICE_MESSAGES = 200
 """Judged between two turns of the loop: about 2 ms."""
 ACCEPT_TIMEOUT_S = 10.0
+FINISH_S = 30.0
+FINISH_PAUSE_S = 0.2
+FINISHING_MAX = 8
+"""Batches that may be ended behind their callers' backs at once: each holds up to 50,000 messages."""
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _keep: set[asyncio.Task[Verdict]] = set()
 """Steps that outlived their request: never cancelled, for nobody can say how far they came."""
@@ -125,9 +129,26 @@ async def _store(door: Door, plan: GroupPlan, admissions: list[Admission]) -> Ve
         if done:
             return step.result()
     except StoreUnavailable:
-        pass
+        if plan.key and len(_keep) < FINISHING_MAX:
+            rest = asyncio.ensure_future(_finish(door, plan, admissions))
+            _keep.add(rest)
+            rest.add_done_callback(_forget)
     detail = "it may have been accepted: repeat with the same Idempotency-Key"
     raise Problem("store_unavailable", detail, retry_after_s=1)
+
+
+async def _finish(door: Door, plan: GroupPlan, admissions: list[Admission]) -> Verdict:
+    """Ends a batch that was cut short while it was staged: the same plan again, which the store takes up where it was. Else its
+    key would be in flight until a sweeper gives the money back, and the caller's repetitions would be told 409 for a
+    minute. Only with a key: without one a repetition is another batch, and this one must not come to be as well."""
+    until = door.clock.monotonic() + FINISH_S
+    while True:
+        await asyncio.sleep(FINISH_PAUSE_S)
+        try:
+            return await door.store.accept_group(plan, admissions)
+        except StoreUnavailable:
+            if door.clock.monotonic() > until:
+                raise
 
 
 def _forget(step: asyncio.Task[Verdict]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from dispatcher.core import ids
 from dispatcher.core.model import Message
+from dispatcher.core.ports import StoreUnavailable
 from dispatcher.ingest import batch
 from dispatcher.store.memory import MemoryStore
 from tests.dispatcher.ingest.world import NUMBER, PRICE, TEXT, World, problem, world
@@ -218,5 +219,29 @@ def test_others_are_served_while_a_large_batch_is_judged() -> None:
                 turns += 0 < judged[0] < 10_000
             assert (await answer).json()["accepted"] == 10_000
             assert turns >= 10_000 // batch.SLICE_MESSAGES - 1
+
+    asyncio.run(scenario())
+
+
+def test_a_keyed_batch_that_was_cut_short_is_ended_soon() -> None:
+    """The store fails in the middle: 503; with a key the batch comes to be by itself and a repetition finds it, without one
+    it never does, because its repetition would be another."""
+    failing: list[str] = []
+
+    async def hook(moment: str, method: str) -> None:
+        if moment == "before" and method == "accept_group" and failing:
+            raise StoreUnavailable(failing.pop())
+
+    async def scenario() -> None:
+        async with world(MemoryStore(hook=hook)) as w:
+            for headers in ({}, {"Idempotency-Key": "batch-1"}):
+                failing.append("once")
+                assert problem(await post(w, [good(1)], headers)) == (503, "store_unavailable")
+                await asyncio.sleep(2 * batch.FINISH_PAUSE_S)
+            again = await post(w, [good(1)], {"Idempotency-Key": "batch-1"})
+            assert (again.status_code, again.headers.get("idempotent-replay")) == (202, "true")
+            money = await w.store.balance("shop")
+            assert money is not None
+            assert money.reserved == PRICE
 
     asyncio.run(scenario())
