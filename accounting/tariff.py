@@ -14,6 +14,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from math import inf
 from typing import NamedTuple
 
 from accounting.money import MoneyError, to_micro
@@ -110,6 +111,12 @@ class TariffBook:
             return None
         index = bisect_right(starts, now)
         return self._versions[name][index - 1] if index else None
+
+    def until(self, name: str, now: int) -> float:
+        """When the version of `name` in force at `now` ends (ms): the next one's `valid_from`, infinity for the last."""
+        starts = self._starts.get(name, ())
+        index = bisect_right(starts, now)
+        return starts[index] if index < len(starts) else inf
 
 
 def parse_csv(text: str, *, name: str, currency: str, source: str, valid_from: int = 0) -> Tariff:

@@ -2,19 +2,18 @@
 
 It refuses to know the clock, the store, balances and idempotency: the verdict is about the send itself, and what it
 returns is everything the store needs to reserve, record and enqueue it in one step (ports.Admission). It refuses for one
-reason at a time, the first in the order of `_judge`; no detail ever holds a number, a text or a secret.
+reason at a time, the first in the order of `judge`; no detail ever holds a number, a text or a secret.
 
 What is decided here is decided for good: the text is cut once (core/content.py says for whom), and the price is segments
 times the tariff's price in force now. Route and price are fixed, the carrier is not: it is chosen at the claim.
 
-Theory of the speed. A plain text send passes through a handful of dict lookups and one GSM translation; rare fields are
-looked at only when one is there (core/options.py). A batch has one text for thousands of numbers, so the last cut is
-remembered, one of them, per Book.
+Theory of the speed. What nearly every send is takes the short way (core/express.py), which only ever says yes and then
+exactly what `judge` would say. Rare fields are looked at only when one is there (core/options.py). A batch has one text for
+thousands of numbers, so the last cut is remembered, one of them, per Book.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -23,7 +22,8 @@ from accounting.money import MICRO_MAX, MoneyError, to_decimal, to_micro
 from accounting.tariff import Price, Tariff, TariffBook
 from dispatcher.core import options as rare
 from dispatcher.core.content import Content, binary_content, text_content
-from dispatcher.core.model import LANE_BY_NAME, Account, Body, Lane, OnUnknown, Refusal, Send
+from dispatcher.core.express import Express
+from dispatcher.core.model import LANE_BY_NAME, LANES, Account, Body, Lane, OnUnknown, Refusal, Send
 from dispatcher.core.numbers import NumberBook
 from dispatcher.core.policies import sender_problem
 from dispatcher.core.ports import Admission
@@ -36,9 +36,6 @@ from smpp.text import Encoding
 
 __all__ = ["Book", "Explanation", "Refused", "admit", "decode_sends", "explain"]
 
-DIGEST_BYTES = 16
-_canonical = msgspec.msgpack.Encoder(order="deterministic").encode
-
 
 class Book:
     """What admission looks things up in: one per process and configuration. Not to be shared between threads."""
@@ -46,6 +43,7 @@ class Book:
     __slots__ = (
         "_default_tariff",
         "_last",
+        "express",
         "hash_number",
         "numbers",
         "on_unknown",
@@ -76,6 +74,7 @@ class Book:
         costs = {carrier.cost for carrier in settings.carrier}
         self._default_tariff = next((name for name in self.tariffs.names if name not in costs), "")
         self._last: tuple[tuple[str, str, bool, int, str], Content] | None = None
+        self.express = Express(self)
 
     def tariff(self, account: Account, now: int) -> Tariff:
         """The tariff an account pays by, in force at `now`: its own, or the first that is no carrier's cost. Raises
@@ -88,6 +87,15 @@ class Book:
             why = f"tariff {name} is in {found.currency}, the account in {account.currency}; an operator must give it another"
             raise Objection(Refusal.NO_PRICE, "account", why)
         return found
+
+    def route(self, send: Send, account: Account, to: str, lane: int, sender: str, price: Price) -> RouteFacts:
+        """The route that the send asks for, or that matches. Raises Objection (no_route)."""
+        route = self.routes.pick(to, LANES[lane], account.name, sender, price.mccmnc, send.route or "")
+        if route is None:
+            if send.route:
+                raise Objection(Refusal.NO_ROUTE, "route", "there is no route of that name; leave it out or correct it")
+            raise Objection(Refusal.NO_ROUTE, "to", "no route matches this destination, class, account and sender")
+        return route
 
     def content(self, send: Send, route: RouteFacts) -> Content:
         """What will be sent, cut for `route`. Raises Objection."""
@@ -105,13 +113,17 @@ class Book:
 
 def admit(send: Send, account: Account, book: Book, now: int, id: str) -> Admission | Refused:  # noqa: A002 - the field's name
     """The admission of `send` for `account` at `now` (ms) under the message id `id`, or why not. Raises nothing."""
+    admission = book.express.admit(send, account, now, id)
+    if admission is not None:
+        return admission
     try:
-        return _judge(send, account, book, now, id)
+        return judge(send, account, book, now, id)
     except Objection as objection:
         return objection.refused
 
 
-def _judge(send: Send, account: Account, book: Book, now: int, message_id: str) -> Admission:
+def judge(send: Send, account: Account, book: Book, now: int, message_id: str) -> Admission:
+    """The long way: every rule in its order, and the words for each. Raises Objection."""
     if account.suspended:
         raise Objection(Refusal.SUSPENDED, "account", "the account is suspended; ask its operator")
     if send.account is not None and send.account != account.name:
@@ -125,7 +137,7 @@ def _judge(send: Send, account: Account, book: Book, now: int, message_id: str) 
     tariff = book.tariff(account, now)
     price = _price(tariff, to)
     sender = _sender(send, account)
-    route = _route(send, account, book, to, lane, sender, price)
+    route = book.route(send, account, to, lane, sender, price)
     if not sender and not route.has_sender:
         why = f"neither the account nor every carrier of route {route.name} has a sender; write one"
         raise Objection(Refusal.SENDER_REQUIRED, "from", why)
@@ -161,7 +173,9 @@ def _judge(send: Send, account: Account, book: Book, now: int, message_id: str) 
         send.group or "",
         options,
     )
-    return Admission(message_id, body, total, _digest(send) if send.key is not None else b"", start if start != now else 0)
+    return Admission(
+        message_id, body, total, rare.digest_of(send) if send.key is not None else b"", start if start != now else 0
+    )
 
 
 def _price(tariff: Tariff, to: str) -> Price:
@@ -169,13 +183,6 @@ def _price(tariff: Tariff, to: str) -> Price:
     if price is None:
         raise Objection(Refusal.NO_PRICE, "to", f"tariff {tariff.name} has no price for this destination")
     return price
-
-
-def _digest(send: Send) -> bytes:
-    """What "the same body" means for a key: every field as decoded, defaults left out, but not who asked and from where."""
-    if send.client_ip is not None or send.account is not None:
-        send = msgspec.structs.replace(send, client_ip=None, account=None)
-    return hashlib.sha256(_canonical(send)).digest()[:DIGEST_BYTES]
 
 
 def _sender(send: Send, account: Account) -> str:
@@ -186,15 +193,6 @@ def _sender(send: Send, account: Account) -> str:
     if problem:
         raise Objection(Refusal.SENDER_INVALID, "from", problem)
     return send.sender
-
-
-def _route(send: Send, account: Account, book: Book, to: str, lane: Lane, sender: str, price: Price) -> RouteFacts:
-    route = book.routes.pick(to, lane, account.name, sender, price.mccmnc, send.route or "")
-    if route is None:
-        if send.route:
-            raise Objection(Refusal.NO_ROUTE, "route", "there is no route of that name; leave it out or correct it")
-        raise Objection(Refusal.NO_ROUTE, "to", "no route matches this destination, class, account and sender")
-    return route
 
 
 def _total(send: Send, segments: int, price: Price) -> int:

@@ -16,6 +16,8 @@ BUCKET_MS = 1 << 18
 INDEX_BITS = 16
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 _VALUES = {c: i for i, c in enumerate(ALPHABET)}
+_TAILS = [a + b for a in _PAIRS for b in _PAIRS[::256]]
+"""The last four characters of an id, by the low 12 bits of its chance; the 8 bits behind those are zero."""
 
 
 def encode(time_ms: int, chance: int) -> str:
@@ -25,6 +27,18 @@ def encode(time_ms: int, chance: int) -> str:
     v = ((time_ms << 74) | chance) << 8
     pairs = _PAIRS
     return "".join([pairs[(v >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def in_a_row(time_ms: int, chance: int, count: int) -> list[str]:
+    """`count` ids of `time_ms`, their chance counting up from `chance`. Raises ValueError as `encode` does."""
+    found: list[str] = []
+    while len(found) < count:
+        stem = encode(time_ms, chance)[:-4]
+        low = chance & 0xFFF
+        tails = _TAILS[low : low + count - len(found)]
+        found += [stem + tail for tail in tails]
+        chance += len(tails)
+    return found
 
 
 def time_of(message_id: str) -> int:
@@ -59,16 +73,21 @@ class RandomIds:
     def make(self, at: int, count: int) -> list[str]:
         """`count` ids of time `at` (ms), ascending."""
         start = int.from_bytes(self._urandom(10), "big") % ((1 << 74) - (1 << INDEX_BITS))
-        return [encode(at, start + i) for i in range(count)]
+        return in_a_row(at, start, count)
 
 
 def group_of(message_id: str) -> str:
     """The id of the group that `message_id` would belong to: the same with index 0. Raises KeyError for what is not an id."""
+    return encode(*_group_parts(message_id))
+
+
+def _group_parts(message_id: str) -> tuple[int, int]:
+    """Time and chance of a member's group."""
     v = 0
     for c in message_id:
         v = (v << 5) | _VALUES[c]
     v >>= 8
-    return encode(v >> 74, v & ((1 << 74) - 1) & ~((1 << INDEX_BITS) - 1))
+    return v >> 74, v & ((1 << 74) - 1) & ~((1 << INDEX_BITS) - 1)
 
 
 def index_in_group(message_id: str) -> int:
@@ -86,13 +105,5 @@ def group_members(group_id: str, count: int, start: int = 1) -> list[str]:
     """
     if not 0 <= start + count - 1 < 1 << INDEX_BITS:
         raise ValueError(f"group of {count} messages: at most {(1 << INDEX_BITS) - 1}")
-    # Only the last 25 bits, five characters, differ between members: one bit of chance, the index, eight zeros.
-    prefix, last = group_id[:-5], 0
-    for c in group_id[-5:]:
-        last = (last << 5) | _VALUES[c]
-    top, pairs = last >> 24 << 24, _PAIRS
-    first = ALPHABET
-    return [
-        prefix + first[w >> 20] + pairs[(w >> 10) & 1023] + pairs[w & 1023]
-        for w in range(top + (start << 8), top + ((start + count) << 8), 256)
-    ]
+    time_ms, chance = _group_parts(group_id)
+    return in_a_row(time_ms, chance + start, count)

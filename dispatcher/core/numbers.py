@@ -10,8 +10,9 @@ gets two things compiled from phonenumbers' own metadata, when its first number 
    unless the number begins with something that the library would strip. It may only ever say yes. Whatever it does not
    accept goes to the library, so the verdict, and the canonical form, are always the library's.
 2. The library's own way to tell regions of a shared code (+1, +7, +44) apart, with its patterns tried in its order.
+3. Both in one pattern, for the number that nearly every send has (`place`). It may only ever say yes, too.
 
-Both are compared with the library on random numbers of every calling code in the tests.
+All are compared with the library on random numbers of every calling code in the tests.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class NumberProblem(NamedTuple):
 class _Plan:
     """What one calling code's numbers look like."""
 
-    __slots__ = ("accepts", "code", "code_chars", "only_region", "regions")
+    __slots__ = ("accepts", "certain", "code", "code_chars", "names", "only_region", "regions")
 
     def __init__(self, code: str) -> None:
         names = REGIONS_BY_CODE[int(code)]
@@ -65,6 +66,8 @@ class _Plan:
         # prefixes that may match nothing (Argentina's) from shutting the whole pattern.
         guard = f"(?!(?:{strips})(?<=.))" if strips else ""
         self.accepts = re.compile(f"{guard}(?:{union})").fullmatch
+        self.certain = re.compile(f"{guard}(?:{_in_order(found)})", re.ASCII).fullmatch
+        self.names = {f"r{i}": "" if name == _NOWHERE else name for i, name in enumerate(names)}
         self.only_region = ("" if names[0] == _NOWHERE else names[0]) if len(names) == 1 else None
         self.regions: list[tuple[str, re.Pattern[str], re.Pattern[str] | None]] = []
         if self.only_region is None:
@@ -107,6 +110,18 @@ class NumberBook:
             return number
         return _ask(number, check)
 
+    def place(self, text: str) -> tuple[str, str] | None:
+        """What `normalise` (by any check) and `country` say of an ordinary mobile or fixed line, in one step; None for
+        anything else and for the first number of its kind, and then says nothing about it."""
+        number = text[1:] if text[:1] == "+" else text
+        plan = self._plans.get(number[:3])
+        if plan is None or len(number) < SHAPE_DIGITS_MIN:
+            return None
+        found = plan.certain(number[plan.code_chars :])
+        if found is None or (region := found.lastgroup) is None:
+            return None
+        return number, plan.names[region]
+
     def country(self, number: str) -> str:
         """ISO 3166 region of E.164 digits, as phonenumbers.region_code_for_number; "" where there is none."""
         plan = self._plan(number)
@@ -133,6 +148,18 @@ def _metadata(region: str, code: int) -> PhoneMetadata:
     if found is None:
         raise LookupError(f"phonenumbers has no metadata for region {region}, calling code {code}")
     return found
+
+
+def _in_order(regions: list[PhoneMetadata]) -> str:
+    """One pattern that matches a mobile or fixed line in the group of its region, r0, r1, ...: the first region that the
+    library would take. A number that an earlier region has as something else matches outside all groups."""
+    parts = []
+    for i, metadata in enumerate(regions):
+        plain, other = _pattern(metadata, _TYPES[:2]), _pattern(metadata, _TYPES[2:])
+        if metadata.leading_digits:
+            plain, other = f"(?={metadata.leading_digits}){plain}", f"(?={metadata.leading_digits})[0-9]+"
+        parts += [f"(?P<r{i}>{plain})", other]
+    return "|".join(parts)
 
 
 def _pattern(metadata: PhoneMetadata, types: tuple[str, ...]) -> str:

@@ -1,4 +1,5 @@
-"""A send's rare fields, checked: payloads in base64, TLVs, instants, callback, opaque references.
+"""A send's rare fields, checked: payloads in base64, TLVs, instants, callback, opaque references; and the digest that a key
+stands for.
 
 Refuses to know routes, prices and texts. Every check returns the value in its inner form or raises Objection with field
 and remedy. None of it runs for a plain text send.
@@ -11,15 +12,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import ipaddress
 import re
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from dispatcher.core.model import Options, Refusal, Send
 from dispatcher.core.refusal import Objection
 from smpp.constants import Tlv
 
+DIGEST_BYTES = 16
 TLVS_MAX = 16
 TLV_BYTES_MAX = 254
 UDH_BYTES_MAX = 140
@@ -34,6 +39,7 @@ NOT_BEFORE_PAST_MAX_MS = 86_400_000
 TAG_ENTITY = 0x1400
 TAG_TEMPLATE = 0x1401
 
+_canonical = msgspec.msgpack.Encoder(order="deterministic").encode
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII).fullmatch
 _TAG = re.compile(r"0[xX][0-9a-fA-F]{1,4}", re.ASCII).fullmatch
 _URL = re.compile(r"https?://[^\s/?#@]+([/?#][^\s]*)?", re.ASCII).fullmatch
@@ -67,6 +73,13 @@ def check_names(send: Send) -> None:
             ipaddress.ip_address(send.client_ip)
         except ValueError:
             raise _no("client_ip", "is neither an IPv4 nor an IPv6 address") from None
+
+
+def digest_of(send: Send) -> bytes:
+    """What "the same body" means for a key: every field as decoded, defaults left out, but not who asked and from where."""
+    if send.client_ip is not None or send.account is not None:
+        send = msgspec.structs.replace(send, client_ip=None, account=None)
+    return hashlib.sha256(_canonical(send)).digest()[:DIGEST_BYTES]
 
 
 def not_before_ms(value: int | str, now: int) -> int:

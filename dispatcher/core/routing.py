@@ -30,7 +30,8 @@ ENCODING_BY_NAME: dict[str, Encoding] = {
 class RouteFacts(NamedTuple):
     """What a route means for cutting and for senders, over all its carriers.
 
-    `wide`: cut for the 16-bit concatenation header. `has_sender`: every carrier has one of its own.
+    `wide`: cut for the 16-bit concatenation header. `has_sender`: every carrier has one of its own. `gsm7`: every carrier
+    takes GSM 7-bit.
     """
 
     name: str
@@ -40,6 +41,7 @@ class RouteFacts(NamedTuple):
     any_: frozenset[Encoding]
     wide: bool
     has_sender: bool
+    gsm7: bool
 
 
 class _Rule(NamedTuple):
@@ -106,6 +108,21 @@ class Routes:
                     return rule.route
         return None
 
+    def always(self, lane: Lane, account: str, sender: str, wanted_route: str = "") -> RouteFacts | None:
+        """What `pick` says for every number; None where that depends on the number, or where there is no route."""
+        if wanted_route:
+            return self._by_name.get(wanted_route)
+        if [length for length, _ in self._levels] != [0]:
+            return None
+        for rule in self._levels[0][1][""]:
+            if (
+                (not rule.lanes or lane in rule.lanes)
+                and (not rule.accounts or account in rule.accounts)
+                and (not rule.senders or sender in rule.senders)
+            ):
+                return None if rule.mcc_mncs else rule.route
+        return None
+
 
 def _rule(position: int, route: Route, facts: RouteFacts) -> _Rule:
     match = route.match
@@ -135,4 +152,5 @@ def _facts(route: Route, carriers: Mapping[str, Carrier]) -> RouteFacts:
         any_=frozenset().union(*sets),
         wide=any(carrier.quirks.concat == "udh16" for carrier in chosen),
         has_sender=all(carrier.sender for carrier in chosen),
+        gsm7=all(Encoding.GSM7 in encodings for encodings in sets),
     )

@@ -65,3 +65,12 @@ def test_what_is_no_id(text: str) -> None:
     assert not ids.is_id(text)
     with pytest.raises(ValueError, match="not a message id"):
         ids.time_of(text + "I" if len(text) == 26 else text)
+
+
+@pytest.mark.parametrize("chance", [0, 1, 4095, 4096, (1 << 74) - 9_000, 0x2A5 << 60 | 0xFFE])
+def test_ids_in_a_row_are_what_encode_says(chance: int) -> None:
+    """Counting up by the table of tails gives what one by one gives, over its ends too; beyond 74 bits it raises."""
+    for count in (0, 1, 2, 4096, 9000):
+        assert ids.in_a_row(TIME, chance, count) == [ids.encode(TIME, chance + i) for i in range(count)]
+    with pytest.raises(ValueError, match="out of range"):
+        ids.in_a_row(TIME, (1 << 74) - 1, 2)

@@ -67,6 +67,31 @@ def test_the_region_is_the_librarys() -> None:
                 assert (expected if expected not in {None, "001"} else "") == BOOK.country(number), number
 
 
+def test_a_number_in_one_step_is_what_the_steps_say() -> None:
+    """Over numbers of every calling code: `place` says what normalise and country say, or nothing; mostly it does."""
+    rng = random.Random(11)
+    placed = accepted = 0
+    for code in [*REGIONS_BY_CODE, *[c for c, regions in REGIONS_BY_CODE.items() if len(regions) > 1] * 5]:
+        for number in samples(code, rng):
+            plan = BOOK._plan(number)
+            assert plan is not None
+            found = BOOK.place(number)
+            accepted += plan.accepts(number[plan.code_chars :]) is not None
+            if found is not None:
+                placed += 1
+                assert BOOK.place(f"+{number}") == found
+                for check in ("possible", "valid", "shape"):
+                    assert found == (BOOK.normalise(number, check), BOOK.country(number)), number  # type: ignore[arg-type]
+    assert placed > accepted * 0.9
+
+
+@pytest.mark.parametrize("text", ["", "+", "++447911123456", "447911123456\n", "44791112345\u0666", "+44 7911123456", "12345"])
+def test_no_other_form_is_placed(text: str) -> None:
+    """Signs, blanks, digits of other scripts and short numbers are left to normalise."""
+    assert BOOK.normalise("447911123456") == "447911123456"
+    assert BOOK.place(text) is None
+
+
 def test_most_mobiles_never_reach_the_library() -> None:
     """Every country's example of a mobile number is accepted by the compiled pattern (else the speed is gone)."""
     slow = []

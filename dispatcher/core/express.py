@@ -1,0 +1,160 @@
+"""The short way through admission, for what nearly every send is: a text without rare fields to an ordinary number.
+
+It refuses to refuse: it knows no reasons and no words. What it cannot accept at once it leaves to the long way
+(core/admission.py), which gives every verdict that is not a plain yes; the tests prove the two equal.
+
+Theory. The sends of a batch differ in number and text, hardly in anything else. So what depends on neither is decided once
+and kept as `Terms`: who pays by which tariff, the sender, the route where it is the same for every number, the times.
+What is left for each send is one pattern for its number, one look into the tariff, one GSM translation, one hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from accounting.money import MICRO_MAX
+from accounting.tariff import Price
+from dispatcher.core import options as rare
+from dispatcher.core.content import GSM7_SINGLE_CHARS
+from dispatcher.core.model import LANE_BY_NAME, Account, Body, OnUnknown, Send
+from dispatcher.core.policies import sender_problem
+from dispatcher.core.ports import Admission
+from dispatcher.core.refusal import Objection
+from dispatcher.core.routing import RouteFacts
+from smpp.segments import SEGMENTS_MAX
+from smpp.text import Encoding, gsm7
+
+if TYPE_CHECKING:
+    from dispatcher.core.admission import Book
+
+TERMS_MAX: Final = 1_000
+"""Terms kept at once; beyond it all are forgotten and made again as they are needed."""
+_GSM7: Final = int(Encoding.GSM7)
+_new = tuple.__new__  # an Admission without the detour through its named constructor, which takes twice as long
+
+
+class Terms(NamedTuple):
+    """What one account's sends with the same few fields have in common, from `since` until before `until` (ms).
+
+    `route` None: it depends on the number. `gsm7`: a text that fits one GSM 7-bit segment goes as
+    that where the route takes it. `account` is held so
+    that no other object can have its identity meanwhile; an Account is not changed in place.
+    """
+
+    account: Account
+    since: int
+    until: float
+    sender: str
+    lane: int
+    route: RouteFacts | None
+    price: Callable[[str], Price | None]
+    tariff: str
+    currency: str
+    validity_ms: int
+    on_unknown: int
+    gsm7: bool
+
+
+class Express:
+    """One Book's short way, with the terms it has made. Not to be shared between threads."""
+
+    __slots__ = ("_book", "_terms", "_text")
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._terms: dict[tuple[object, ...], Terms] = {}
+        self._text = ""  # the last text that fitted one segment
+
+    def admit(self, send: Send, account: Account, now: int, message_id: str) -> Admission | None:
+        """The admission of a plain send; None: ask the long way."""
+        text = send.text
+        if (
+            not text or send.binary is not None or send.udh is not None or send.not_before is not None or send.flash
+            or send.tlvs or send.max_price is not None or send.entity is not None or send.template is not None
+            or send.callback is not None or (send.account is not None and send.account != account.name)
+        ):  # fmt: skip
+            return None
+        alike = (
+            id(account), send.sender, send.lane, send.encoding, send.max_segments, send.route, send.validity_s,
+            send.on_unknown,
+        )  # fmt: skip
+        terms = self._terms.get(alike)
+        if terms is None or not terms.since <= now < terms.until:
+            terms = self._agree(alike, send, account, now)
+        placed = self._book.numbers.place(send.to)
+        if terms is None or placed is None:
+            return None
+        to, country = placed
+        _, _, _, sender, lane, route, price_of, tariff, currency, validity_ms, on_unknown, one_segment = terms
+        price = price_of(to)
+        if price is None:
+            return None
+        micro, price_country, mccmnc, _ = price
+        segments, encoding, key = 1, _GSM7, send.key
+        try:
+            if route is None:
+                route = self._book.route(send, account, to, lane, sender, price)
+            if not sender and not route.has_sender:
+                return None
+            if not (one_segment and route.gsm7):
+                encoding, segments, text, _, _ = self._book.content(send, route)
+            elif text == self._text:
+                text = self._text
+            elif _fits(text):
+                self._text = text
+            else:
+                encoding, segments, text, _, _ = self._book.content(send, route)
+            if key is not None or send.group is not None or send.ref is not None or send.client_ip is not None:
+                rare.check_names(send)
+        except Objection:
+            return None
+        total = segments * micro
+        if total > MICRO_MAX:
+            return None
+        body = Body(
+            to, text, sender, account.name, lane, route.name, int(encoding), segments, micro, currency, tariff,
+            self._book.hash_number(to), now, now + validity_ms, on_unknown, key or "", send.ref or "",
+            price_country or country, mccmnc, send.group or "",
+        )  # fmt: skip
+        return _new(Admission, (message_id, body, total, b"" if key is None else rare.digest_of(send), 0))
+
+    def _agree(self, alike: tuple[object, ...], send: Send, account: Account, now: int) -> Terms | None:
+        """Makes the terms of sends with these fields; None where a field is one that the long way has words for."""
+        book, lane = self._book, LANE_BY_NAME[send.lane]
+        most = book.settings.lanes.validity_max_s
+        validity_s = min(book.validity_s[lane], most) if send.validity_s is None else send.validity_s
+        sender = account.sender if send.sender is None else send.sender
+        if account.suspended or not 1 <= validity_s <= most or (send.sender is not None and sender_problem(sender)):
+            return None
+        try:
+            tariff = book.tariff(account, now)
+        except Objection:
+            return None
+        route = book.routes.always(lane, account.name, sender, send.route or "")
+        terms = Terms(
+            account=account,
+            since=tariff.valid_from,
+            until=book.tariffs.until(tariff.name, now),
+            sender=sender,
+            lane=int(lane),
+            route=route,
+            price=tariff.price,
+            tariff=tariff.name,
+            currency=tariff.currency,
+            validity_ms=validity_s * 1000,
+            on_unknown=int(book.on_unknown[lane] if send.on_unknown is None else OnUnknown[send.on_unknown.upper()]),
+            gsm7=send.encoding == "auto" and 1 <= send.max_segments <= SEGMENTS_MAX,
+        )
+        if len(self._terms) >= TERMS_MAX:
+            self._terms.clear()
+        self._terms[alike] = terms
+        return terms
+
+
+def _fits(text: str) -> bool:
+    """Is it one GSM 7-bit segment?"""
+    if len(text) > GSM7_SINGLE_CHARS:
+        return False
+    septets = gsm7(text)
+    return septets is not None and len(septets) <= GSM7_SINGLE_CHARS
