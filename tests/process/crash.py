@@ -29,7 +29,7 @@ FINAL_S = 90.0
 """Everything must be final so long after the last send was accepted."""
 
 SCENARIO = """
-rate = 220
+rate = 150
 seed = {seed}
 answer_ms = [5, 60]
 receipt_ms = [50, 1500]
@@ -74,7 +74,7 @@ times = 2
 _CARRIER = """
 [[carrier]]
 name = "{name}"
-rate = 180
+rate = 130
 cost = "cost"
 sender = "CRASH"
 throttle_pause_s = 0.2
@@ -136,19 +136,6 @@ prices = { "" = "0.0040" }
 )
 
 
-class Kill:
-    """One kill: what, and how much was accepted and not final at that moment."""
-
-    def __init__(self, role: str, at_s: float, still_open: int, back_s: float) -> None:
-        self.role = role
-        self.at_s = at_s
-        self.still_open = still_open
-        self.back_s = back_s
-
-    def __str__(self) -> str:
-        return f"{self.role} at {self.at_s:.1f} s, {self.still_open} open, back in {self.back_s:.1f} s"
-
-
 def still_open(installation: Installation, traffic: Traffic) -> int:
     """Accepted and not final now, as far as can be seen while everything dies."""
     finals = finals_of(row for row in installation.rows("events") if row["ref"] in traffic.sent.lanes)
@@ -161,15 +148,17 @@ def one_round(installation: Installation, key: str, number: int, sends: int, sec
     plan = Plan(sends - batched - called - keyed, keyed, called, batched, seconds, FIRST_NUMBER + number * 1_000_000)
     traffic = Traffic(plan, f"r{number}", installation.server_port, installation.http_port, key, ACCOUNT)
     began = time.monotonic()
+    verdict = Verdict()
     traffic.start()
     turn = (number - 1) % len(KILLED)
     for place, role in enumerate(KILLED[turn:] + KILLED[:turn], 1):
-        time.sleep(max(0.0, began + seconds * place / (len(KILLED) + 1) - time.monotonic()))
+        time.sleep(max(0.0, began + seconds * (place + 0.5) / (len(KILLED) + 1) - time.monotonic()))
         amount = still_open(installation, traffic)
         at = time.monotonic()
         old = installation.kill(role)
         wait_for(f"{role} is back", 20, lambda role=role, old=old: installation.pid(role) not in (0, old))  # type: ignore[misc]
-        print(f"  killed {Kill(role, at - began, amount, time.monotonic() - at)}", flush=True)
+        verdict.open_at_kills.append(amount)
+        print(f"  killed {role} at {at - began:.1f} s, {amount} open, back in {time.monotonic() - at:.1f} s", flush=True)
     traffic.join(120)
     accepted_s = time.monotonic() - began
     sent = traffic.sent
@@ -183,7 +172,7 @@ def one_round(installation: Installation, key: str, number: int, sends: int, sec
         wait_for("everything is final", FINAL_S, all_final, 0.5)
     except TimeoutError as error:
         notes.append(f"{error}; left over: {installation.left_over()}")
-    verdict = judge(installation, sent, notes)
+    judge(verdict, installation, sent, notes)
     verdict.stuck = sum(installation.left_over().values()) + len(sent.errors)
     audit = installation.cli("ledger", "audit")
     verdict.unbalanced = len(audit["misfits"])
@@ -200,6 +189,7 @@ def one_round(installation: Installation, key: str, number: int, sends: int, sec
 
 
 _COLUMNS = (
+    "open",
     "accepted",
     "final",
     "delivered",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dispatcher.core.model import Attempt, Message, OnUnknown, Outcome, State
@@ -28,8 +28,9 @@ _FAILED_RECEIPTS = frozenset({"UNDELIV", "FAILED", "EXPIRED", "DELETED", "REJECT
 
 @dataclass
 class Verdict:
-    """Counts; those below `# faults` must be 0."""
+    """Counts; those below `# faults` must be 0. `open_at_kills`: accepted and not final when each process was killed."""
 
+    open_at_kills: list[int] = field(default_factory=list)
     accepted: int = 0
     final: int = 0
     delivered: int = 0
@@ -66,6 +67,11 @@ class Verdict:
     )
 
     @property
+    def open(self) -> int:
+        """The least that was open at a kill."""
+        return min(self.open_at_kills, default=0)
+
+    @property
     def well(self) -> bool:
         """No fault."""
         return not any(getattr(self, name) for name in self.FAULTS)
@@ -81,9 +87,9 @@ def finals_of(events: Iterable[dict[str, Any]]) -> Counter[str]:
     return Counter(row["id"] for row in events if row["state"] in FINALS and not row["refined"])
 
 
-def judge(installation: Installation, sent: Sent, notes: list[str]) -> Verdict:
-    """The verdict on one round, everything final (or given up on). Examples of faults go into `notes`."""
-    verdict = Verdict(accepted=len(sent.accepted))
+def judge(verdict: Verdict, installation: Installation, sent: Sent, notes: list[str]) -> None:
+    """Fills the verdict on one round, everything final (or given up on). Examples of faults go into `notes`."""
+    verdict.accepted = len(sent.accepted)
     events = [row for row in installation.rows("events") if row["ref"] in sent.lanes]
     ids: dict[str, list[str]] = {}
     for row in events:
@@ -109,7 +115,6 @@ def judge(installation: Installation, sent: Sent, notes: list[str]) -> Verdict:
     refused = [row for row in installation.rows("rejects") if sent_ref(row) in sent.lanes]
     verdict.rejected = len(refused)
     notes += [f"rejected: {row['reason']} {row['detail']} entry {row.get('entry')}" for row in refused[:5]]
-    return verdict
 
 
 def sent_ref(row: dict[str, Any]) -> str:
