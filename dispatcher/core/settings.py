@@ -48,7 +48,7 @@ class Http(_Table, kw_only=True, frozen=True):
     listen: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8080"
     processes: Annotated[int, Meta(ge=0, le=64, description="HTTP processes; 0 turns the door off")] = 1
     body_bytes_max: Annotated[Positive, Meta(description="largest request body")] = 33_554_432
-    batch_messages_max: Annotated[int, Meta(ge=1, le=50_000)] = 50_000
+    batch_messages_max: Annotated[int, Meta(ge=1, le=50_000, description="messages of one batch")] = 50_000
     group_commit_ms: Annotated[float, Meta(ge=0, le=50, description="requests within it share one write")] = 1.5
     connections_max: Annotated[Positive, Meta(description="open connections per process")] = 1000
     header_timeout_s: Annotated[Seconds, Meta(description="a request's head must have arrived by then")] = 10.0
@@ -73,7 +73,7 @@ class Engine(_Table, kw_only=True, frozen=True):
     drain_s: Annotated[Seconds, Meta(description="how long a stop waits for answers in flight")] = 10.0
     ahead_segments_max: Annotated[Positive, Meta(description="segments claimed beyond the free windows")] = 500
     intake: Annotated[bool, Meta(description="admit from the sends stream")] = True
-    intake_entries_max: Annotated[int, Meta(ge=1, le=5000)] = 500
+    intake_entries_max: Annotated[int, Meta(ge=1, le=5000, description="entries of the sends stream read at once")] = 500
 
 
 class Quirks(_Table, kw_only=True, frozen=True):
@@ -88,9 +88,9 @@ class Quirks(_Table, kw_only=True, frozen=True):
         "binary",
     )
     source_ton_npi: Annotated[tuple[int, int] | None, Meta(description="fixed TON and NPI of senders; absent: by form")] = None
-    dest_ton: Annotated[int, Meta(ge=0, le=7)] = 1
-    dest_npi: Annotated[int, Meta(ge=0, le=31)] = 1
-    service_type: Annotated[str, Meta(max_length=5)] = ""
+    dest_ton: Annotated[int, Meta(ge=0, le=7, description="TON of destinations")] = 1
+    dest_npi: Annotated[int, Meta(ge=0, le=31, description="NPI of destinations")] = 1
+    service_type: Annotated[str, Meta(max_length=5, description="as the carrier wants it, mostly empty")] = ""
     validity: Annotated[Literal["relative", "absolute", "none"], Meta(description="validity_period form")] = "relative"
     receipt_per: Annotated[Literal["segment", "message"], Meta(description="one receipt per segment or per message")] = (
         "segment"
@@ -111,25 +111,25 @@ class Bind(_Table, kw_only=True, frozen=True):
 
     name: Annotated[str, Meta(description="label in metrics and commands; empty: host and number")] = ""
     host: Annotated[str, Meta(min_length=1, description="host name or address")]
-    port: Annotated[int, Meta(ge=1, le=65535)] = 2775
+    port: Annotated[int, Meta(ge=1, le=65535, description="the carrier's port")] = 2775
     tls: Annotated[bool, Meta(description="TLS with verification")] = False
     tls_ca_file: Annotated[str, Meta(description="own certificate authority")] = ""
-    system_id: Annotated[str, Meta(min_length=1, max_length=15)]
+    system_id: Annotated[str, Meta(min_length=1, max_length=15, description="login name")]
     password: Annotated[str, Meta(max_length=32, description="only with password_plain = true; prefer password_file")] = ""
     password_plain: Annotated[bool, Meta(description="accept a password written in this file")] = False
     password_file: Annotated[str, Meta(description="file that holds the password")] = ""
     password_env: Annotated[str, Meta(description="environment variable that holds the password")] = ""
-    system_type: Annotated[str, Meta(max_length=12)] = ""
+    system_type: Annotated[str, Meta(max_length=12, description="as the carrier wants it, mostly empty")] = ""
     mode: Annotated[Literal["trx", "tx", "rx", "tx+rx"], Meta(description="transceiver, one way, or a pair")] = "trx"
     version: Annotated[Literal["3.3", "3.4", "5.0"], Meta(description="interface_version")] = "3.4"
     sessions: Annotated[int, Meta(ge=1, le=64, description="connections with this login")] = 1
     window: Annotated[int, Meta(ge=1, le=10_000, description="outstanding submits per session")] = 10
     rate: Annotated[Rate | None, Meta(description="segments a second over this bind's sessions")] = None
-    enquire_link_s: Seconds = 30.0
+    enquire_link_s: Annotated[Seconds, Meta(description="silence after which the peer is asked whether it lives")] = 30.0
     response_timeout_s: Annotated[Seconds, Meta(description="an unanswered submit becomes Unknown, the link is closed")] = 60.0
-    connect_timeout_s: Seconds = 10.0
+    connect_timeout_s: Annotated[Seconds, Meta(description="for the connection, TLS included")] = 10.0
     reconnect_s: Annotated[Seconds, Meta(description="first pause before a new connection; doubles")] = 1.0
-    reconnect_max_s: Seconds = 60.0
+    reconnect_max_s: Annotated[Seconds, Meta(description="longest pause; after a refused login at once")] = 60.0
 
 
 class Carrier(_Table, kw_only=True, frozen=True):
@@ -150,7 +150,7 @@ class Weighted(_Table, kw_only=True, frozen=True):
     """A carrier's share within a group."""
 
     name: Name
-    weight: Annotated[int, Meta(ge=1, le=1000)] = 1
+    weight: Annotated[int, Meta(ge=1, le=1000, description="share of the group's segments")] = 1
 
 
 class Group(_Table, kw_only=True, frozen=True):
@@ -163,10 +163,10 @@ class Match(_Table, kw_only=True, frozen=True, rename={"lane": "class"}):
     """What a route applies to; empty lists mean any."""
 
     prefix: Annotated[tuple[str, ...], Meta(description="E.164 prefixes without +; the longest wins")] = ()
-    mcc_mnc: tuple[str, ...] = ()
+    mcc_mnc: Annotated[tuple[str, ...], Meta(description="networks, as the tariff names them")] = ()
     lane: Annotated[tuple[Literal["otp", "transactional", "bulk"], ...], Meta(description="traffic classes (key: class)")] = ()
-    account: tuple[str, ...] = ()
-    sender: tuple[str, ...] = ()
+    account: Annotated[tuple[str, ...], Meta(description="names of accounts")] = ()
+    sender: Annotated[tuple[str, ...], Meta(description="senders, as written in the send")] = ()
 
 
 class Route(_Table, kw_only=True, frozen=True):
@@ -181,7 +181,7 @@ class Tariff(_Table, kw_only=True, frozen=True):
     """Prices by longest prefix: a CSV file (prefix,price[,country[,mccmnc]]) or an inline table."""
 
     name: Name
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
     file: Annotated[str, Meta(description="CSV, beside the configuration file")] = ""
     prices: Annotated[dict[str, str], Meta(description='"44" = "0.0350"; "" is the price of everything else')] = {}
     valid_from: Annotated[str, Meta(description="RFC 3339; empty: always")] = ""
@@ -192,14 +192,19 @@ class Retry(_Table, kw_only=True, frozen=True):
 
     attempts_max: Annotated[int, Meta(ge=1, le=5, description="the first and up to four retries")] = 5
     temporary_s: Annotated[float, Meta(gt=0, description="first delay after a temporary refusal; doubles")] = 5.0
-    temporary_max_s: Annotated[float, Meta(gt=0)] = 300.0
+    temporary_max_s: Annotated[float, Meta(gt=0, description="longest delay")] = 300.0
     jitter: Annotated[float, Meta(ge=0, le=0.5, description="part of a delay")] = 0.2
-    absent_s: Annotated[tuple[float, ...], Meta(min_length=1, max_length=4)] = (60.0, 300.0, 900.0, 3600.0)
-    otp_s: Annotated[tuple[float, ...], Meta(min_length=1, max_length=4)] = (2.0, 5.0, 10.0, 20.0)
+    absent_s: Annotated[
+        tuple[float, ...],
+        Meta(min_length=1, max_length=4, description="delays after absent and memory_full; the last one again"),
+    ] = (60.0, 300.0, 900.0, 3600.0)
+    otp_s: Annotated[
+        tuple[float, ...], Meta(min_length=1, max_length=4, description="delays of the class otp, whatever the cause")
+    ] = (2.0, 5.0, 10.0, 20.0)
     retry_cost_max: Annotated[
         float, Meta(gt=0, description="carriers' cost of all attempts may reach this part of the price")
     ] = 1.0
-    retry_cost_max_otp: Annotated[float, Meta(gt=0)] = 2.0
+    retry_cost_max_otp: Annotated[float, Meta(gt=0, description="the same for the class otp")] = 2.0
     multipart_retry_s: Annotated[float, Meta(gt=0, description="how long one part alone may be sent again")] = 300.0
 
 
@@ -207,7 +212,7 @@ class Receipts(_Table, kw_only=True, frozen=True):
     """How long we wait for the carriers' word."""
 
     deadline_s: Annotated[float, Meta(gt=0, description="after the last submission")] = 259_200.0
-    deadline_otp_s: Annotated[float, Meta(gt=0)] = 3600.0
+    deadline_otp_s: Annotated[float, Meta(gt=0, description="the same for the class otp")] = 3600.0
     grace_s: Annotated[float, Meta(gt=0, description="after an unknown outcome, before the doubt policy applies")] = 60.0
     deliver_answer_s: Annotated[float, Meta(gt=0, description="a deliver_sm not durable by then is answered 0x08")] = 0.8
     early_s: Annotated[float, Meta(gt=0, description="how long a receipt of an unknown id is kept")] = 300.0
@@ -217,13 +222,15 @@ class Receipts(_Table, kw_only=True, frozen=True):
 class Lanes(_Table, kw_only=True, frozen=True):
     """Defaults per traffic class, seconds."""
 
-    validity_otp_s: Positive = 600
-    validity_transactional_s: Positive = 86_400
-    validity_bulk_s: Positive = 172_800
-    validity_max_s: Annotated[int, Meta(ge=1, le=604_800)] = 604_800
-    on_unknown_otp: Literal["resend", "hold"] = "resend"
-    on_unknown_transactional: Literal["resend", "hold"] = "resend"
-    on_unknown_bulk: Literal["resend", "hold"] = "hold"
+    validity_otp_s: Annotated[Positive, Meta(description="how long a send without validity_s is tried")] = 600
+    validity_transactional_s: Annotated[Positive, Meta(description="how long a send without validity_s is tried")] = 86_400
+    validity_bulk_s: Annotated[Positive, Meta(description="how long a send without validity_s is tried")] = 172_800
+    validity_max_s: Annotated[int, Meta(ge=1, le=604_800, description="longest that a send may ask for")] = 604_800
+    on_unknown_otp: Annotated[Literal["resend", "hold"], Meta(description="send again when the outcome is unknown?")] = "resend"
+    on_unknown_transactional: Annotated[
+        Literal["resend", "hold"], Meta(description="send again when the outcome is unknown?")
+    ] = "resend"
+    on_unknown_bulk: Annotated[Literal["resend", "hold"], Meta(description="send again when the outcome is unknown?")] = "hold"
 
 
 class Charges(_Table, kw_only=True, frozen=True):

@@ -20,6 +20,13 @@ def test_every_metric_and_key_is_on_its_page() -> None:
     assert "`dispatcher binds pause CARRIER BIND`" in generate.commands()
 
 
+def test_every_key_says_what_it_means() -> None:
+    """No key of the configuration has an empty last column."""
+    keys = [line for line in generate.configuration().splitlines() if line.startswith("| `")]
+    assert len(keys) > 100
+    assert [line for line in keys if line.endswith("|  |")] == []
+
+
 def test_the_version_is_the_package_s() -> None:
     """`dispatcher --version` and pyproject.toml agree."""
     assert f'version = "{dispatcher.__version__}"' in (generate.ROOT / "pyproject.toml").read_text(encoding="utf-8")
