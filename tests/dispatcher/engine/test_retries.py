@@ -235,6 +235,20 @@ def test_one_part_alone_goes_again() -> None:
     trio.run(main)
 
 
+def test_a_receipt_of_a_second_round_is_not_judged_by_the_first() -> None:
+    """A part's receipt that comes while its siblings wait for their turn, after a refused first round, is not forgotten:
+    what the engine remembers of the message is older than the attempt that the receipt is for."""
+    paced = settings_of([carrier(rate=10)], [route({"alpha": 1})])
+
+    async def main() -> None:
+        async with world(paced, scenarios=rules(outcome=Outcome.TEMPORARY, times=1)) as here:
+            here.send(text="A long text. " * 30)
+            await here.until({"delivered": 1})
+            assert await attempts(here) == [2, 2, 2]
+
+    trio.run(main)
+
+
 def test_many_long_messages_share_a_small_window() -> None:
     """Messages of seven segments through a window of ten: all delivered, the window never passed."""
     settings = settings_of([carrier(window=10)], [route({"alpha": 1})])
