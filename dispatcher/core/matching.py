@@ -36,6 +36,8 @@ _BLANKS = " \t\r\n\0"
 
 def answer_key(form: Form, carrier_id: str) -> str:
     """The key of an answer's message id; "" stays "" (accepted without id)."""
+    if form == "as_is" and _is_plain(carrier_id):
+        return carrier_id
     text = carrier_id.strip(_BLANKS)
     if form == "hex" and _HEX.fullmatch(text):
         return str(int(text, 16))
@@ -46,6 +48,8 @@ def answer_key(form: Form, carrier_id: str) -> str:
 
 def receipt_keys(form: Form, carrier_id: str) -> tuple[str, ...]:
     """The keys under which a receipt's id may be stored, best first; () for an empty id."""
+    if form == "as_is" and _is_plain(carrier_id):
+        return (carrier_id,)
     text = carrier_id.strip(_BLANKS)
     if not text:
         return ()
@@ -62,6 +66,11 @@ def receipt_keys(form: Form, carrier_id: str) -> tuple[str, ...]:
     if _HEX.fullmatch(text):
         keys.append(str(int(text, 16)))
     return tuple(dict.fromkeys(keys))
+
+
+def _is_plain(carrier_id: str) -> bool:
+    """A number as it should be: nothing in it is to be made equal. Most carriers' ids are such."""
+    return carrier_id.isdigit() and carrier_id.isascii() and carrier_id[0] != "0"
 
 
 def _plain(text: str) -> str:

@@ -173,8 +173,9 @@ class Receipts:
         recent = self._works.recent.correlations
         for item in items:
             if item.correlation is NOWHERE:
+                own = recent.get(item.carrier, {})
                 for key in item.keys:
-                    row = recent.pop((item.carrier, key), None)
+                    row = own.pop(key, None)
                     if row is not None:
                         item.correlation, item.key = row, key
                         break

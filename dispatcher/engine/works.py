@@ -24,7 +24,7 @@ from smpp.link import Link
 R = TypeVar("R")
 
 RECENT_MAX: Final = 20_000
-"""Settled heads, and as many correlations, kept for their receipts."""
+"""Settled heads, and for each carrier as many correlations, kept for their receipts."""
 BATCH_MAX: Final = 500
 """Messages in one step of the store (store.md 8: a longer one holds the server longer than the limit)."""
 _PAUSE_FIRST_S: Final = 0.02
@@ -98,7 +98,8 @@ class Flight:
 class Recent:
     """What this engine settled last, so that receipts need not read it back: correlations and heads, oldest out first.
 
-    Only ever a short cut: a head that somebody changed meanwhile fails its version check and is read again.
+    `correlations` is by carrier, then by its message id. Only ever a short cut: a head that somebody changed meanwhile
+    fails its version check and is read again.
     """
 
     __slots__ = ("correlations", "messages", "messages_max")
@@ -106,23 +107,23 @@ class Recent:
     def __init__(self, messages_max: int = RECENT_MAX) -> None:
         self.messages_max = messages_max
         self.messages: dict[str, Message] = {}
-        self.correlations: dict[tuple[str, str], Correlation] = {}
+        self.correlations: dict[str, dict[str, Correlation]] = {}
 
     def keep(self, messages: Sequence[Message], rows: Mapping[str, Sequence[tuple[str, Correlation]]]) -> None:
         """Adds a settled batch."""
         if not self.messages_max:
             return
-        kept, correlations = self.messages, self.correlations
+        kept = self.messages
         for message in messages:
             if message.head is not None and message.head.state == State.SUBMITTED:  # others may be claimed again any moment
                 kept[message.id] = message
         for carrier, pairs in rows.items():
-            for carrier_id, row in pairs:
-                correlations[carrier, carrier_id] = row
+            own = self.correlations.setdefault(carrier, {})
+            own.update(pairs)
+            while len(own) > self.messages_max:
+                del own[next(iter(own))]
         while len(kept) > self.messages_max:
             del kept[next(iter(kept))]
-        while len(correlations) > self.messages_max:
-            del correlations[next(iter(correlations))]
 
     def moved_on(self, heads: Sequence[VersionedHead], messages: Mapping[str, Message]) -> None:
         """Puts back messages whose new heads were written and that more receipts are awaited for."""

@@ -18,6 +18,8 @@ DESK = "desk"
 
 def by_bucket(ids: Sequence[str]) -> dict[str, list[str]]:
     """Message ids by the bucket whose hashes hold them."""
+    if ids and min(ids)[:6] == (bucket := max(ids)[:6]):
+        return {bucket: list(ids)}  # what lies between two strings of one beginning has it too
     out: dict[str, list[str]] = {}
     for message_id in ids:
         bucket = message_id[:6]
@@ -55,7 +57,11 @@ class RedisBase(Lines):
         for _ in kinds:
             found: dict[str, bytes] = {}
             for some in buckets.values():
-                found.update((i, v) for i, v in zip(some, next(replies), strict=True) if v is not None)
+                values = next(replies)
+                if None in values:
+                    found.update((i, v) for i, v in zip(some, values, strict=True) if v is not None)
+                else:
+                    found.update(zip(some, values, strict=True))
             out.append(found)
         return out
 

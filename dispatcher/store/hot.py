@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from dispatcher.core.model import LANE_BY_NAME, Message
 from dispatcher.core.ports import CorruptRecord, Effects, Owner, Queue, StoreUnavailable, VersionedHead
 from dispatcher.store import effects as written
@@ -146,32 +148,15 @@ class Hot(Correlations):
             return []
         ids: list[str] = []
         again: list[str] = []
-        for element in dict.fromkeys(elements):
-            text = element.decode("ascii")
+        for text in b" ".join(elements).decode("ascii").split(" "):
             if len(text) == 26:
                 ids.append(text)
             else:
-                text = text[-26:]
-                ids.append(text)
-                again.append(text)
+                ids.append(text[-26:])
+                again.append(text[-26:])
         bodies = (await self.read_ids(READ, ids, [self.k.body_]))[0]
         heads = (await self.read_ids(READ, again, [self.k.head_]))[0] if again else {}
-        found: list[Message] = []
-        corrupt: list[str] = []
-        decode = records.decode_body
-        for i in dict.fromkeys(ids):
-            raw = bodies.get(i)
-            if raw is None:
-                continue
-            try:
-                head = heads.get(i)
-                if head is None:
-                    found.append(Message(i, 0, None, decode(raw, i)))
-                else:
-                    version, decoded = records.decode_head(head, i)
-                    found.append(Message(i, version, decoded, decode(raw, i)))
-            except CorruptRecord:
-                corrupt.append(i)
+        found, corrupt = _decoded(ids, bodies, heads)
         if corrupt:
             await self.ask(DESK, resp.of("RPUSH", self.k.corrupt, *corrupt), 1)
         if not found:
@@ -179,6 +164,9 @@ class Hot(Correlations):
             return []
         batch = _Batch(field, [m.id for m in found])
         batches = self._batches
+        if batches.keys().isdisjoint(batch.left):
+            batches.update(dict.fromkeys(batch.left, batch))
+            return found
         for m in found:
             if m.id in batches:
                 self._seconds.setdefault(m.id, []).append(batch)
@@ -188,18 +176,24 @@ class Hot(Correlations):
 
     def _release(self, ids: Sequence[str]) -> list[tuple[str, _Batch]]:
         """Takes messages out of the batches in which they are in flight, of several the oldest."""
-        taken: list[tuple[str, _Batch]] = []
+        batches, seconds = self._batches, self._seconds
+        if not seconds:
+            taken = [(i, batches.pop(i)) for i in ids if i in batches]
+            for i, batch in taken:
+                del batch.left[i]
+            return taken
+        taken = []
         for i in ids:
-            batch = self._batches.pop(i, None)
-            if batch is None:
+            if i not in batches:
                 continue
-            batch.left.pop(i, None)
+            batch = batches.pop(i)
+            del batch.left[i]
             taken.append((i, batch))
-            if i in self._seconds:
-                more = self._seconds[i]
-                self._batches[i] = more.pop(0)
+            if i in seconds:
+                more = seconds[i]
+                batches[i] = more.pop(0)
                 if not more:
-                    del self._seconds[i]
+                    del seconds[i]
         return taken
 
     def _retake(self, taken: Sequence[tuple[str, _Batch]]) -> None:
@@ -234,3 +228,31 @@ class Hot(Correlations):
         except BaseException:
             self._retake(taken)  # not applied, or not known: the batch stands in flight as it was
             raise
+
+
+def _decoded(ids: Sequence[str], bodies: Mapping[str, bytes], heads: Mapping[str, bytes]) -> tuple[list[Message], list[str]]:
+    """The messages of the ids that have a body, each once; and the ids of those whose record does not decode."""
+    unique = dict.fromkeys(ids)
+    decode = records.decode_body
+    if not heads:
+        fast = records.body_decoder
+        try:
+            return [Message(i, 0, None, fast(bodies[i])) for i in unique if i in bodies], []
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # one of them; below it costs only itself
+    found: list[Message] = []
+    corrupt: list[str] = []
+    for i in unique:
+        raw = bodies.get(i)
+        if raw is None:
+            continue
+        try:
+            head = heads.get(i)
+            if head is None:
+                found.append(Message(i, 0, None, decode(raw, i)))
+            else:
+                version, decoded = records.decode_head(head, i)
+                found.append(Message(i, version, decoded, decode(raw, i)))
+        except CorruptRecord:
+            corrupt.append(i)
+    return found, corrupt

@@ -37,6 +37,8 @@ T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 pack: Callable[[Any], bytes] = _encoder.encode
 _body = msgspec.msgpack.Decoder(Body)
+body_decoder: Callable[[bytes], Body] = _body.decode
+"""Without an error of ours: for whole batches, of which the caller then finds the bad one."""
 _head = msgspec.msgpack.Decoder(Head)
 _account = msgspec.msgpack.Decoder(Account)
 _api_key = msgspec.msgpack.Decoder(ApiKey)

@@ -13,8 +13,10 @@ import hiredis
 
 from dispatcher.core.ports import CorruptRecord, StoreUnavailable
 
-_LENGTHS = [b"\r\n$%d\r\n" % n for n in range(4096)]
-_ID = b"\r\n$26\r\n"
+LENGTHS_MAX = 4096
+LENGTHS = [b"\r\n$%d\r\n" % n for n in range(LENGTHS_MAX)]
+ID = b"\r\n$26\r\n"
+"""What stands before a value of n bytes, and before a message id."""
 MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 _AWAY = (
@@ -35,7 +37,7 @@ _AWAY = (
 def length(value: bytes) -> bytes:
     """What stands between the argument before and `value`."""
     n = len(value)
-    return _LENGTHS[n] if n < 4096 else b"\r\n$%d\r\n" % n
+    return LENGTHS[n] if n < LENGTHS_MAX else b"\r\n$%d\r\n" % n
 
 
 def command(*arguments: bytes) -> bytes:
@@ -54,17 +56,17 @@ def of(*arguments: str | int | bytes) -> bytes:
 
 def with_ids(name: bytes, key: bytes, ids: Sequence[str]) -> bytes:
     """HMGET, HDEL, RPUSH and the like: a key and message ids."""
-    start = b"".join((b"*%d" % (len(ids) + 2), length(name), name, length(key), key, _ID))
+    start = b"".join((b"*%d" % (len(ids) + 2), length(name), name, length(key), key, ID))
     return b"".join((start, "\r\n$26\r\n".join(ids).encode(), b"\r\n"))
 
 
 def hset_ids(key: bytes, ids: Sequence[str], values: Sequence[bytes]) -> bytes:
     """HSET of one value per message id."""
     parts = [b"*%d\r\n$4\r\nHSET" % (2 * len(ids) + 2), length(key), key]
-    lengths = _LENGTHS
+    lengths = LENGTHS
     for message_id, value in zip(ids, values, strict=True):
         n = len(value)
-        parts += (_ID, message_id.encode(), lengths[n] if n < 4096 else length(value), value)
+        parts += (ID, message_id.encode(), lengths[n] if n < LENGTHS_MAX else length(value), value)
     parts.append(b"\r\n")
     return b"".join(parts)
 

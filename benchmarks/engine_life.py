@@ -1,0 +1,215 @@
+"""What a message's life costs the engine between its links and the store: CPU microseconds per message, by stage.
+
+`python -m benchmarks.engine_life [--batch 200] [--batches 10] [--runs 9] [--json FILE]`
+
+Every run makes new messages and leads all of them through one stage before the next begins: claimed and handed to a link
+(feeder), answered (answered), settled (committer), receipts taken (arrived) and applied (receipts). So every stage meets data
+that have left the processor's caches meanwhile, as in an engine. The figure is the median over the runs of process time. The
+store's side is real up to its bytes; a server's replies are ready made and parsed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import hiredis
+
+from benchmarks.installation import machine
+from benchmarks.stage_world import FENCE, SAMPLE, Bench, Canned, finish
+from dispatcher.core.model import State
+from dispatcher.core.ports import Owner
+from dispatcher.engine.feeder import Feeder
+from dispatcher.engine.works import Seat, Token
+from dispatcher.store import records
+from smpp import codec
+from smpp import constants as c
+from smpp.codec import DeliverSm
+
+SEATS = 4
+
+
+class Server(Canned):
+    """Answers pops and reads of bodies too, in bytes that are parsed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready_bodies: list[bytes] = []
+
+    async def exchange(self, wire: bytes, replies: int, timeout_s: float) -> list[Any]:
+        """See Canned."""
+        start = wire[:60]
+        if replies == 1 and (self.ready or self.ready_bodies) and (b"EVALSHA" in start or b"HMGET" in start):
+            data, self.ready = (self.ready, b"") if self.ready else (self.ready_bodies.pop(0), b"")
+            reader = hiredis.Reader()
+            reader.feed(data)
+            return [reader.gets()]
+        if b"EVALSHA" in start and replies == 1:
+            return [1]
+        if b"HDEL" in start or b"HMGET" in start:
+            return [1] * replies
+        if replies > 4:
+            before = wire[: wire.find(b"MULTI")].count(b"\r\n*")
+            return [b"OK"] * (before + 1) + [b"QUEUED"] * (replies - before - 4) + [[], b"OK", b"%d" % FENCE]
+        return await super().exchange(wire, replies, timeout_s)
+
+
+class Wire:
+    """A link that keeps what it is given."""
+
+    ended = None
+    queued = 0
+
+    def __init__(self) -> None:
+        self.items: list[tuple[bytes, Token]] = []
+        self.answered = 0
+
+    def queue(self, items: list[tuple[bytes, Token]]) -> None:
+        """A Link's."""
+        self.items += items
+
+    def answer(self, sequences: list[int], status: int = 0) -> None:
+        """A Link's."""
+        assert status == 0
+        self.answered += len(sequences)
+
+
+class Life(Bench):
+    """One engine's tasks on ready-made replies."""
+
+    def __init__(self, batch: int) -> None:
+        super().__init__(batch)
+        self.replies_of = Server()
+        self.store.driver = self.replies_of
+        self.works.sending_until = 1e12
+        self.works.owner = Owner("bench", FENCE)
+        carrier = self.settings.carrier[0]
+        self.seats = [Seat(carrier, carrier.bind[0], "b0", n, n, window=batch) for n in range(SEATS)]
+        for seat in self.seats:
+            seat.up = True
+            seat.link = Wire()  # type: ignore[assignment]
+            self.works.pool.add(seat)
+            self.works.seats.append(seat)
+        self.feeder = Feeder(self.works, self.committer, self.book)
+        self.store._windows["sink"] = [1]
+
+    def replies(self) -> tuple[bytes, bytes]:
+        """The pop's reply and the bodies' of a new batch."""
+        admissions = self.admissions()
+        ids = b"".join(b"$26\r\n%b\r\n" % a.id.encode() for a in admissions)
+        bodies = [records.pack(a.body) for a in admissions]
+        return (
+            b"*2\r\n*%d\r\n%b*0\r\n" % (len(admissions), ids),
+            b"*%d\r\n%b" % (len(bodies), b"".join(b"$%d\r\n%b\r\n" % (len(b), b) for b in bodies)),
+        )
+
+
+def wire_of(seat: Seat) -> Wire:
+    """The seat's link as what it is here."""
+    return cast("Wire", seat.link)
+
+
+def receipt(sequence: int, carrier_id: str) -> DeliverSm:
+    """A receipt as a carrier writes it."""
+    text = f"id:{carrier_id} sub:001 dlvrd:001 submit date:2611221200 done date:2611221201 stat:DELIVRD err:000 text:"
+    body = codec.deliver_sm_body("4479000000", "Acme", text.encode(), esm_class=4)
+    return codec.decode_deliver_sm(codec.pdu(c.DELIVER_SM, 0, sequence, body))
+
+
+def one_run(life: Life, batches: int, timed: Callable[[str, Callable[[], Any]], None]) -> None:
+    """New messages through all stages."""
+    for seat in life.seats:
+        wire_of(seat).items.clear()
+        wire_of(seat).answered = 0
+    replies = [life.replies() for _ in range(batches)]
+    gc.collect()
+    for pop, bodies in replies:
+        life.replies_of.ready, life.replies_of.ready_bodies = pop, [bodies]
+        for seat in life.seats:
+            seat.window = 10**6
+        timed("feeder", lambda: finish(life.feeder._claim(("all",), life.batch)))
+    items = [wire_of(seat).items for seat in life.seats]
+    total = life.batch * batches
+    assert sum(map(len, items)) == total == len(life.works.flights)
+    first = SAMPLE.randrange(1_000_000_000)
+    share = life.batch // SEATS
+    answers = [
+        [(token, 0, f"{first + 1_000_000 * s + i:010d}") for i, (_, token) in enumerate(own)] for s, own in enumerate(items)
+    ]
+    taken: list[list[Any]] = []
+    for b in range(batches):
+        for seat, own in zip(life.seats, answers, strict=True):
+            some = own[b * share : (b + 1) * share]
+            timed("answered", lambda s=seat, a=some: life.committer.answered(s, a))  # type: ignore[misc]
+        taken.append(life.committer._touched)
+        life.committer._touched = []
+    for touched in taken:
+        life.committer._touched = touched
+        timed("committer", lambda: finish(life.committer.flush()))
+    assert not life.works.flights
+    assert len(life.works.recent.messages) == total, len(life.works.recent.messages)
+    arrived: list[list[Any]] = []
+    for b in range(batches):
+        for seat, own in zip(life.seats, answers, strict=True):
+            delivers = [receipt(i + 1, carrier_id) for i, (_, _, carrier_id) in enumerate(own[b * share : (b + 1) * share])]
+            timed("arrived", lambda s=seat, d=delivers: life.receipts.arrived(s, s.link, d))  # type: ignore[misc]
+        arrived.append(life.receipts._new)
+        life.receipts._new = []
+    for new in arrived:
+        life.receipts._new = new
+        timed("receipts", lambda: finish(life.receipts.flush()))
+    assert sum(wire_of(seat).answered for seat in life.seats) == total
+    assert not life.receipts.pending
+    assert not life.works.recent.messages
+
+
+def measure(batch: int, batches: int, runs: int) -> dict[str, dict[str, float]]:
+    """Median, least and most of each stage, CPU microseconds a message. Raises AssertionError when messages get lost."""
+    life = Life(batch)
+    spent: dict[str, list[float]] = {}
+    for run in range(runs + 1):
+        total: dict[str, float] = {}
+
+        def timed(name: str, work: Callable[[], Any], total: dict[str, float] = total) -> None:
+            started = time.process_time()
+            work()
+            total[name] = total.get(name, 0.0) + time.process_time() - started
+
+        one_run(life, batches, timed)
+        if run:  # the first is for warming up
+            for name, seconds in total.items():
+                spent.setdefault(name, []).append(seconds / (batch * batches) * 1e6)
+    finals = life.works.counters.values["dispatcher_final_total"]
+    assert finals == {(State.DELIVERED.wire, "transactional"): (runs + 1) * batch * batches}, finals
+    return {
+        name: {"median": round(statistics.median(each), 2), "min": round(min(each), 2), "max": round(max(each), 2)}
+        for name, each in spent.items()
+    }
+
+
+def main() -> int:
+    """Command line: a table, and a file of figures with the machine they are from."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=200)
+    parser.add_argument("--batches", type=int, default=10)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--json", type=Path)
+    a = parser.parse_args()
+    found = measure(a.batch, a.batches, a.runs)
+    print(f"{'stage':12} {'median':>8} {'min':>8} {'max':>8}   CPU us a message")
+    for name, row in found.items():
+        print(f"{name:12} {row['median']:8.2f} {row['min']:8.2f} {row['max']:8.2f}")
+    if a.json is not None:
+        a.json.write_text(json.dumps({"machine": machine(), "batch": a.batch, "stages": found}, indent=2), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
