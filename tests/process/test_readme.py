@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from accounting.money import to_micro
+from dispatcher.commands.demo.play import ACCOUNT
+from dispatcher.commands.demo.world import DEFAULTS
 from tests.process.installation import ROOT, Carrier, Installation, wait_for
 
 pytestmark = pytest.mark.process
@@ -22,7 +24,6 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl
 CONFIG = """
 [[carrier]]
 name = "alpha"
-sender = "DEMO"
 [[carrier.bind]]
 host = "127.0.0.1"
 port = {alpha}
@@ -93,7 +94,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installa
     """An installation as the demo leaves it: account demo, one key."""
     directory = tmp_path_factory.mktemp("readme")
     with Installation(directory, [Carrier(directory, "alpha", "")], CONFIG) as installation:
-        key = installation.account("demo", money="10")
+        key = installation.account(ACCOUNT.name, "--sender", ACCOUNT.sender, money="10")
         wait_for("the engine is bound", 20, lambda: 1 in _bound(installation))
         yield installation, key
 
@@ -156,7 +157,5 @@ def _new(installation: Installation, before: set[str]) -> dict[str, str]:
 
 def test_the_keep_lines_name_the_readmes_addresses() -> None:
     """The README's ports are those that `make demo KEEP=1` prefers."""
-    from dispatcher.commands.demo.world import DEFAULTS
-
     assert f"redis-cli -p {DEFAULTS.server} " in first_send()
     assert f"http://127.0.0.1:{DEFAULTS.http}/" in first_send()
