@@ -116,7 +116,6 @@ def test_the_first_send_of_the_readme(running: tuple[Installation, str], tmp_pat
     lines = _here(lines, installation).replace("'the key that the demo printed'", f"'{key}'")
     asking = lines.splitlines()[2]  # a person asks again until it is there
     lines = lines.replace(asking, f"until {asking.replace('curl -s', 'curl -sf')}; do sleep 0.2; done")
-    lines = lines.replace("\ncurl", "\necho; curl")
     shown = [json.loads(line) for line in _shell(lines, tmp_path).splitlines() if line.startswith("{")]
     message, accepted, balance = shown
     assert (message["account"], message["key"]) == ("demo", "first")
