@@ -40,7 +40,8 @@ def test_demo_accounts_for_every_send_and_leaves_nothing_behind() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert [check for check in told["checks"] if not check["ok"]] == []
-    assert [check["name"] for check in told["checks"]] == ["finals", "prices", "charges", "costs", "audit", "metrics", "stop"]
+    names = ["refusals", "finals", "prices", "charges", "costs", "audit", "metrics", "stop"]
+    assert [check["name"] for check in told["checks"]] == names
     assert told["refused"] == REFUSED
     assert sum(told["sent"].values()) == len(rows)
     by_class: Counter[str] = Counter()
@@ -52,7 +53,7 @@ def test_demo_accounts_for_every_send_and_leaves_nothing_behind() -> None:
     # The carriers' tempers and the outage must have shown.
     assert {"delivered", "undelivered", "failed", "rejected", "unknown"} <= set(told["final"])
     assert set(told["final_by_carrier"]["delivered"]) == {"swift", "steady", "premium"}
-    assert min(told["retries"], told["throttled"], told["doubts"], told["orphaned"]) > 0
+    assert min(told["retries"], told["throttled"], told["doubts"], told["resent"], told["orphaned"]) > 0
     assert told["attempts"] >= told["segments"] > by_class.total()
     assert len(told["oddest"]) == 5
     money = {name: Decimal(amount) for name, amount in told["money"].items()}

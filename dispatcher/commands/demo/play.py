@@ -29,7 +29,7 @@ from dispatcher.commands.demo.world import Failed, World
 from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, now_ms
 from dispatcher.commands.money import read_facts
 from dispatcher.core.hashing import NumberHash
-from dispatcher.core.model import Account, Head
+from dispatcher.core.model import Account, Head, State
 from dispatcher.ingest.keys import issue
 from dispatcher.ops.errors import OpsError
 from dispatcher.ops.secret_key import server_key
@@ -45,6 +45,9 @@ READ_AT_ONCE = 500
 ABOUT_S = 30
 METRICS_S = 5.0
 """Processes write their counts once a second; so long the scrape may lag behind the records."""
+
+Sample = Callable[..., int]
+"""Reads a counter (its name without _total) and labels out of one scrape: the sum of what fits."""
 
 
 class Records(NamedTuple):
@@ -165,11 +168,13 @@ class Play:
         records = self._context.with_store(lambda store: _records(store, accepted))
         heads = {i: head for i, head in records.heads.items() if head is not None}
         row_of = self._rows_by_head()
-        sample = self._scrape(sum(head.state >= _FINAL for head in heads.values()))
+        sample = self._counted(sum(head.state >= _FINAL for head in heads.values()))
         evidence = proof.Evidence(
             accepted=accepted,
             expected=len(self._lines) - watch.rejects.total() - sender.refused.total(),
+            refused=watch.rejects + sender.refused,
             told=watch.state,
+            ends=watch.ends,
             heads=records.heads,
             kept_bodies=records.kept_bodies,
             facts=records.facts,
@@ -183,7 +188,7 @@ class Play:
         return Result(
             sent={_DOORS[door]: len(some) for door, some in sender.rows.items()},
             tally=report.tally(heads.values()),
-            refused=watch.rejects + sender.refused,
+            refused=evidence.refused,
             counted={
                 "throttled": sample("dispatcher_segments_submitted", outcome="throttled"),
                 "receipts": sample("dispatcher_receipts"),
@@ -224,29 +229,31 @@ class Play:
 
         return price
 
-    def _scrape(self, finals: int) -> Callable[..., int]:
-        """The metrics, once they count `finals`, or as they are after METRICS_S. Returns a reader: name and labels -> sum."""
-        from prometheus_client.parser import text_string_to_metric_families
-
+    def _counted(self, finals: int) -> Sample:
+        """The metrics, once they count `finals`, or as they are after METRICS_S."""
         until = time.monotonic() + METRICS_S
         while True:
-            status, body = self._world.get(self._world.ports.metrics, "/metrics")
-            families = {family.name: family for family in text_string_to_metric_families(body.decode())}
-
-            def sample(name: str, **labels: str) -> int:
-                found = families.get(name)  # noqa: B023 - used at once, or after the last round
-                samples = found.samples if found is not None else []
-                return int(sum(s.value for s in samples if s.name == f"{name}_total" and labels.items() <= s.labels.items()))
-
+            sample = self._scrape()
             if sample("dispatcher_final") == finals or time.monotonic() > until:
                 return sample
-            if status != 200:
-                self._world.check()
+            self._world.check()
             time.sleep(0.2)
 
+    def _scrape(self) -> Sample:
+        """The metrics as Prometheus would read them."""
+        from prometheus_client.parser import text_string_to_metric_families
 
-_FINAL = 10
-"""State.DELIVERED: the least of the final states."""
+        _, body = self._world.get(self._world.ports.metrics, "/metrics")
+        samples = [sample for family in text_string_to_metric_families(body.decode()) for sample in family.samples]
+
+        def read(counter: str, **labels: str) -> int:
+            return int(sum(s.value for s in samples if s.name == f"{counter}_total" and labels.items() <= s.labels.items()))
+
+        return read
+
+
+_FINAL = int(State.DELIVERED)
+"""The least of the final states."""
 _DOORS = {"stream": "stream entries", "chunk": "in chunks", "http": "HTTP requests", "batch": "in one HTTP batch"}
 
 

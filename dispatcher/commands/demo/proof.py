@@ -13,7 +13,7 @@ from typing import NamedTuple
 from accounting.audit import Audit, audit
 from accounting.ledger import Fact, Kind
 from accounting.money import to_decimal
-from dispatcher.core.model import Account, Balance, Head, Outcome, State
+from dispatcher.core.model import Account, Balance, Head, Outcome, Refusal, State
 
 
 class Check(NamedTuple):
@@ -25,13 +25,21 @@ class Check(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """All that the checks look at. `expected` is how many sends were not refused; `price_of` gives the customer's price of
-    a head by the file's number, None when the head is of no row of the file; `finals_counted` is the sum of
-    dispatcher_final_total; `credit` is micro-units."""
+    """All that the checks look at.
+
+    expected         how many sends were not refused
+    refused          how many were, by reason
+    told, ends       the last state told of each id, and how often it was told to have ended
+    price_of         the customer's price of a head by the file's number; None when the head is of no row of the file
+    finals_counted   the sum of dispatcher_final_total
+    credit           micro-units
+    """
 
     accepted: Sequence[str]
     expected: int
+    refused: Mapping[str, int]
     told: Mapping[str, str]
+    ends: Mapping[str, int]
     heads: Mapping[str, Head | None]
     kept_bodies: int
     facts: Sequence[Fact]
@@ -58,27 +66,38 @@ class Money(NamedTuple):
 def prove(evidence: Evidence) -> tuple[list[Check], Audit, Money]:
     """All checks, the audit behind one of them, and the money by the facts."""
     found = audited(evidence)
-    checks = [finals(evidence), prices(evidence), charges(evidence), costs(evidence), books(evidence, found), counted(evidence)]
+    checks = [refusals(evidence), finals(evidence), prices(evidence), charges(evidence), costs(evidence)]
+    checks += [books(evidence, found), counted(evidence)]
     return checks, found, money(evidence.facts)
 
 
+def refusals(evidence: Evidence) -> Check:
+    """Every refused send was refused by admission, for a reason of the closed list: an error of ours is none."""
+    strange = {reason: count for reason, count in evidence.refused.items() if reason not in set(Refusal)}
+    words = f"{sum(evidence.refused.values()) - sum(strange.values())} sends, each for a reason of the closed list"
+    words += "".join(f"; {count} for {reason!r}" for reason, count in strange.items())
+    return Check("refusals", not strange, words)
+
+
 def finals(evidence: Evidence) -> Check:
-    """P2: every accepted send has a record, it is final, its last event says the same, and its text is gone."""
+    """P2: every accepted send has a record, it is final, its events say the same and say it once, and its text is gone."""
     total = len(evidence.accepted)
     lost = [i for i in evidence.accepted if evidence.heads.get(i) is None]
     heads = {i: head for i in evidence.accepted if (head := evidence.heads.get(i)) is not None}
     open_ = Counter(State(head.state).wire for head in heads.values() if not State(head.state).final)
+    twice = sum(evidence.ends.get(i, 0) != 1 for i in heads)
     differ = sum(State(head.state).wire != evidence.told.get(i) for i, head in heads.items())
-    words = f"{total - len(lost) - open_.total():,} of {total:,} accepted sends, and their last event says so"
+    words = f"{total - len(lost) - open_.total():,} of {total:,} accepted sends, each told by one event"
     for count, what in (
         (len(lost), "without record"),
         (open_.total(), f"not final ({', '.join(open_)})"),
         (differ, "with another last event"),
+        (twice, "that did not end exactly once"),
         (abs(total - evidence.expected), f"{'too many' if total > evidence.expected else 'missing'}"),
         (evidence.kept_bodies, "whose text is still kept"),
     ):
         words += f"; {count} {what}" if count else ""
-    bad = bool(lost or open_ or differ or total != evidence.expected or evidence.kept_bodies)
+    bad = bool(lost or open_ or differ or twice or total != evidence.expected or evidence.kept_bodies)
     return Check("finals", not bad, words)
 
 

@@ -14,7 +14,7 @@ from dispatcher.commands.demo.oddities import Odd
 from dispatcher.commands.demo.proof import Check, Money
 from dispatcher.commands.demo.world import CARRIERS
 from dispatcher.commands.frame import table
-from dispatcher.core.model import LANES, Head, State
+from dispatcher.core.model import LANES, Head, Outcome, State
 
 COLUMNS_MAX = 100
 CURRENCY = "EUR"
@@ -30,6 +30,8 @@ class Tally(NamedTuple):
     attempts: int
     retries: int
     doubts: int
+    resent: int
+    """Attempts never answered after which the segment went again: it may be on the handset twice (P4)."""
 
 
 class Result(NamedTuple):
@@ -57,8 +59,8 @@ class Result(NamedTuple):
 
 def tally(heads: Iterable[Head]) -> Tally:
     """Counts states by class and by the carrier of the last attempt, and attempts."""
-    result = Tally(Counter(), Counter(), 0, 0, 0, 0)
-    segments = attempts = retries = doubts = 0
+    result = Tally(Counter(), Counter(), 0, 0, 0, 0, 0)
+    segments = attempts = retries = doubts = resent = 0
     for head in heads:
         state = State(head.state).wire
         tried = [attempt for segment in head.segments for attempt in segment.attempts]
@@ -68,12 +70,9 @@ def tally(heads: Iterable[Head]) -> Tally:
         segments += len(head.segments)
         attempts += len(tried)
         retries += sum(attempt.number > 1 for attempt in tried)
-        doubts += sum(attempt.outcome == _UNKNOWN for attempt in tried)
-    return result._replace(segments=segments, attempts=attempts, retries=retries, doubts=doubts)
-
-
-_UNKNOWN = 4
-"""Outcome.UNKNOWN as heads hold it."""
+        doubts += sum(attempt.outcome == Outcome.UNKNOWN for attempt in tried)
+        resent += sum(attempt.outcome == Outcome.UNKNOWN for segment in head.segments for attempt in segment.attempts[:-1])
+    return result._replace(segments=segments, attempts=attempts, retries=retries, doubts=doubts, resent=resent)
 
 
 def lines(result: Result) -> list[str]:
@@ -91,14 +90,14 @@ def lines(result: Result) -> list[str]:
         f"{sums.retries:,} of them retries; {counted['throttled']:,} throttles",
         f"carriers   {result.peaks}",
         f"receipts   {counted['receipts']:,} applied, {counted['orphaned']:,} orphaned; "
-        f"{sums.doubts:,} attempts never answered",
+        f"{sums.doubts:,} attempts never answered, {sums.resent:,} of them sent again",
         f"money      charges {to_decimal(money.charges)}, refunds {to_decimal(money.refunds)}, cost {to_decimal(money.cost)}, "
         f"margin {to_decimal(money.margin)} {CURRENCY}",
         "",
         "oddest",
         *(f"  {odd.id}  {odd.words}" for odd in result.odd),
         "",
-        *(f"{'ok' if check.ok else 'FAIL':<6}{check.name:<9}{check.words}" for check in result.checks),
+        *(f"{'ok' if check.ok else 'FAIL':<6}{check.name:<10}{check.words}" for check in result.checks),
         "",
         f"demo: {'PASS' if result.ok else 'FAIL'} in {result.seconds['total']:.1f} s "
         f"(start {result.seconds['start']:.1f}, sends {result.seconds['sends']:.1f}, all final after "
@@ -141,6 +140,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "attempts": sums.attempts,
         "retries": sums.retries,
         "doubts": sums.doubts,
+        "resent": sums.resent,
         **result.counted,
         "money": {name: to_decimal(getattr(money, name)) for name in ("charges", "refunds", "cost", "margin")},
         "currency": CURRENCY,

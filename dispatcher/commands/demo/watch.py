@@ -10,7 +10,6 @@ import http.client
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import redis
 
@@ -35,9 +34,10 @@ class Watch:
     """What the demo sees of its sends while they are under way."""
 
     def __init__(self, world: World, sender: Sender, store_url: str, row_count: int) -> None:
-        self.events: list[dict[str, Any]] = []
         self.state: dict[str, str] = {}
         """Last state told, by id."""
+        self.ends: Counter[str] = Counter()
+        """How often each id was told to have ended; refinements are none."""
         self.rejects: Counter[str] = Counter()
         self.unanswered = 0
         """Submits that were in the air when the carrier was killed."""
@@ -86,8 +86,9 @@ class Watch:
 
     def _read(self) -> None:
         for row in self._events.read(2000, block_ms=100):
-            self.events.append(row.map)
-            self.state[row.map["id"]] = row.map["state"]
+            message_id, state = row.map["id"], row.map["state"]
+            self.state[message_id] = state
+            self.ends[message_id] += state in _FINAL and not row.map["refined"]
         for row in self._rejects.read(1000):
             self.rejects[str(row.map["reason"])] += 1
 

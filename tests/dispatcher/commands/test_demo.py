@@ -54,7 +54,9 @@ def _good() -> Evidence:
     return Evidence(
         accepted=IDS,
         expected=3,
+        refused={"number_invalid": 1},
         told={i: State(head.state).wire for i, head in heads.items()},
+        ends=dict.fromkeys(heads, 1),
         heads=dict(heads),
         kept_bodies=0,
         facts=facts,
@@ -87,10 +89,13 @@ _OPEN = replace(_GOOD.heads[IDS[2]] or _head(State.QUEUED), state=State.DOUBT)
     [
         ({"heads": {**_GOOD.heads, IDS[2]: _OPEN}}, {"finals", "metrics"}),
         ({"heads": {**_GOOD.heads, IDS[2]: None}}, {"finals", "charges", "prices", "metrics"}),
+        ({"refused": {"number_invalid": 1, "500 internal": 1}}, {"refusals"}),
         ({"expected": 4}, {"finals"}),
         ({"expected": 2}, {"finals"}),
         ({"told": {**_GOOD.told, IDS[1]: "delivered"}}, {"finals"}),
         ({"kept_bodies": 1}, {"finals"}),
+        ({"ends": {**_GOOD.ends, IDS[0]: 2}}, {"finals"}),
+        ({"ends": {IDS[0]: 1, IDS[1]: 1}}, {"finals"}),
         ({"price_of": lambda _: PRICE + 1}, {"prices"}),
         ({"facts": _GOOD.facts[:-1]}, {"charges", "audit"}),
         ({"facts": [*_GOOD.facts, _fact("post", IDS[2], 1)]}, {"charges", "audit"}),
@@ -125,7 +130,7 @@ def test_the_report_fits_the_screen() -> None:
         audit=audit([], {}, {}),
         checks=[
             proof.Check(name, False, "漢字 " * 60)
-            for name in ("finals", "prices", "charges", "costs", "audit", "metrics", "stop")
+            for name in ("refusals", "finals", "prices", "charges", "costs", "audit", "metrics", "stop")
         ],
         odd=[oddities.Odd(1, "A" * 26, "🎉 " * 100)] * oddities.LINES,
         kill="swift " * 30,
