@@ -68,7 +68,7 @@ class Book:
         self.numbers = numbers or NumberBook()
         self.hash_number = hash_number
         lanes = settings.lanes
-        self.validity_s = (lanes.validity_otp_s, lanes.validity_transactional_s, lanes.validity_bulk_s)
+        self.validity_s: tuple[int, ...] = (lanes.validity_otp_s, lanes.validity_transactional_s, lanes.validity_bulk_s)
         names = (lanes.on_unknown_otp, lanes.on_unknown_transactional, lanes.on_unknown_bulk)
         self.on_unknown = tuple(OnUnknown[name.upper()] for name in names)
         costs = {carrier.cost for carrier in settings.carrier}

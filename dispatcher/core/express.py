@@ -11,27 +11,50 @@ What is left for each send is one pattern for its number, one look into the tari
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from accounting.money import MICRO_MAX
-from accounting.tariff import Price
+from accounting.tariff import Price, Tariff, TariffBook
 from dispatcher.core import options as rare
-from dispatcher.core.content import GSM7_SINGLE_CHARS
+from dispatcher.core.content import GSM7_SINGLE_CHARS, Content
 from dispatcher.core.model import LANE_BY_NAME, Account, Body, OnUnknown, Send
+from dispatcher.core.numbers import NumberBook
 from dispatcher.core.policies import sender_problem
 from dispatcher.core.ports import Admission
 from dispatcher.core.refusal import Objection
-from dispatcher.core.routing import RouteFacts
+from dispatcher.core.routing import RouteFacts, Routes
+from dispatcher.core.settings import Settings
 from smpp.segments import SEGMENTS_MAX
 from smpp.text import Encoding, gsm7
-
-if TYPE_CHECKING:
-    from dispatcher.core.admission import Book
 
 TERMS_MAX: Final = 1_000
 """Terms kept at once; beyond it all are forgotten and made again as they are needed."""
 _GSM7: Final = int(Encoding.GSM7)
 _new = tuple.__new__  # an Admission without the detour through its named constructor, which takes twice as long
+
+
+class Lookups(Protocol):
+    """What the short way asks: admission's Book. Its three methods raise Objection."""
+
+    settings: Settings
+    tariffs: TariffBook
+    routes: Routes
+    numbers: NumberBook
+    hash_number: Callable[[str], str]
+    validity_s: tuple[int, ...]
+    on_unknown: tuple[OnUnknown, ...]
+
+    def tariff(self, account: Account, now: int) -> Tariff:
+        """Whose prices the account pays."""
+        ...
+
+    def route(self, send: Send, account: Account, to: str, lane: int, sender: str, price: Price) -> RouteFacts:
+        """Which way it goes."""
+        ...
+
+    def content(self, send: Send, route: RouteFacts) -> Content:
+        """In which encoding and how many segments."""
+        ...
 
 
 class Terms(NamedTuple):
@@ -61,7 +84,7 @@ class Express:
 
     __slots__ = ("_book", "_terms", "_text")
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Lookups) -> None:
         self._book = book
         self._terms: dict[tuple[object, ...], Terms] = {}
         self._text = ""  # the last text that fitted one segment

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from dispatcher.core.ids import BUCKET_CHARS
+from dispatcher.core.model import Body
 from dispatcher.core.ports import Admission, Cursor, Owner, StoreUnavailable, Verdict
 from dispatcher.store import records, resp
-from dispatcher.store.accounts import Accounts, by_bucket
+from dispatcher.store.accounts import Accounts
 from dispatcher.store.keys import DAY_MS, family_of
 from dispatcher.store.lines import PAUSE_FIRST_S, PAUSE_MAX_S, SCRIPTS, Line, Ownership, applied
 from dispatcher.store.transport import ConnectionLost
@@ -20,6 +22,7 @@ from dispatcher.store.transport import ConnectionLost
 STEP_MESSAGES_MAX = 500
 _IDEM_S = b"259200"
 _MARKER_S = b"604800"
+_new = tuple.__new__  # a Verdict without the detour through its named constructor, which takes twice as long
 
 
 class _Try(NamedTuple):
@@ -52,13 +55,15 @@ class AdmissionStep(Accounts):
     ) -> list[Verdict]:
         verdicts: list[Verdict | None] = [None] * len(batch)
         twins = _twins(batch)
-        todo = [i for i in range(len(batch)) if i not in twins]
+        todo: Sequence[int] = [i for i in range(len(batch)) if i not in twins] if twins else range(len(batch))
         left: dict[str, int] = {}
         moved = cursor is None
         while todo or not moved:
-            answer = await self._attempt(line, [batch[i] for i in todo], at, cursor)
+            answer = await self._attempt(line, [batch[i] for i in todo] if len(todo) < len(batch) else batch, at, cursor)
             left.update((a, m[0]) for a, m in answer.money.items() if m is not None)
             if answer.taken:
+                if len(todo) == len(batch):
+                    return [_new(Verdict, ("accepted", item.id, left[item.body.account])) for item in batch]
                 for i in todo:
                     verdicts[i] = Verdict("accepted", batch[i].id)
                 break
@@ -158,7 +163,7 @@ class AdmissionStep(Accounts):
         """The whole write, the number of its replies, and whether a reserve is in it."""
         k = self.k
         key = k.open_ + process.encode()
-        keyed = [(f"{i.body.account}:{i.body.key}".encode(), i) for i in items if i.body.key]
+        keyed = [(f"{b.account}:{b.key}".encode(), i) for i in items if (b := i.body).key]
         wire: list[bytes] = []
         if items:
             wire.append(self._reserve(sums, [f for f, _ in keyed], at, process, txn, opened))
@@ -191,22 +196,25 @@ class AdmissionStep(Accounts):
         """Bodies, queues, due times and rows of a batch."""
         k = self.k
         wire: list[bytes] = []
-        values = {i.id: records.pack(i.body) for i in items}
-        for bucket, ids in by_bucket(list(values)).items():
-            wire.append(resp.hset_ids(k.body_ + bucket.encode(), ids, [values[i] for i in ids]))
-        queued: dict[tuple[str, str], list[str]] = {}
+        for bucket, (ids, bodies) in _by_bucket(items).items():
+            wire.append(resp.hset_ids(k.body_ + bucket.encode(), ids, list(map(records.pack, bodies))))
+        queued: dict[tuple[str, int, str], list[str]] = {}
         for item in items:
             body = item.body
-            name = family_of(body.route, body.lane)
+            family = (body.route, body.lane, body.account)
             if item.due_at:
-                member = f"{name}:{body.account}:{item.id}".encode()
+                member = f"{family_of(body.route, body.lane)}:{body.account}:{item.id}".encode()
                 wire.append(resp.command(b"ZADD", k.due, b"%d" % item.due_at, member))
+            elif family in queued:
+                queued[family].append(item.id)
             else:
-                queued.setdefault((name, body.account), []).append(item.id)
-        for (name, account), ids in queued.items():
+                queued[family] = [item.id]
+        names = {family: family_of(family[0], family[1]) for family in queued}
+        for family, ids in queued.items():
+            name, account = names[family], family[2]
             wire.append(resp.with_ids(b"RPUSH", f"{k.queue_.decode()}{name}:{account}".encode(), ids))
             wire.append(resp.command(b"ZADD", k.ring_ + name.encode(), b"NX", b"%d" % at, account.encode()))
-        if new := {name for name, _ in queued} - self._families:
+        if new := set(names.values()) - self._families:
             wire.append(resp.command(b"SADD", k.rings, *(n.encode() for n in new)))
             self._families |= new
         events = [records.queued_event(i.id, i.body, at) for i in items]
@@ -245,6 +253,19 @@ class AdmissionStep(Accounts):
         # back as after a lost reply.
         line.doubtful = True
         raise ConnectionLost("deposed between reserve and enqueue")
+
+
+def _by_bucket(items: Sequence[Admission]) -> dict[str, tuple[list[str], list[Body]]]:
+    """Ids and bodies by the bucket whose hashes will hold them; an id that stands twice keeps its last body."""
+    out: dict[str, tuple[list[str], list[Body]]] = {}
+    for item in items:
+        message_id = item.id
+        found = out.get(message_id[:BUCKET_CHARS])
+        if found is None:
+            found = out[message_id[:BUCKET_CHARS]] = ([], [])
+        found[0].append(message_id)
+        found[1].append(item.body)
+    return out
 
 
 def _sums(items: Sequence[Admission]) -> dict[str, int]:
