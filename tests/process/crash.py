@@ -138,7 +138,7 @@ prices = { "" = "0.0040" }
 
 def still_open(installation: Installation, traffic: Traffic) -> int:
     """Accepted and not final now, as far as can be seen while everything dies."""
-    finals = finals_of(row for row in installation.rows("events") if row["ref"] in traffic.sent.lanes)
+    finals = finals_of(row for row in installation.rows("events") if row["ref"] in traffic.sent.held)
     return len(traffic.sent.accepted) - len(finals)
 
 
@@ -165,7 +165,7 @@ def one_round(installation: Installation, key: str, number: int, sends: int, sec
     notes += [f"client: {error}" for error in sent.errors]
 
     def all_final() -> bool:
-        finals = finals_of(row for row in installation.rows("events") if row["ref"] in sent.lanes)
+        finals = finals_of(row for row in installation.rows("events") if row["ref"] in sent.held)
         return len(finals) >= len(sent.accepted) and not installation.left_over()
 
     try:

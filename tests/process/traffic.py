@@ -48,12 +48,13 @@ class Plan:
 
 @dataclass
 class Sent:
-    """What the clients know. `accepted` ref -> number; `ids` ref -> id, where an answer told it."""
+    """What the clients know. `accepted`, `doubtful` ref -> number; `ids` ref -> id, where an answer told it; `held` ref ->
+    whether a segment whose outcome is unknown must not be sent again. `held` has every ref that was ever made."""
 
     accepted: dict[str, str] = field(default_factory=dict)
     doubtful: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
-    lanes: dict[str, str] = field(default_factory=dict)
+    held: dict[str, bool] = field(default_factory=dict)
     again: int = 0
     errors: list[str] = field(default_factory=list)
 
@@ -108,9 +109,14 @@ class Traffic:
             chance = self._chance.random()
         ref = f"{self._label}-{kind}-{number}"
         lane = lane or _CLASSES[int(number) % 3]
-        self.sent.lanes[ref] = lane
-        text = _LONG if chance < 0.05 else f"Parcel {number} is on its way"
-        return {"to": f"+{number}", "text": text, "ref": ref, "class": lane}
+        send = {"to": f"+{number}", "text": _LONG, "ref": ref, "class": lane}
+        if chance > 0.05:
+            send["text"] = f"Parcel {number} is on its way"
+        # Bulk waits behind the other classes and is rarely in flight when the engine dies, so others are held too.
+        if chance > 0.75 or (chance > 0.6 and lane == "bulk"):
+            send["on_unknown"] = "resend" if lane == "bulk" else "hold"
+        self.sent.held[ref] = send.get("on_unknown", "hold" if lane == "bulk" else "resend") == "hold"
+        return send
 
     def _accept(self, sends: list[dict[str, Any]]) -> None:
         for send in sends:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from dispatcher.core.model import Attempt, Message, OnUnknown, Outcome, State
+from dispatcher.core.model import Attempt, Message, Outcome, State
 from tests.process.installation import Installation, Submission
 from tests.process.traffic import Sent
 
@@ -90,7 +90,7 @@ def finals_of(events: Iterable[dict[str, Any]]) -> Counter[str]:
 def judge(verdict: Verdict, installation: Installation, sent: Sent, notes: list[str]) -> None:
     """Fills the verdict on one round, everything final (or given up on). Examples of faults go into `notes`."""
     verdict.accepted = len(sent.accepted)
-    events = [row for row in installation.rows("events") if row["ref"] in sent.lanes]
+    events = [row for row in installation.rows("events") if row["ref"] in sent.held]
     ids: dict[str, list[str]] = {}
     for row in events:
         if row["id"] not in ids.setdefault(row["ref"], []):
@@ -111,8 +111,8 @@ def judge(verdict: Verdict, installation: Installation, sent: Sent, notes: list[
     messages = installation.messages([one for many in ids.values() for one in many])
     for ref, many in ids.items():
         for one in many:
-            _message(verdict, messages.get(one), numbers[ref], submissions, charges, doubts[one], notes)
-    refused = [row for row in installation.rows("rejects") if sent_ref(row) in sent.lanes]
+            _message(verdict, messages.get(one), numbers[ref], sent.held[ref], submissions, charges, doubts[one], notes)
+    refused = [row for row in installation.rows("rejects") if sent_ref(row) in sent.held]
     verdict.rejected = len(refused)
     notes += [f"rejected: {row['reason']} {row['detail']} entry {row.get('entry')}" for row in refused[:5]]
 
@@ -161,6 +161,7 @@ def _message(
     verdict: Verdict,
     message: Message | None,
     number: str,
+    held: bool,
     submissions: dict[tuple[str, int], list[Submission]],
     charges: dict[tuple[str, int], Counter[str]],
     doubts: int,
@@ -176,7 +177,7 @@ def _message(
     for part, segment in enumerate(head.segments, 1):
         seen = submissions.get((number, part), [])
         verdict.segments += 1
-        _segment(verdict, f"{message.id}.{part}", segment.attempts, seen, head.on_unknown, doubts, notes)
+        _segment(verdict, f"{message.id}.{part}", segment.attempts, seen, held, doubts, notes)
         money = charges.get((message.id, part), Counter())
         paid = money["post"] - money["refund"]
         right = paid == 1 if head.state == State.DELIVERED else paid in {0, 1}
@@ -192,7 +193,7 @@ def _segment(
     name: str,
     attempts: Sequence[Attempt],
     seen: Sequence[Submission],
-    policy: int,
+    held: bool,
     doubts: int,
     notes: list[str],
 ) -> None:
@@ -213,11 +214,11 @@ def _segment(
     if len(real) < len(attempts) - unknown:
         verdict.phantom += 1
         notes.append(f"attempts that never were: {story}")
-    reasons = failed + (unknown + settled if policy == OnUnknown.RESEND else 0)
+    reasons = failed + (0 if held else unknown + settled)
     verdict.resent += max(0, taken - 1)
     if taken > 1 + reasons:
-        if policy == OnUnknown.RESEND:
-            verdict.doubled_beyond_unknown += taken - 1 - reasons
-        else:
+        if held:
             verdict.hold_resent += taken - 1 - reasons
+        else:
+            verdict.doubled_beyond_unknown += taken - 1 - reasons
         notes.append(f"doubled: {story}")
