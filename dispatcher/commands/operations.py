@@ -122,7 +122,8 @@ def _doctor(context: Context, _: argparse.Namespace) -> int:
         checks += _process_checks(settings)
         checks += _bind_checks(settings)
     value = [{"check": name, "ok": well, "seen": seen} for name, well, seen in checks]
-    context.show(value, "\n".join(f"{'ok  ' if well else 'FAIL'}  {name:<14}{seen}" for name, well, seen in checks))
+    width = max(len(name) for name, _, _ in checks) + 2
+    context.show(value, "\n".join(f"{'ok  ' if well else 'FAIL'}  {name:<{width}}{seen}" for name, well, seen in checks))
     return EXIT_OK if all(well for _, well, _ in checks) else EXIT_FINDING
 
 
