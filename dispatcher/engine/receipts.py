@@ -22,10 +22,10 @@ import trio
 from dispatcher.core.evidence import INTERIM_STATES
 from dispatcher.core.lifecycle import collect, decide
 from dispatcher.core.matching import park, receipt_keys, seen, unpark
-from dispatcher.core.model import Correlation, Head, Message, State
+from dispatcher.core.model import Head, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
-from dispatcher.core.settings import Quirks
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
+from dispatcher.engine.deliveries import NOWHERE, Item, Read, delivered
 from dispatcher.engine.handsets import inbound_row
 from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
 from smpp.codec import DeliverSm
@@ -39,42 +39,7 @@ _WAIT_PART: Final = 0.6
 _ROUNDS_MAX: Final = 4
 _SYSTEM_ERROR: Final = 8
 
-NOWHERE: Final = Correlation("", "", 0, 0, 0)
-"""The correlation of a receipt that has none (yet)."""
 _AT_REST: Final = frozenset({State.SUBMITTED, *(s for s in State if s.final)})
-
-
-class _Item:
-    """One deliver_sm, or one parked receipt (`field` set, `link` None)."""
-
-    __slots__ = (
-        "answered",
-        "arrived",
-        "at",
-        "carrier",
-        "correlation",
-        "field",
-        "key",
-        "keys",
-        "link",
-        "quirks",
-        "receipt",
-        "sequence",
-    )
-
-    def __init__(self, carrier: str, quirks: Quirks, receipt: Receipt, keys: tuple[str, ...], at: int, arrived: float) -> None:
-        self.carrier = carrier
-        self.quirks = quirks
-        self.receipt = receipt
-        self.keys = keys
-        self.at = at
-        self.arrived = arrived
-        self.key = ""
-        self.correlation = NOWHERE
-        self.link: Link[Token] | None = None
-        self.sequence = 0
-        self.answered = False
-        self.field = ""
 
 
 class Receipts:
@@ -82,9 +47,9 @@ class Receipts:
 
     def __init__(self, works: Works) -> None:
         self._works = works
-        self._new: list[_Item] = []
-        self._open: dict[int, _Item] = {}
-        self._waiting: list[_Item] = []
+        self._new: list[Item] = []
+        self._open: Sequence[Item] = ()
+        self._waiting: list[Item] = []
         self._handset: list[tuple[Seat, Link[Token], DeliverSm, float]] = []
         self._numbers = count()
         self._quirks = {c.name: c.quirks for c in works.settings.carrier}
@@ -104,17 +69,14 @@ class Receipts:
             link.answer([d.sequence for d in delivers], _SYSTEM_ERROR)
             return
         now, at = works.clock.monotonic(), works.clock.now_ms()
-        carrier, quirks = seat.carrier, self._quirks[seat.carrier]
-        form, new = quirks.ids, self._new
+        quirks = self._quirks[seat.carrier]
+        read, form, new = Read(seat.carrier, quirks, link, at, now), quirks.ids, self._new
         for deliver in delivers:
             receipt = parse(deliver)
             if receipt is None:
                 self._handset.append((seat, link, deliver, now))
                 continue
-            item = _Item(carrier, quirks, receipt, receipt_keys(form, receipt.id), at, now)
-            item.link = link
-            item.sequence = deliver.sequence
-            new.append(item)
+            new.append(Item(read, receipt, receipt_keys(form, receipt.id), deliver.sequence))
         self.bell.ring()
 
     # -- the task
@@ -137,10 +99,11 @@ class Receipts:
             await trio.sleep(min(0.1, limit_s / 4))
             oldest = works.clock.monotonic() - limit_s
             late: dict[Link[Token], list[int]] = {}
-            for item in list(self._open.values()) + self._new + self._waiting:
-                if item.arrived < oldest and not item.answered and item.link is not None:
+            for item in [*self._open, *self._new, *self._waiting]:
+                link = item.read.link
+                if item.read.arrived < oldest and not item.answered and link is not None:
                     item.answered = True
-                    late.setdefault(item.link, []).append(item.sequence)
+                    late.setdefault(link, []).append(item.sequence)
             for link, sequences in late.items():
                 _answer(link, sequences, _SYSTEM_ERROR)
 
@@ -149,16 +112,29 @@ class Receipts:
         items = self._waiting + self._new
         self._waiting, self._new = [], []
         for start in range(0, len(items), BATCH_MAX):
-            batch = items[start : start + BATCH_MAX]
-            self._open = {next(self._numbers): item for item in batch}
-            await self._apply(batch)
-        self._open = {}
+            self._open = items[start : start + BATCH_MAX]
+            await self._apply(self._open)
+        self._open = ()
         if self._handset:
             await self._inbound()
 
     # -- receipts
 
-    async def _apply(self, items: list[_Item]) -> None:
+    async def _apply(self, items: Sequence[Item]) -> None:
+        works = self._works
+        effects, done, rest = delivered(works, items)
+        if done:
+            if await self._commit(effects, works.store.commit_receipts):
+                rest = list(items)  # some head had moved: all are read again
+            else:
+                count_effects(works, effects)
+                self._sample(done[0], effects.heads[0].head)
+                await self._finish(done)
+        if rest:
+            await self._match(rest)
+
+    async def _match(self, items: list[Item]) -> None:
+        """The slow way: whatever was not recognised at once."""
         works = self._works
         await works.persist("correlate", lambda: self._correlate(items))
         found = [i for i in items if i.correlation is not NOWHERE]
@@ -167,42 +143,42 @@ class Receipts:
         await self._finish(done)
         await self._hold(unknown + busy)
 
-    async def _correlate(self, items: list[_Item]) -> None:
+    async def _correlate(self, items: list[Item]) -> None:
         store = self._works.store
-        asked: dict[str, list[tuple[str, _Item]]] = {}
+        asked: dict[str, list[tuple[str, Item]]] = {}
         recent = self._works.recent.correlations
         for item in items:
             if item.correlation is NOWHERE:
-                own = recent.get(item.carrier, {})
+                own = recent.get(item.read.carrier, {})
                 for key in item.keys:
                     row = own.pop(key, None)
                     if row is not None:
                         item.correlation, item.key = row, key
                         break
                 else:
-                    asked.setdefault(item.carrier, []).extend([(key, item) for key in item.keys])
+                    asked.setdefault(item.read.carrier, []).extend([(key, item) for key in item.keys])
         for carrier, pairs in asked.items():
             rows = await store.correlate(carrier, [key for key, _ in pairs])
             for (key, item), found in zip(pairs, rows, strict=True):
                 if found is not None and item.correlation is NOWHERE:
                     item.correlation, item.key = found, key
 
-    async def _decide(self, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
+    async def _decide(self, items: list[Item]) -> tuple[list[Item], list[Item]]:
         """Applies receipts of known segments. Returns (done with, their head is not free yet)."""
         works = self._works
         todo, done, busy = items, [], []
         for attempt in range(_ROUNDS_MAX):
             messages = await self._read(todo, recent=attempt == 0)
             calm, rare = Effects(), Effects()
-            calm_items: list[_Item] = []
-            rare_items: list[_Item] = []
+            calm_items: list[Item] = []
+            rare_items: list[Item] = []
             for item in todo:
                 message = messages.get(item.correlation.id)
                 if message is None or message.head is None:
                     done.append(item)  # its record has been swept: nothing is left to change
                 elif message.head.state == State.SUBMITTING:
                     busy.append(item)
-                elif message.head.state in _AT_REST:
+                elif message.head.state in _AT_REST and not message.head.due_at:
                     calm_items.append(item)
                 else:
                     rare_items.append(item)
@@ -225,7 +201,7 @@ class Receipts:
                 return done, busy
         return done, busy + todo
 
-    async def _read(self, items: list[_Item], *, recent: bool) -> dict[str, Message]:
+    async def _read(self, items: list[Item], *, recent: bool) -> dict[str, Message]:
         """The messages as they are now; with `recent` as this engine left them, which the commit's guard checks."""
         works = self._works
         messages: dict[str, Message] = {}
@@ -255,15 +231,15 @@ class Receipts:
         works.counters.observe("dispatcher_store_seconds", ("receipts",), works.clock.monotonic() - started)
         return bool(moved)
 
-    def _build(self, effects: Effects, items: list[_Item], messages: dict[str, Message]) -> list[_Item]:
+    def _build(self, effects: Effects, items: list[Item], messages: dict[str, Message]) -> list[Item]:
         """Decides; returns the items that change nothing."""
         rules, now = self._works.rules, self._works.clock.now_ms()
-        unchanged: list[_Item] = []
+        unchanged: list[Item] = []
         places: dict[str, int] = {}
         for item in items:
             correlation = item.correlation
             message = messages[correlation.id]
-            evidence = seen(item.receipt, item.quirks, correlation.segment, correlation.attempt, item.at)
+            evidence = seen(item.receipt, item.read.quirks, correlation.segment, correlation.attempt, item.read.at)
             decision = decide(message, evidence, rules, now)
             if not decision.changed:
                 unchanged.append(item)
@@ -279,14 +255,14 @@ class Receipts:
             self._sample(items[0], effects.heads[0].head)
         return unchanged
 
-    def _sample(self, item: _Item, head: Head) -> None:
+    def _sample(self, item: Item, head: Head) -> None:
         """One observation a batch: how long its first message took from submission to its receipt."""
         attempts = head.segments[item.correlation.segment - 1].attempts if head.state == State.DELIVERED else []
         if attempts:
-            waited_ms = max(0, item.at - attempts[-1].at)
-            self._works.counters.observe("dispatcher_delivery_seconds", (item.carrier,), waited_ms / 1000)
+            waited_ms = max(0, item.read.at - attempts[-1].at)
+            self._works.counters.observe("dispatcher_delivery_seconds", (item.read.carrier,), waited_ms / 1000)
 
-    async def _finish(self, items: list[_Item]) -> None:
+    async def _finish(self, items: list[Item]) -> None:
         """Durable: forget the correlations, answer the carrier, count."""
         if not items:
             return
@@ -295,47 +271,58 @@ class Receipts:
         drop: dict[str, list[str]] = {}
         counts: dict[tuple[str, str], int] = {}
         fields: dict[str, list[str]] = {}
-        for item in items:
-            state = item.receipt.state
-            label = (item.carrier, state)
-            counts[label] = counts.get(label, 0) + 1
-            if state not in INTERIM_STATES or (state == "ACCEPTD" and item.quirks.accepted_is_final):
-                drop.setdefault(item.carrier, []).append(item.key)
+        last: Read | None = None
+        state, number = "", 0
+        sequences: list[int] = []
+        keys: list[str] = []
+        for item in items:  # they come in runs: one read, one state
+            if item.read is not last or item.receipt.state != state:
+                if last is not None:
+                    counts[last.carrier, state] = counts.get((last.carrier, state), 0) + number
+                last, state, number = item.read, item.receipt.state, 0
+                interim = state in INTERIM_STATES and not (state == "ACCEPTD" and last.quirks.accepted_is_final)
+                keys = [] if interim else drop.setdefault(last.carrier, [])
+                sequences = answers.setdefault(last.link, []) if last.link is not None else []
+            number += 1
+            keys.append(item.key)
             if item.field:
-                fields.setdefault(item.carrier, []).append(item.field)
-            elif item.link is not None and not item.answered:
+                fields.setdefault(last.carrier, []).append(item.field)
+            elif not item.answered:
                 item.answered = True
-                answers.setdefault(item.link, []).append(item.sequence)
+                sequences.append(item.sequence)
+        if last is not None:
+            counts[last.carrier, state] = counts.get((last.carrier, state), 0) + number
         for link, sequences in answers.items():
             _answer(link, sequences, 0)
-        for label, number in counts.items():
-            works.counters.add("dispatcher_receipts_total", label, number)
+        for label, seen_count in counts.items():
+            works.counters.add("dispatcher_receipts_total", label, seen_count)
         for carrier, keys in drop.items():
             await works.persist("drop", lambda c=carrier, k=keys: works.store.drop_correlations(c, k))  # type: ignore[misc]
         for carrier, names in fields.items():
             await works.persist("early", lambda c=carrier, n=names: works.store.drop_early(c, n))  # type: ignore[misc]
 
-    async def _hold(self, items: list[_Item]) -> None:
+    async def _hold(self, items: list[Item]) -> None:
         """Receipts that cannot be applied yet: wait here for a moment, then in the store."""
         works = self._works
         wait_s = min(1.0, works.settings.receipts.deliver_answer_s * _WAIT_PART)
         now = works.clock.monotonic()
-        parked: list[_Item] = []
+        parked: list[Item] = []
         for item in items:
             if item.field:
                 continue  # it is in the store already
-            if item.keys and now - item.arrived < wait_s and not works.stopping:
+            if item.keys and now - item.read.arrived < wait_s and not works.stopping:
                 self._waiting.append(item)
             else:
                 parked.append(item)
         rows: dict[str, list[tuple[str, bytes]]] = {}
         answers: dict[Link[Token], list[int]] = {}
         for item in parked:
-            field = f"{item.receipt.id}.{item.receipt.state}.{item.at}.{next(self._numbers)}"
-            rows.setdefault(item.carrier, []).append((field, park(item.receipt, item.quirks.ids, item.at)))
-            if item.link is not None and not item.answered:
+            receipt, read = item.receipt, item.read
+            field = f"{receipt.id}.{receipt.state}.{read.at}.{next(self._numbers)}"
+            rows.setdefault(read.carrier, []).append((field, park(receipt, read.quirks.ids, read.at)))
+            if read.link is not None and not item.answered:
                 item.answered = True
-                answers.setdefault(item.link, []).append(item.sequence)
+                answers.setdefault(read.link, []).append(item.sequence)
         for carrier, early in rows.items():
             await works.persist("early", lambda c=carrier, e=early: works.store.park_early(c, e))  # type: ignore[misc]
         for link, sequences in answers.items():
@@ -349,14 +336,13 @@ class Receipts:
             return 0
         now, early_ms = works.clock.now_ms(), works.settings.receipts.early_s * 1000
         quirks = self._quirks[carrier]
-        items: list[_Item] = []
+        items: list[Item] = []
         over: list[str] = []
         for field, raw in early:
             parked = unpark(raw)
             receipt = Receipt("", parked.state, parked.code, parked.network_error)
-            item = _Item(carrier, quirks, receipt, tuple(parked.keys), parked.at, works.clock.monotonic())
-            item.field = field
-            items.append(item)
+            read = Read(carrier, quirks, None, parked.at, works.clock.monotonic())
+            items.append(Item(read, receipt, tuple(parked.keys), 0, field))
             if parked.is_orphan(now, int(early_ms)):
                 over.append(field)
         await self._apply(items)
@@ -384,5 +370,5 @@ class Receipts:
 
 
 def _answer(link: Link[Token], sequences: list[int], status: int) -> None:
-    if link.ended is None:
+    if sequences and link.ended is None:
         link.answer(sequences, status)

@@ -1,0 +1,85 @@
+"""deliver_sm as the receipts' task holds them, and the many that say DELIVRD of a message this engine remembers.
+
+It refuses to know how a receipt that is anything else is matched and decided (receipts.py), and how a commit is made
+atomic. What it does not recognise it leaves, untouched, to the slow path.
+
+Theory. Nearly every receipt finds its message as this engine settled it a moment ago. For those, matching, decision and rows
+are one pass, and the commit's guard stands for the read. A receipt that stands behind another one of the same message in
+the same batch goes the slow way with it, so that both are applied in the order in which they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dispatcher.core.happy import deliver
+from dispatcher.core.model import Correlation
+from dispatcher.core.ports import Effects
+from dispatcher.core.settings import Quirks
+from dispatcher.engine.works import Token, Works
+from smpp.link import Link
+from smpp.receipts import Receipt
+
+NOWHERE = Correlation("", "", 0, 0, 0)
+"""The correlation of a receipt that has none (yet)."""
+
+
+class Read:
+    """What the deliver_sm of one read of one link share. `at` ms, `arrived` monotonic seconds; parked ones have no link."""
+
+    __slots__ = ("arrived", "at", "carrier", "link", "quirks")
+
+    def __init__(self, carrier: str, quirks: Quirks, link: Link[Token] | None, at: int, arrived: float) -> None:
+        self.carrier = carrier
+        self.quirks = quirks
+        self.link = link
+        self.at = at
+        self.arrived = arrived
+
+
+class Item:
+    """One deliver_sm, or one parked receipt (`field` set, its read without link). `key`: by which it was found."""
+
+    __slots__ = ("answered", "correlation", "field", "key", "keys", "read", "receipt", "sequence")
+
+    def __init__(self, read: Read, receipt: Receipt, keys: tuple[str, ...], sequence: int, field: str = "") -> None:
+        self.read = read
+        self.receipt = receipt
+        self.keys = keys
+        self.sequence = sequence
+        self.field = field
+        self.key = ""
+        self.correlation = NOWHERE
+        self.answered = False
+
+
+def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item], list[Item]]:
+    """What the recognised ones change, which they are (no longer remembered), and the rest in its order."""
+    recent, rules, now = works.recent, works.rules, works.clock.now_ms()
+    messages, accounts = recent.messages, recent.correlations
+    effects = Effects()
+    done: list[Item] = []
+    rest: list[Item] = []
+    behind: set[str] = set()
+    nothing: dict[str, Correlation] = {}
+    for item in items:
+        read = item.read
+        known = accounts.get(read.carrier, nothing)
+        row = known.get(item.keys[0]) if len(item.keys) == 1 else None
+        if row is None:
+            behind.update(known[key].id for key in item.keys if key in known)
+        else:
+            receipt, message_id = item.receipt, row.id
+            if receipt.state == "DELIVRD" and row.segment == 1 and row.attempt == 1 and message_id not in behind:
+                message = messages.get(message_id)
+                if message is not None and deliver(effects, message, receipt.code, read.at, rules, now) is not None:
+                    item.key = item.keys[0]
+                    item.correlation = row
+                    del known[item.key], messages[message_id]
+                    done.append(item)
+                    continue
+            behind.add(message_id)
+        if item.correlation is not NOWHERE:
+            behind.add(item.correlation.id)
+        rest.append(item)
+    return effects, done, rest
