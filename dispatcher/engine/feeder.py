@@ -5,7 +5,7 @@ It refuses to know which session is best (core/pool), whether a message may go (
 Theory. One task does all of it in batches: pop, decide, one write-ahead, then the bodies go to their links without another
 await, so that nothing lies between the durable record and the queue of the writer but memory. Never more is claimed than
 the free windows and a small reach beyond them, because what has been claimed stands before every later OTP.
-Routes that share exactly the same carriers are claimed together, otp lanes first; others one after the other in turns.
+Routes with exactly the same groups of carriers are claimed together, otp lanes first; others one after the other in turns.
 
 A popped message that cannot go now (nothing has room, its carrier is down, its instant has not come) is put back by
 way of the due set and settled: nothing is kept here.
@@ -13,17 +13,19 @@ way of the due set and settled: nothing is kept here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 import trio
 
 from accounting.tariff import Tariff
 from dispatcher.core.admission import Book
+from dispatcher.core.happy import start, versioned
 from dispatcher.core.lifecycle import Breach, DueReached, ValidityOver, begin, collect, decide, ready
 from dispatcher.core.model import LANES, Body, Head, Lane, Message, Outcome, State
-from dispatcher.core.ports import Due, Effects, Queue, VersionedHead
+from dispatcher.core.ports import Due, Effects, Queue
 from dispatcher.core.routing import ENCODING_BY_NAME
+from dispatcher.core.settings import Route
 from dispatcher.engine.committer import Committer, count_effects
 from dispatcher.engine.encode import Encoder, Unencodable
 from dispatcher.engine.works import BATCH_MAX, Flight, Seat, Token, Works
@@ -35,10 +37,15 @@ TIED_PUT_BACK_MS: Final = 1_000
 _BUSY_PART: Final = 4
 """A claim waits until this part (a quarter) of the windows is free, or for poll_ms."""
 
+_STRIDE_MAX: Final = 8
+"""Messages in a row for one session: looking anew for each is dear, and more would make sessions' loads uneven."""
 _QUIET: Final = 100
 """After so many empty looks in a row the queues are looked at half as often."""
 
 _Ready = tuple[Message, Seat, Head, list[int]]
+_ONLY: Final = [1]
+"""The segments of a message of one."""
+_SUBMITTING: Final = int(State.SUBMITTING)
 
 
 class Feeder:
@@ -50,7 +57,7 @@ class Feeder:
         self._encoder = Encoder(works.settings, works.chance)
         self._cost_names = {c.name: c.cost for c in works.settings.carrier if c.cost}
         self._costs: dict[str, Tariff | None] = {}
-        self._families = families(works)
+        self._families = families(works.settings.route)
         self._turn = 0
         self._drained = False
         self._size = 1.0  # segments a message, lately: what is claimed in messages must fit a room in segments
@@ -106,7 +113,7 @@ class Feeder:
             return 0
         going, effects = self._prepare(messages)
         if going:
-            heads = [VersionedHead(m.id, m.version + 1, head) for m, _, head, _ in going]
+            heads = [versioned((m.id, m.version + 1, head)) for m, _, head, _ in going]
             await works.persist("write_ahead", lambda: works.store.write_ahead(works.owner, heads))
             self._hand_over(going)
         if effects.settled:
@@ -124,8 +131,23 @@ class Feeder:
         self._costs = {carrier: self._book.tariffs.at(name, now) for carrier, name in self._cost_names.items()}
         going: list[_Ready] = []
         effects = Effects()
+        deal = self._dealer(len(messages), monotonic)
         for message in messages:
             body, head = message.body, message.head
+            if (
+                head is None
+                and body is not None
+                and body.segments == 1
+                and now < body.deadline_at
+                and message.id not in flights
+            ):
+                seat = deal(body)
+                if seat is not None:
+                    seat.used += 1
+                    carrier = seat.carrier
+                    cost = self._cost(carrier, body.to) if self._costs else 0
+                    going.append((message, seat, start(body, carrier, seat.bind, cost, now, self._senders[carrier]), _ONLY))
+                    continue
             if body is None:
                 effects.settled.append(message.id)
                 continue
@@ -157,6 +179,27 @@ class Feeder:
             size = sum(len(segments) for _, _, _, segments in going) / len(going)
             self._size = max(size, 0.5 * self._size + 0.5 * size)
         return going, effects
+
+    def _dealer(self, count: int, monotonic: float) -> Callable[[Body], Seat | None]:
+        """Sessions for a batch's fresh messages of one segment, several in a row; None: `choose` must say."""
+        works, unfit = self._works, self._unfit
+        stride = max(1, min(_STRIDE_MAX, count // max(1, 2 * sum(s.up for s in works.seats))))
+        deal = cast("Callable[[str, int, float], tuple[Seat, int] | None]", works.pool.deal)
+        route, seat, left = "", None, 0
+
+        def dealt(body: Body) -> Seat | None:
+            nonlocal route, seat, left
+            if unfit and (body.route, body.encoding) in unfit:
+                return None
+            if not left or body.route != route:
+                route = body.route
+                seat, left = deal(route, stride, monotonic) or (None, 0)
+                if seat is None:
+                    return None
+            left -= 1
+            return seat
+
+        return dealt
 
     def _begin(self, message: Message, body: Body, seat: Seat, now: int) -> _Ready | None:
         """The write-ahead head. A breach costs its own message: it stays in flight and is shown, it is not sent."""
@@ -202,30 +245,31 @@ class Feeder:
 
     def _hand_over(self, going: list[_Ready]) -> None:
         works = self._works
-        flights, bodies_of, forget = works.flights, self._encoder.bodies, works.recent.messages.pop
+        flights, encoder, forget = works.flights, self._encoder, works.recent.messages.pop
         now = works.clock.now_ms()
         queues: dict[Seat, list[tuple[bytes, Token]]] = {}
         for message, seat, head, segments in going:
+            body = message.body
+            if body is None or head.state != _SUBMITTING:
+                raise Breach(f"{message.id}: bytes without a submitting head (I4)")
+            if message.version:
+                forget(message.id, None)
             message.version += 1
             message.head = head
-            body = message.body
-            if body is None or head.state != State.SUBMITTING:
-                raise Breach(f"{message.id}: bytes without a submitting head (I4)")
             flight = flights[message.id] = Flight(message, seat, len(segments))
-            forget(message.id, None)
+            items = queues.get(seat)
+            if items is None:
+                items = queues[seat] = []
+            if segments is _ONLY and (plain := encoder.plain(body, seat.carrier, now)) is not None:
+                items.append((plain, (flight, 1)))
+                continue
             try:
-                bodies = bodies_of(body, seat.carrier, segments, head.reference, now)
+                bodies = encoder.bodies(body, seat.carrier, segments, head.reference, now)
             except Unencodable as error:
                 works.log.error("unencodable", id=message.id, carrier=seat.carrier, reason=str(error))
                 self._committer.closed(seat, [(flight, number) for number in segments], Outcome.PERMANENT)
                 continue
-            items = queues.get(seat)
-            if items is None:
-                items = queues[seat] = []
-            if len(bodies) == 1:
-                items.append((bodies[0], (flight, segments[0])))
-            else:
-                items += [(each, (flight, number)) for each, number in zip(bodies, segments, strict=True)]
+            items += [(each, (flight, number)) for each, number in zip(bodies, segments, strict=True)]
         for seat, items in queues.items():
             if seat.link is not None and seat.up and seat.link.ended is None:
                 seat.link.queue(items)
@@ -233,11 +277,11 @@ class Feeder:
                 self._committer.closed(seat, [token for _, token in items], Outcome.NOT_SENT)
 
 
-def families(works: Works) -> list[tuple[str, ...]]:
-    """Routes grouped by their carriers: the same carriers, the same room."""
-    groups: dict[frozenset[str], list[str]] = {}
-    for route in works.settings.route:
-        names = frozenset(w.name for group in route.group for w in group.carriers)
+def families(routes: Sequence[Route]) -> list[tuple[str, ...]]:
+    """Routes grouped by their groups of carriers, in order: only the same order has the same room."""
+    groups: dict[tuple[frozenset[str], ...], list[str]] = {}
+    for route in routes:
+        names = tuple(frozenset(w.name for w in group.carriers) for group in route.group)
         groups.setdefault(names, []).append(route.name)
     return [tuple(names) for names in groups.values()]
 
