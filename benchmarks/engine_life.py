@@ -139,14 +139,13 @@ def one_run(life: Life, batches: int, timed: Callable[[str, Callable[[], Any]], 
     total = life.batch * batches
     assert sum(map(len, items)) == total == len(life.works.flights)
     first = SAMPLE.randrange(1_000_000_000)
-    share = life.batch // SEATS
     answers = [
         [(token, 0, f"{first + 1_000_000 * s + i:010d}") for i, (_, token) in enumerate(own)] for s, own in enumerate(items)
     ]
     taken: list[list[Any]] = []
     for b in range(batches):
         for seat, own in zip(life.seats, answers, strict=True):
-            some = own[b * share : (b + 1) * share]
+            some = own[len(own) * b // batches : len(own) * (b + 1) // batches]
             timed("answered", lambda s=seat, a=some: life.committer.answered(s, a))  # type: ignore[misc]
         taken.append(life.committer._touched)
         life.committer._touched = []
@@ -158,7 +157,10 @@ def one_run(life: Life, batches: int, timed: Callable[[str, Callable[[], Any]], 
     arrived: list[list[Any]] = []
     for b in range(batches):
         for seat, own in zip(life.seats, answers, strict=True):
-            delivers = [receipt(i + 1, carrier_id) for i, (_, _, carrier_id) in enumerate(own[b * share : (b + 1) * share])]
+            delivers = [
+                receipt(i + 1, carrier_id)
+                for i, (_, _, carrier_id) in enumerate(own[len(own) * b // batches : len(own) * (b + 1) // batches])
+            ]
             timed("arrived", lambda s=seat, d=delivers: life.receipts.arrived(s, s.link, d))  # type: ignore[misc]
         arrived.append(life.receipts._new)
         life.receipts._new = []

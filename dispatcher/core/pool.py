@@ -99,6 +99,24 @@ class Pool:
         """
         if pin:
             return self._least_used(pin, now)
+        found = self._pick(route, now, avoid)
+        if found is None:
+            return None
+        group, share, slot = found
+        _advance(group, share, segments)
+        return slot
+
+    def deal(self, route: str, wanted: int, now: float) -> tuple[Slot, int] | None:
+        """A session for up to `wanted` messages of one segment in a row, and for how many: `choose` in longer turns."""
+        found = self._pick(route, now, ())
+        if found is None:
+            return None
+        group, share, slot = found
+        count = min(wanted, slot.free)
+        _advance(group, share, count)
+        return slot, count
+
+    def _pick(self, route: str, now: float, avoid: Collection[str]) -> tuple[list[_Share], _Share, Slot] | None:
         for group in self._routes.get(route, ()):
             best: _Share | None = None
             found: Slot | None = None
@@ -111,9 +129,8 @@ class Pool:
                     alive = alive or self._alive(share.carrier, now)
                 elif best is None or share.clock < best.clock:
                     best, found = share, slot
-            if best is not None:
-                _advance(group, best, segments)
-                return found
+            if best is not None and found is not None:
+                return group, best, found
             if alive:
                 return None
         return None

@@ -33,6 +33,10 @@ TLV_ENTITY: Final = 0x1400
 TLV_TEMPLATE: Final = 0x1401
 
 _TemplateKey = tuple[str, str, int, bool, bool, int]
+_Run = tuple[str, int, int, int, SubmitTemplate | None]
+"""Sender, now, first and end of the deadlines (ms) that share the template last used for a carrier's plain texts."""
+_NO_RUN: Final[_Run] = ("", 0, 0, 0, None)
+_GSM7: Final = int(Encoding.GSM7)
 
 
 class Unencodable(Exception):
@@ -47,6 +51,7 @@ class Encoder:
         self._tlvs = {carrier.name: carrier_tlvs(carrier) for carrier in settings.carrier}
         self._wide = {carrier.name: carrier.quirks.concat == "udh16" for carrier in settings.carrier}
         self._templates: dict[_TemplateKey, SubmitTemplate] = {}
+        self._runs: dict[str, _Run] = {}
         self._references: dict[tuple[str, str], int] = {}
         self._chance = chance
 
@@ -63,6 +68,28 @@ class Encoder:
         if len(references) > REFERENCES_MAX:
             del references[next(iter(references))]
         return value
+
+    def plain(self, body: Body, carrier: str, now: int) -> bytes | None:
+        """What `bodies` makes of a GSM-7 text of one segment without options; None for anything else (ask `bodies`).
+
+        Messages come in runs: one sender, deadlines of one second. Such a run looks for its template once.
+        """
+        if body.options is not None or body.encoding != _GSM7 or body.segments != 1:
+            return None
+        payload = gsm7(body.text)
+        if payload is None or len(payload) > _GSM7_SINGLE_MAX:
+            return None
+        deadline_at = body.deadline_at
+        sender, at, first, end, template = self._runs.get(carrier) or _NO_RUN
+        if sender != body.sender or at != now or not first <= deadline_at < end or template is None:
+            template = self._template(body, carrier, False, False, now)
+            first = max(now + (deadline_at - now) // 1000 * 1000, deadline_at // 1000 * 1000)
+            end = min(now + (deadline_at - now) // 1000 * 1000, deadline_at // 1000 * 1000) + 1000
+            self._runs[carrier] = (body.sender, now, first, end, template)
+        try:
+            return template.body(body.to, payload)
+        except LocalProtocolError as error:
+            raise Unencodable(str(error)) from error
 
     def bodies(self, body: Body, carrier: str, segments: Sequence[int], reference: int, now: int) -> list[bytes]:
         """What follows the header, for each of the 1-based `segments`; `now` in ms. Raises Unencodable."""

@@ -260,10 +260,10 @@ class Feeder:
             items = queues.get(seat)
             if items is None:
                 items = queues[seat] = []
-            if segments is _ONLY and (plain := encoder.plain(body, seat.carrier, now)) is not None:
-                items.append((plain, (flight, 1)))
-                continue
             try:
+                if segments is _ONLY and (plain := encoder.plain(body, seat.carrier, now)) is not None:
+                    items.append((plain, (flight, 1)))
+                    continue
                 bodies = encoder.bodies(body, seat.carrier, segments, head.reference, now)
             except Unencodable as error:
                 works.log.error("unencodable", id=message.id, carrier=seat.carrier, reason=str(error))
