@@ -41,7 +41,7 @@ bench: $(STAMP) ## benchmarks, tables and JSON under benchmarks/results/
 	$(BIN)/python -m benchmarks.run
 
 docs: $(STAMP) ## regenerate what docs/ and grafana/ take from definitions
-	$(BIN)/python -m dispatcher.ops.generate
+	$(BIN)/python -m dispatcher.commands.pages
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info build dist

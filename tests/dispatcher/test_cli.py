@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from dispatcher.cli import build_parser, main
+from dispatcher.commands.pages import _leaves
 from dispatcher.ops.embedded import EmbeddedServer
-from dispatcher.ops.generate import _leaves
 
 ROOT = Path(__file__).parents[2]
 Cli = Callable[..., tuple[int, str, str]]

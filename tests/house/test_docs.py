@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from dispatcher.cli import build_parser
+from dispatcher.commands import contracts, pages
 from dispatcher.core.model import EVENT_COLUMNS, INBOUND_COLUMNS, Send
-from dispatcher.ops import contracts, generate
 from dispatcher.ops.config import inspect
 from dispatcher.store.records import REJECT_COLUMNS
 from tests.house.tree import ROOT
@@ -207,8 +207,8 @@ def test_decisions_are_whole_and_listed() -> None:
 
 def test_generated_pages_are_current() -> None:
     """`make docs` would change nothing."""
-    assert generate.differences() == []
-    assert generate.main(["--check"]) == 0
+    assert pages.differences() == []
+    assert pages.main(["--check"]) == 0
 
 
 def test_schemas_have_the_announced_columns() -> None:

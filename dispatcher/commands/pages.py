@@ -150,9 +150,9 @@ def state_machine() -> str:
 
 def contracts() -> str:
     """Streams, the Send, refusals, HTTP routes, exit codes."""
-    from dispatcher.ops import contracts as definitions
+    from dispatcher.commands import contracts as definitions
 
-    return definitions.page(NOTE.format(source="the definitions that dispatcher/ops/contracts.py names"))
+    return definitions.page(NOTE.format(source="the definitions that dispatcher/commands/contracts.py names"))
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -166,7 +166,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def pages() -> Iterator[tuple[str, str]]:
     """Every generated file and its text."""
-    from dispatcher.ops.contracts import schemas
+    from dispatcher.commands.contracts import schemas
 
     yield from ((name, page()) for name, page in PAGES.items())
     yield from ((f"docs/schemas/{name}", text) for name, text in schemas().items())

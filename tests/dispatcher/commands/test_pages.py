@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import dispatcher
+from dispatcher.commands import pages
 from dispatcher.core.counters import METRICS
-from dispatcher.ops import generate
 
 
 def test_generated_pages_have_not_drifted() -> None:
     """docs/configuration, metrics, commands and state-machine are up to date (run `make docs`)."""
-    assert generate.differences() == []
+    assert pages.differences() == []
 
 
 def test_every_metric_and_key_is_on_its_page() -> None:
     """Nothing declared is missing."""
-    page = generate.metrics()
+    page = pages.metrics()
     assert [metric.name for metric in METRICS if f"`{metric.name}`" not in page] == []
-    assert "## `[[carrier.bind]]`" in generate.configuration()
-    assert "`dispatcher binds pause CARRIER BIND`" in generate.commands()
+    assert "## `[[carrier.bind]]`" in pages.configuration()
+    assert "`dispatcher binds pause CARRIER BIND`" in pages.commands()
 
 
 def test_every_key_says_what_it_means() -> None:
     """No key of the configuration has an empty last column."""
-    keys = [line for line in generate.configuration().splitlines() if line.startswith("| `")]
+    keys = [line for line in pages.configuration().splitlines() if line.startswith("| `")]
     assert len(keys) > 100
     assert [line for line in keys if line.endswith("|  |")] == []
 
 
 def test_the_version_is_the_package_s() -> None:
     """`dispatcher --version` and pyproject.toml agree."""
-    assert f'version = "{dispatcher.__version__}"' in (generate.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{dispatcher.__version__}"' in (pages.ROOT / "pyproject.toml").read_text(encoding="utf-8")

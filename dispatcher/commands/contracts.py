@@ -231,13 +231,13 @@ _HTTP = (
 
 def _sentence(words: Mapping[Any, str], name: Any) -> str:
     if name not in words:
-        raise LookupError(f"{name!r} has no sentence in dispatcher/ops/contracts.py; write one")
+        raise LookupError(f"{name!r} has no sentence in dispatcher/commands/contracts.py; write one")
     return words[name]
 
 
 def _exactly(words: Iterable[str], names: Iterable[str]) -> None:
     if left := set(words) - set(names):
-        raise LookupError(f"{sorted(left)} have a sentence in dispatcher/ops/contracts.py and do not exist; remove them")
+        raise LookupError(f"{sorted(left)} have a sentence in dispatcher/commands/contracts.py and do not exist; remove them")
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
