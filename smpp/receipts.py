@@ -107,6 +107,12 @@ _SHORT = {"sta": "stat", "err": "err"}
 _standard = re.compile(
     r"id:(\S+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A-Z]{1,32}) err:([0-9A-Za-z]{1,32})(?: |$)"
 ).match
+_plain = re.compile(
+    rb"id:([!-~]+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A-Z]{7}) err:([0-9A-Za-z]{1,32})(?: |$)"
+).match
+# The same before any decoding, in ASCII: what most receipts are. tests/laws/test_receipt_laws.py proves that it adds nothing.
+_BY_OCTETS = {state.encode(): state for state in STATES}
+_new = tuple.__new__  # a Receipt without the detour through its named constructor
 _keys = re.compile(
     r"(?<![A-Za-z])(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat(?:us)?|err(?:or)?(?:[ _]?code)?|text)[ \t]*[:=]",
     re.IGNORECASE | re.ASCII,
@@ -120,6 +126,10 @@ def parse(deliver: ShortMessage) -> Receipt | None:
     by_type = esm_class & c.ESM_RECEIPT or esm_class & c.ESM_TYPE_MASK == c.ESM_INTERMEDIATE
     if not by_type and c.TLV_RECEIPTED_MESSAGE_ID not in tlvs and c.TLV_MESSAGE_STATE not in tlvs:
         return None
+    if not tlvs and (quick := _plain(deliver.short_message)) is not None:
+        raw_id, raw_state, raw_code = quick.groups()
+        if len(raw_id) <= MESSAGE_ID_CHARS_MAX and (state := _BY_OCTETS.get(raw_state, "")):
+            return _new(Receipt, (raw_id.decode("ascii"), state, raw_code.decode("ascii"), None, state, None))
     text = _text(deliver.short_message)
     matched = _standard(text)
     receipt_id, word, code = matched.groups() if matched else _fields(text)

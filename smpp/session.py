@@ -50,6 +50,8 @@ T = TypeVar("T")
 
 _HEADER: Final = struct.Struct(">IIII").unpack_from
 _SENDS: Final = {Role.ESME: c.SUBMIT_SM, Role.SMSC: c.DELIVER_SM}
+_ANSWERED, _TAKE, _UNKNOWN = Do.ANSWERED, Do.TAKE, Do.UNKNOWN  # an attribute of an Enum costs as much as a PDU's header
+_DELIVER_SM: Final = int(c.DELIVER_SM)
 _BUSY: Final = {Role.ESME: c.ESME_RSYSERR, Role.SMSC: c.ESME_RMSGQFUL}
 
 
@@ -206,38 +208,39 @@ class Session(Generic[T]):
 
     def _read(self, pdus: list[bytes], now: float, events: Events[T]) -> None:
         # The hot loop. ANSWERED and TAKE are written out here since a call for each would cost a fifth of the budget.
-        table, unanswered_max = self._actions, self.settings.unanswered_max
-        pop = self._window.in_flight.pop
-        answers, esme = events.answers, self.role is Role.ESME
+        get, unanswered_max = self._actions.get, self.settings.unanswered_max
+        pop, owed = self._window.in_flight.pop, self.owed
+        answers, delivers, esme = events.answers, events.delivers, self.role is Role.ESME
         for pdu in pdus:
             _, command, status, sequence = _HEADER(pdu)
-            do = table.get(command, Do.UNKNOWN)
+            do = get(command, _UNKNOWN)
             try:
-                if do is Do.ANSWERED:
+                if do is _ANSWERED:
                     entry = pop(sequence, None)
-                    message_id = codec.decode_submit_sm_resp(pdu)[2] if esme else ""
+                    message_id = codec.decode_message_id(pdu) if esme else ""
                     if entry is not None:
                         answers.append((entry[0], status, message_id))
                     else:
                         self._late_or_stray(sequence, status, message_id, events)
-                elif do is Do.TAKE:
-                    if self.owed >= unanswered_max:
+                elif do is _TAKE:
+                    if owed >= unanswered_max:
                         self.say(codec.pdu(command | c.RESPONSE, _BUSY[self.role], sequence))
                         continue
-                    if command == c.DELIVER_SM:
-                        events.delivers.append(codec.decode_deliver_sm(pdu))
+                    if command == _DELIVER_SM:
+                        delivers.append(codec.decode_deliver_sm(pdu))
                     elif command == c.SUBMIT_SM:
                         events.submits.append(codec.decode_submit_sm(pdu))
                     else:
-                        events.delivers.append(codec.decode_data_sm(pdu))
+                        delivers.append(codec.decode_data_sm(pdu))
                         self._data_sms.add(sequence)
-                    self.owed += 1
+                    owed += 1
                 else:
                     self._obey(do, pdu, now, events)
-                    table = self._actions
+                    get = self._actions.get
             except BadPdu as bad:
                 self._on_bad(bad, events)
-                table = self._actions
+                get = self._actions.get
+        self.owed = owed
         if answers or events.delivers or events.submits:
             self._message_at = now
 
@@ -381,8 +384,7 @@ class Session(Generic[T]):
     def _reply(self, pdus: list[bytes]) -> None:
         self.owed -= len(pdus)
         if self.state is not State.CLOSED:
-            data = b"".join(pdus)
-            self.say(data)
+            self.say(b"".join(pdus))
 
     def _ask(self, command: int) -> int:
         if len(self._control) > 8:  # enquire_links that were never answered since other traffic proved life

@@ -57,3 +57,21 @@ def test_order_case_and_spacing_do_not_matter(fields: list[str], capitals: bool,
     receipt = parse(DeliverSm(esm_class=4, short_message=text.encode() + b" text:id:9 stat:DELIVRD"))
     assert receipt is not None
     assert receipt[:3] == ("75a", "EXPIRED", "21b")
+
+
+standard = st.builds(
+    "id:{} sub:001 dlvrd:{} submit date:{} done date:2211221201 stat:{} err:{}{}".format,
+    st.one_of(word, st.sampled_from(["75a", "x" * 64, "x" * 65, "\xa0", "\x85", "7:5"])),
+    st.sampled_from(["000", "1", "\xb2", ""]),
+    st.sampled_from(["2211221200", "20221122120000", "2211 221200"]),
+    st.sampled_from([*sorted(STATES), "ACKED", "DELIVERED", "SKIPPED", "NONSENS", "DELIVR", "delivrd", "UNKNOWN"]),
+    st.one_of(word, st.sampled_from(["000", "0" * 32, "0" * 33])),
+    st.sampled_from(["", " ", "\n", "\0", "\0 \0", " text:", " text:id:9 stat:REJECTD", "text:", "\r\n"]),
+)
+
+
+@given(st.one_of(standard.map(lambda text: text.encode("latin-1")), receipt_like))
+def test_the_form_most_carriers_use_has_no_rules_of_its_own(data: bytes) -> None:
+    """What is read at one glance is what is read field by field: a TLV that says nothing forbids the glance."""
+    quick = parse(DeliverSm(esm_class=4, short_message=data))
+    assert parse(DeliverSm(esm_class=4, short_message=data, tlvs={0x1400: b""})) == quick
