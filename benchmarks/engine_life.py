@@ -55,6 +55,8 @@ class Server(Canned):
             return [1]
         if b"HDEL" in start or b"HMGET" in start:
             return [1] * replies
+        if start.startswith(b"*2\r\n$5\r\nWATCH"):  # a guarded commit
+            return [b"OK", 1, b"OK", *[b"QUEUED"] * (replies - 4), []]
         if replies > 4:
             before = wire[: wire.find(b"MULTI")].count(b"\r\n*")
             return [b"OK"] * (before + 1) + [b"QUEUED"] * (replies - before - 4) + [[], b"OK", b"%d" % FENCE]

@@ -22,9 +22,6 @@ class Bucket(NamedTuple):
 
 def buckets(keys: Keys, heads: Sequence[VersionedHead]) -> list[Bucket]:
     """Heads by bucket, encoded once."""
-    groups: dict[str, list[VersionedHead]] = {}
-    for h in heads:
-        groups.setdefault(h[0][:6], []).append(h)
     encode = records.encode_head
     version = records.version_bytes
     return [
@@ -34,8 +31,19 @@ def buckets(keys: Keys, heads: Sequence[VersionedHead]) -> list[Bucket]:
             [encode(h[1], h[2]) for h in some],
             b"".join([version(h[1] - 1) for h in some]),
         )
-        for bucket, some in groups.items()
+        for bucket, some in _grouped(heads).items()
     ]
+
+
+def _grouped(heads: Sequence[VersionedHead]) -> dict[str, list[VersionedHead]]:
+    groups: dict[str, list[VersionedHead]] = {}
+    for head in heads:
+        bucket = head[0][:6]
+        if bucket in groups:
+            groups[bucket].append(head)
+        else:
+            groups[bucket] = [head]
+    return groups
 
 
 def head_commands(keys: Keys, heads: Sequence[VersionedHead]) -> list[bytes]:
@@ -61,6 +69,19 @@ def head_commands(keys: Keys, heads: Sequence[VersionedHead]) -> list[bytes]:
         )
     parts.append(b"\r\n")
     return [b"".join(parts)]
+
+
+def expected(keys: Keys, heads: Sequence[VersionedHead]) -> tuple[list[bytes], list[bytes]]:
+    """What guard.lua compares: the buckets' keys; and for each the number of its ids, their versions as they must be now, and
+    the ids."""
+    found: list[bytes] = []
+    arguments: list[bytes] = []
+    version_bytes = records.version_bytes
+    for bucket, some in _grouped(heads).items():
+        found.append(keys.head_ + bucket.encode())
+        arguments += (b"%d" % len(some), b"".join([version_bytes(h[1] - 1) for h in some]))
+        arguments += [h[0].encode() for h in some]
+    return found, arguments
 
 
 def member(due: Due) -> bytes:

@@ -52,6 +52,7 @@ SCRIPTS = {
         "publish",
         "pop",
         "commit",
+        "guard",
         "due",
         "lease",
         "renew",

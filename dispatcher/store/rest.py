@@ -1,4 +1,15 @@
-"""S6, S7, S8 and the takeover over a server: what changes messages that nobody owns. Knows versions, no states."""
+"""S6, S7, S8 and the takeover over a server: what changes messages that nobody owns. Knows versions, no states.
+
+The guarded commit has two ways behind one call. Both are one write.
+
+*Guard and plain*, for receipts: WATCH a counter that every writer at rest raises, a script with ids and versions only, then
+MULTI, the effects as plain commands, EXEC. A guard that fails changes the counter itself, so that the EXEC fails. Between
+guard and EXEC nobody else can write these heads: they are at rest, in no queue and not due, so that only writers at rest may,
+and those raise the counter.
+
+*Whole script*, for everything else, and when the first way was lost or met a rival: guard and effects in one script, which
+also knows by its number whether it, or the write that was lost, has been applied.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +24,20 @@ from dispatcher.store.accounts import DESK
 from dispatcher.store.hot import Hot
 from dispatcher.store.keys import family_of
 from dispatcher.store.leases import ids_of
-from dispatcher.store.lines import SCRIPTS
+from dispatcher.store.lines import SCRIPTS, Line, applied
+from dispatcher.store.transport import ConnectionLost
 
 RECEIPTS, REST = "receipts", "rest"
 DUE_MAX = 500
 TAKEOVER_TRIES_MAX = 20
+_MARKER_S = b"604800"
 
 
 class Rest(Hot):
     """Guarded commits: all heads as decided on, or nothing."""
+
+    whole_commits = False
+    """True: always the whole script."""
 
     async def commit_receipts(self, effects: Effects) -> list[str]:
         return await self._commit(RECEIPTS, effects, in_flight=False)
@@ -36,8 +52,38 @@ class Rest(Hot):
             before = self.correlation_commands(carrier, rows, effects)
             await self.ask(role, b"".join(before), len(before))
         async with line.lock:
-            answer = await self._guarded(role, effects, resp.arguments_of(wire), in_flight=in_flight)
+            number = b"%d" % next(line.numbers)
+            answer = None
+            if effects.heads and not in_flight and not self.whole_commits:
+                answer = await self._plain(line, effects, wire, number)
+            if answer is None:
+                answer = await self._guarded(role, effects, resp.arguments_of(wire), in_flight=in_flight, number=number)
         return [i.decode() for i in answer] if isinstance(answer, list) else []
+
+    async def _plain(self, line: Line, effects: Effects, wire: Sequence[bytes], number: bytes) -> Any:
+        """Guard and plain effects, tried once; the line's lock is held. None: a rival was faster, or the reply was lost."""
+        k = self.k
+        keys, expected = written.expected(k, effects.heads)
+        after = [
+            *written.head_commands(k, effects.heads),
+            *wire,
+            resp.command(b"SET", self._done(line.role), number, b"EX", _MARKER_S),
+            resp.command(b"INCR", k.rest),
+            resp.EXEC,
+        ]
+        guard = SCRIPTS["guard"].call_text([k.rest, *keys], expected)
+        try:
+            replies = await line.exchange(b"".join((resp.command(b"WATCH", k.rest), guard, resp.MULTI, *after)), len(after) + 3)
+        except ConnectionLost:
+            self.note(available=False)
+            return None
+        self.note(available=True)
+        if isinstance(moved := resp.checked(replies[1]), list):
+            return moved
+        return 1 if applied(replies, 1, len(replies) - 1) else None
+
+    def _done(self, role: str) -> bytes:
+        return self.k.done_ + f"{self.process}-{role}".encode()
 
     async def _guarded(
         self,
@@ -46,21 +92,23 @@ class Rest(Hot):
         arguments: Sequence[bytes],
         *,
         in_flight: bool,
+        number: bytes = b"",
         owner: Owner | None = None,
         fields: Sequence[bytes] = (),
     ) -> Any:
-        """commit.lua, until it has answered; the line's lock is held. The number makes a repeat harmless."""
+        """commit.lua, until it has answered; the line's lock is held. The number (a new one unless given) makes a
+        repeat harmless."""
         line = self.line(role)
         k = self.k
         own = self.ownership(owner) if owner is not None else None
         keys = [
-            k.done_ + f"{self.process}-{role}".encode(),
+            self._done(role),
             k.rest,
             k.inflight,
             k.fence_ + (own.name.encode() if own else b"-"),
         ]
         head = [
-            b"%d" % next(line.numbers),
+            number or b"%d" % next(line.numbers),
             b"1" if in_flight else b"0",
             b"%d" % own.fence if own else b"",
             b"%d" % (len(fields) // 3),

@@ -49,16 +49,18 @@ class MemoryWorld:
 
 
 class TrioWorld:
-    """Over a real server and Trio."""
+    """Over a real server and Trio; with `whole_commits` every guarded commit is one script."""
 
     kind = "trio"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, whole_commits: bool = False) -> None:
         self.url = url
+        self.whole_commits = whole_commits
 
     def run(self, case: Callable[[AnyStore], Awaitable[None]], **options: Any) -> None:
         async def whole() -> None:
             store = await open_trio_store(self.url, **options)
+            store.whole_commits = self.whole_commits
             try:
                 with trio.fail_after(30):
                     await case(store)

@@ -140,3 +140,20 @@ def test_a_returning_carrier_gets_its_share_not_a_flood() -> None:
     s["b"].up = True
     chosen = [name(p.choose("main", 1, 0.0)) for _ in range(100)]
     assert 25 <= chosen.count("b") <= 25 + OWED_SEGMENTS_MAX
+
+
+def test_dealt_turns_share_as_single_choices_do() -> None:
+    """Sessions dealt several messages at a time carry the same shares by weight, and never more than they have room for."""
+    p, slots = pool(a=10_000, b=10_000)
+    dealt: Counter[str] = Counter()
+    while dealt.total() < 4_000:
+        found = p.deal("main", 8, 0.0)
+        assert found is not None
+        slot, count = found
+        slot.used += count
+        dealt[slot.carrier] += count
+    assert dealt["a"] / dealt["b"] == pytest.approx(3, rel=0.02)
+    slots["a"].used, slots["b"].used = 9_997, 10_000
+    assert p.deal("main", 8, 0.0) == (slots["a"], 3)
+    slots["a"].used = 10_000
+    assert p.deal("main", 8, 0.0) is None

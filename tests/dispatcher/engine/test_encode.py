@@ -146,3 +146,27 @@ def test_templates_are_bounded() -> None:
     for i in range(TEMPLATES_MAX + 10):
         encode.bodies(body(sender=f"S{i}"), "alpha", [1], 0, NOW)
     assert len(encode._templates) <= TEMPLATES_MAX
+
+
+@pytest.mark.parametrize("quirks", [{}, {"validity": "absolute"}, {"validity": "none"}])
+def test_plain_texts_in_runs_are_what_bodies_makes_of_each(quirks: dict[str, Any]) -> None:
+    """`plain` writes the same bytes as `bodies`, whatever sender, deadline and instant the message before it had."""
+    one, other = encoder(**quirks), encoder(**quirks)
+    chance = random.Random(3)
+    seen = set()
+    for _ in range(500):
+        now = NOW + chance.choice([0, 0, 0, 1, 999, 61_000])
+        left_ms = chance.choice([-1, 0, 900, 9_000, 10_999, 11_000, 3_599_999, 3_600_000, 86_400_123, 86_400_999])
+        each = body(sender=chance.choice(["Shop", "Shop", "Bank"]), deadline_at=NOW + left_ms + chance.choice([0, 0, 1, 500]))
+        expected = other.bodies(each, "alpha", [1], 0, now)
+        assert [one.plain(each, "alpha", now)] == expected
+        seen.add(expected[0])
+    assert len(seen) >= 2
+    for unlike in (
+        body(encoding=Encoding.UCS2),
+        body("x" * 161),
+        body("\N{SNOWMAN}"),
+        body(segments=2),
+        body(options=Options(flash=True)),
+    ):
+        assert one.plain(unlike, "alpha", NOW) is None

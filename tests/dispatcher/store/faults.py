@@ -36,6 +36,13 @@ class FaultyTransport:
         if plan == "before" and self.driver.act is not None:
             act, self.driver.act = self.driver.act, None
             await act()
+        if plan == "between" and self.driver.act is not None:
+            act, self.driver.act = self.driver.act, None
+            end = wire.index(b"*1\r\n$4\r\nEXEC")
+            await self.inner._stream.send_all(wire[:end])
+            await trio.sleep(0.02)
+            await act()
+            return await self.inner.exchange(wire[end:], replies, timeout_s)
         return await self.inner.exchange(wire, replies, timeout_s)
 
     async def close(self) -> None:
@@ -44,7 +51,8 @@ class FaultyTransport:
 
 
 class FaultyDriver(TrioDriver):
-    """`plan` strikes the next exchange whose bytes contain `match`: lose, cut, late or before (calls `act` first)."""
+    """`plan` strikes the next exchange whose bytes contain `match`: lose, cut, late, before (calls `act` first)
+    or between (calls it when all but the EXEC has left)."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from dispatcher.core.model import InboundRow, State
+from dispatcher.core.model import Head, InboundRow, State
 from dispatcher.core.ports import Cursor, Deposed, Effects, StoreUnavailable, VersionedHead
 from dispatcher.store.lines import SCRIPTS
 from dispatcher.store.redis import open_trio_store
@@ -306,6 +306,66 @@ def test_commits_at_rest_apply_once(server: RealServer, plan: str) -> None:
         assert await available(store) == 1_000_014
         assert [r["id"] for _, r in await store.read_stream("inbound", "", 10)] == ["i0", "i1"]
         await store.close()
+
+    run(case)
+
+
+@pytest.mark.parametrize("plan", ["lose", "cut", "late"])
+def test_receipts_apply_once_whatever_becomes_of_their_reply(server: RealServer, plan: str) -> None:
+    """Heads, money and rows of receipts are there once, whether the write was lost after, before or long after it applied."""
+
+    async def case() -> None:
+        store, driver = faulty(server.url)
+        await funded(store)
+        owner = await owner_of(store)
+        await store.admit([admission()], T0)
+        message_id, written = await submitted(store, owner)
+        effects = Effects()
+        written.state = State.DELIVERED
+        effects.heads = [VersionedHead(message_id, 3, written)]
+        effects.money = {"acme": [0, -PRICE]}
+        driver.plan, driver.match = plan, b"EXEC\r\n"
+        assert await store.commit_receipts(effects) == []
+        assert driver.plan == ""
+        await driver.arrive()
+        assert await store.commit_receipts(effects) == [message_id]
+        balance = await store.balance("acme")
+        assert balance is not None
+        assert balance.reserved == 0
+        await store.close()
+
+    run(case)
+
+
+@pytest.mark.parametrize("rival_wins", [False, True])
+def test_a_rival_between_guard_and_exec_is_noticed(server: RealServer, rival_wins: bool) -> None:
+    """Another writer at rest between a receipt's guard and its EXEC: the commit is judged anew, as a whole."""
+
+    async def case() -> None:
+        store, driver = faulty(server.url)
+        rival = await open_trio_store(server.url)
+        await funded(store)
+        owner = await owner_of(store)
+        await store.admit([admission(), admission()], T0)
+        ours, other = await submitted(store, owner, "c1"), await submitted(store, owner, "c2")
+
+        def effects_of(message_id: str, written: Head) -> Effects:
+            effects = Effects()
+            effects.heads = [VersionedHead(message_id, 3, written)]
+            effects.money = {"acme": [0, -PRICE]}
+            return effects
+
+        async def act() -> None:
+            assert await rival.commit(effects_of(*(ours if rival_wins else other))) == []
+
+        driver.plan, driver.match, driver.act = "between", b"EXEC\r\n", act
+        assert await store.commit_receipts(effects_of(*ours)) == ([ours[0]] if rival_wins else [])
+        assert driver.act is None
+        balance = await store.balance("acme")
+        assert balance is not None
+        assert balance.reserved == (PRICE if rival_wins else 0)
+        await store.close()
+        await rival.close()
 
     run(case)
 
