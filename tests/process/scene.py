@@ -15,6 +15,7 @@ from tests.process.tap import Tap
 LANES_WINDOW = 50
 CAPPED_WINDOW = 10
 CAPPED_RATE = 100
+GAMMA_WINDOW = 5
 HEALS, NEVER_HEALS, PERMANENT, ABSENT, ABSENT_DEAR, REJECTED = (f"44770090000{n}" for n in range(1, 7))
 GARBAGE_SUFFIX = "7777"
 
@@ -107,14 +108,14 @@ def _config(main: int, slow: int, capped: int, rude: int) -> str:
             "[retry]\ntemporary_s = 0.2\ntemporary_max_s = 0.3\nabsent_s = [0.3]\notp_s = [0.3]\n",
             "[receipts]\ngrace_s = 0.5\ndeadline_s = 6.0\nearly_s = 3.0\nsweep_s = 1.0\n",
             "[charges]\nreservations = true\n",
-            _carrier("alpha", _bind(main, "alpha1"), _bind(main, "alpha2")),
-            _carrier("beta", _bind(main, "beta")),
+            _carrier("alpha", _bind(main, "alpha1", window=500), _bind(main, "alpha2", window=500)),
+            _carrier("beta", _bind(main, "beta", window=500)),
             _carrier("fates", _bind(main, "fates")),
             _carrier("delta", _bind(main, "delta")),
             _carrier("lanes", _bind(slow, "lanes", window=LANES_WINDOW)),
             _carrier("capped", _bind(capped, "capped", window=CAPPED_WINDOW, sessions=2), head=f"rate = {CAPPED_RATE}\n"),
             _carrier("rude", _bind(rude, "rude", window=20, response_timeout_s=1.0)),
-            _carrier("gamma", _bind(rude, "gamma", window=5)),
+            _carrier("gamma", _bind(rude, "gamma", window=GAMMA_WINDOW)),
             _route("shared", "49", '{ name = "alpha", weight = 3 }, { name = "beta", weight = 1 }'),
             _route("fates", "44", '{ name = "fates" }'),
             _route("backup", "33", '{ name = "gamma" }', '{ name = "delta" }'),
