@@ -5,11 +5,13 @@ It refuses to know how any of it comes about: session.py does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from smpp.codec import DeliverSm, SubmitSm
 from smpp.errors import BadPdu
+from smpp.receipts import Receipt
 
 T = TypeVar("T")
 
@@ -32,6 +34,8 @@ class SessionSettings:
     out_bytes_max          more bytes than this behind an unfinished write: the peer does not read, the link is dead
     unanswered_max         requests of the peer that our owner may leave unanswered; more are refused as "busy"
     bad_pdus_max           undecodable PDUs a session bears before it ends
+    read_receipt           what recognises receipts in a PDU before it is decoded, (pdu, sequence) -> receipt or None
+                           (receipts.glance); what it recognises goes to Events.receipts
     """
 
     window: int = 10
@@ -46,6 +50,7 @@ class SessionSettings:
     out_bytes_max: int = 4_194_304
     unanswered_max: int = 50_000
     bad_pdus_max: int = 1_000
+    read_receipt: Callable[[bytes, int], Receipt | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Events(Generic[T]):
     late       the same, for requests that were reported in `timed_out` before
     timed_out  tokens whose response timer ran out: their outcome is unknown now
     delivers   ESME: deliver_sm to be answered by `answer_delivers`
+    receipts   the same, those that `read_receipt` recognised
     submits    SMSC: submit_sm to be answered by `answer_submits`
     login      SMSC: a bind request, to be answered by `accept_bind` or `refuse_bind`
     bound      the bind was accepted just now
@@ -77,13 +83,14 @@ class Events(Generic[T]):
     close      why the link should be closed now (write what is left, then close); None: go on
     """
 
-    __slots__ = ("answers", "bad", "bound", "close", "delivers", "late", "login", "refused", "submits", "timed_out")
+    __slots__ = ("answers", "bad", "bound", "close", "delivers", "late", "login", "receipts", "refused", "submits", "timed_out")
 
     def __init__(self) -> None:
         self.answers: list[tuple[T, int, str]] = []
         self.late: list[tuple[T, int, str]] = []
         self.timed_out: list[T] = []
         self.delivers: list[DeliverSm] = []
+        self.receipts: list[Receipt] = []
         self.submits: list[SubmitSm] = []
         self.login: Login | None = None
         self.bound = False
@@ -95,6 +102,7 @@ class Events(Generic[T]):
         return bool(
             self.answers
             or self.delivers
+            or self.receipts
             or self.submits
             or self.bound
             or self.timed_out

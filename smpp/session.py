@@ -30,7 +30,6 @@ FIVE RULES
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from functools import partial
 from math import inf
@@ -40,6 +39,7 @@ from smpp import codec, control
 from smpp import constants as c
 from smpp.errors import BadPdu, FramingLost, LocalProtocolError
 from smpp.events import Events, Login, SessionSettings
+from smpp.fields import unpack_header as _header
 from smpp.framing import Framer
 from smpp.states import BINDS, MODES, PEER_SENDS, SENDING_MODES, Do, Role, State, actions
 from smpp.window import Lost, Window
@@ -48,7 +48,6 @@ __all__ = ["PEER_SENDS", "Events", "Login", "Lost", "Role", "Session", "SessionS
 
 T = TypeVar("T")
 
-_HEADER: Final = struct.Struct(">IIII").unpack_from
 _SENDS: Final = {Role.ESME: c.SUBMIT_SM, Role.SMSC: c.DELIVER_SM}
 _ANSWERED, _TAKE, _UNKNOWN = Do.ANSWERED, Do.TAKE, Do.UNKNOWN  # an attribute of an Enum costs as much as a PDU's header
 _DELIVER_SM: Final = int(c.DELIVER_SM)
@@ -70,7 +69,7 @@ class Session(Generic[T]):
         self.role = Role.SMSC if login is None else Role.ESME
         self.login = login
         self.state = State.OPEN
-        self.strays = 0  # answers to nothing we asked
+        self.strays = self._bad_pdus = 0  # answers to nothing we asked; PDUs nobody can read
         self.close_reason: str | None = None  # why the link should be closed, once
         self._window: Window[T] = Window(settings.window, last_sequence)
         self._framer = Framer(settings.pdu_bytes_max)
@@ -78,14 +77,11 @@ class Session(Generic[T]):
         self._taken = 0  # stream offset after the last byte that outgoing() gave away
         self._data_sms: set[int] = set()  # requests of the peer, not answered yet, that want a data_sm_resp
         self.owed = 0  # requests of the peer that our owner has not answered yet
-        self._bad_pdus = 0
         self._bind_request: tuple[control.BindMode, int] | None = None  # SMSC: the bind to be answered and its sequence
         self._control: dict[int, int] = {}  # sequence -> command of our control requests in flight
-        self._told = False  # close_reason has been an event
-        self._end_reason = ""  # why we drain
+        self._told, self._end_reason = False, ""  # close_reason has been an event; why we drain
         self._deadline = now + settings.bind_timeout_s if login is None else inf
-        self._heard_at = now
-        self._message_at = now
+        self._heard_at = self._message_at = now
         self._asked_at: float | None = None
         self._actions: dict[int, Do] = {}
         self._enter(State.OPEN)
@@ -211,8 +207,9 @@ class Session(Generic[T]):
         get, unanswered_max = self._actions.get, self.settings.unanswered_max
         pop, owed = self._window.in_flight.pop, self.owed
         answers, delivers, esme = events.answers, events.delivers, self.role is Role.ESME
+        receipts, read_receipt = events.receipts, self.settings.read_receipt
         for pdu in pdus:
-            _, command, status, sequence = _HEADER(pdu)
+            _, command, status, sequence = _header(pdu)
             do = get(command, _UNKNOWN)
             try:
                 if do is _ANSWERED:
@@ -226,7 +223,10 @@ class Session(Generic[T]):
                     if owed >= unanswered_max:
                         self.say(codec.pdu(command | c.RESPONSE, _BUSY[self.role], sequence))
                         continue
-                    if command == _DELIVER_SM:
+                    deliver = command == _DELIVER_SM
+                    if deliver and read_receipt is not None and (receipt := read_receipt(pdu, sequence)) is not None:
+                        receipts.append(receipt)
+                    elif deliver:
                         delivers.append(codec.decode_deliver_sm(pdu))
                     elif command == c.SUBMIT_SM:
                         events.submits.append(codec.decode_submit_sm(pdu))
@@ -241,7 +241,7 @@ class Session(Generic[T]):
                 self._on_bad(bad, events)
                 get = self._actions.get
         self.owed = owed
-        if answers or events.delivers or events.submits:
+        if answers or delivers or receipts or events.submits:
             self._message_at = now
 
     def _on_bad(self, bad: BadPdu, events: Events[T]) -> None:
@@ -259,7 +259,7 @@ class Session(Generic[T]):
 
     def _obey(self, do: Do, pdu: bytes, now: float, events: Events[T]) -> None:
         """One word of the table, the two hot ones apart."""
-        _, command, status, sequence = _HEADER(pdu)
+        _, command, status, sequence = _header(pdu)
         match do:
             case Do.ECHO:
                 self.say(codec.enquire_link_resp(sequence))

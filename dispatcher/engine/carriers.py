@@ -24,6 +24,7 @@ from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import Seat, Token, Works
 from smpp.events import Events, Login, SessionSettings
 from smpp.link import Ended, Link
+from smpp.receipts import glance
 from smpp.session import Session
 from smpp.status import name as status_name
 
@@ -149,8 +150,8 @@ class Carriers:
         def on_events(events: Events[Token]) -> None:
             if events.answers:
                 self._committer.answered(seat, events.answers)
-            if events.delivers:
-                self._receipts.arrived(seat, link, events.delivers)
+            if events.delivers or events.receipts:
+                self._receipts.arrived(seat, link, events.delivers, events.receipts)
             if events:
                 self._rare(seat, events, mode, refused)
 
@@ -344,6 +345,7 @@ def session_settings(bind: Bind) -> SessionSettings:
         response_timeout_s=bind.response_timeout_s,
         bind_timeout_s=bind.connect_timeout_s,
         drain_s=2.0,
+        read_receipt=glance,
     )
 
 

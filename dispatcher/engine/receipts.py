@@ -25,7 +25,7 @@ from dispatcher.core.matching import park, receipt_keys, seen, unpark
 from dispatcher.core.model import Head, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
-from dispatcher.engine.deliveries import NOWHERE, Item, Read, delivered
+from dispatcher.engine.deliveries import NOWHERE, Item, Read, by_age, delivered
 from dispatcher.engine.handsets import inbound_row
 from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
 from smpp.codec import DeliverSm
@@ -49,6 +49,7 @@ class Receipts:
         self._works = works
         self._new: list[Item] = []
         self._open: Sequence[Item] = ()
+        self._dropped: dict[str, list[str]] = {}
         self._waiting: list[Item] = []
         self._handset: list[tuple[Seat, Link[Token], DeliverSm, float]] = []
         self._numbers = count()
@@ -58,19 +59,20 @@ class Receipts:
     @property
     def pending(self) -> int:
         """deliver_sm taken and not yet done with."""
-        return len(self._new) + len(self._waiting) + len(self._handset)
+        return len(self._new) + len(self._waiting) + len(self._handset) + bool(self._dropped)
 
     # -- from the links (synchronous)
 
-    def arrived(self, seat: Seat, link: Link[Token], delivers: Sequence[DeliverSm]) -> None:
-        """deliver_sm of one read of one link."""
+    def arrived(self, seat: Seat, link: Link[Token], delivers: Sequence[DeliverSm], receipts: Sequence[Receipt] = ()) -> None:
+        """deliver_sm of one read of one link; `receipts` are those that were recognised without decoding."""
         works = self._works
-        if self.pending + len(delivers) > PENDING_MAX:
-            link.answer([d.sequence for d in delivers], _SYSTEM_ERROR)
+        if self.pending + len(delivers) + len(receipts) > PENDING_MAX:
+            link.answer([*(d.sequence for d in delivers), *(r.sequence for r in receipts)], _SYSTEM_ERROR)
             return
         now, at = works.clock.monotonic(), works.clock.now_ms()
         quirks = self._quirks[seat.carrier]
         read, form, new = Read(seat.carrier, quirks, link, at, now), quirks.ids, self._new
+        new += [Item(read, receipt, receipt_keys(form, receipt.id), receipt.sequence) for receipt in receipts]
         for deliver in delivers:
             receipt = parse(deliver)
             if receipt is None:
@@ -109,6 +111,7 @@ class Receipts:
 
     async def flush(self) -> None:
         """One round over everything at hand."""
+        works = self._works
         items = self._waiting + self._new
         self._waiting, self._new = [], []
         for start in range(0, len(items), BATCH_MAX):
@@ -117,19 +120,27 @@ class Receipts:
         self._open = ()
         if self._handset:
             await self._inbound()
+        if self._dropped and (works.stopping or not items):
+            await self._forget()
 
     # -- receipts
 
     async def _apply(self, items: Sequence[Item]) -> None:
         works = self._works
-        effects, done, rest = delivered(works, items)
+        effects, done, rest, strangers = delivered(works, items)
         if done:
+            effects.dropped, self._dropped = self._dropped, {}
             if await self._commit(effects, works.store.commit_receipts):
-                rest = list(items)  # some head had moved: all are read again
+                self._dropped = effects.dropped
+                unknown = set(strangers)
+                rest = [item for item in items if item not in unknown]  # all are read again, in their order
             else:
                 count_effects(works, effects)
                 self._sample(done[0], effects.heads[0].head)
                 await self._finish(done)
+        young, old = by_age(works, strangers)
+        self._waiting += young
+        rest += old
         if rest:
             await self._match(rest)
 
@@ -268,7 +279,7 @@ class Receipts:
             return
         works = self._works
         answers: dict[Link[Token], list[int]] = {}
-        drop: dict[str, list[str]] = {}
+        drop = self._dropped
         counts: dict[tuple[str, str], int] = {}
         fields: dict[str, list[str]] = {}
         last: Read | None = None
@@ -296,10 +307,15 @@ class Receipts:
             _answer(link, sequences, 0)
         for label, seen_count in counts.items():
             works.counters.add("dispatcher_receipts_total", label, seen_count)
-        for carrier, keys in drop.items():
-            await works.persist("drop", lambda c=carrier, k=keys: works.store.drop_correlations(c, k))  # type: ignore[misc]
         for carrier, names in fields.items():
             await works.persist("early", lambda c=carrier, n=names: works.store.drop_early(c, n))  # type: ignore[misc]
+
+    async def _forget(self) -> None:
+        """Drops the correlations of what is durable, which no later commit has taken along."""
+        works = self._works
+        dropped, self._dropped = self._dropped, {}
+        for carrier, keys in dropped.items():
+            await works.persist("drop", lambda c=carrier, k=keys: works.store.drop_correlations(c, k))  # type: ignore[misc]
 
     async def _hold(self, items: list[Item]) -> None:
         """Receipts that cannot be applied yet: wait here for a moment, then in the store."""

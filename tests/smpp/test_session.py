@@ -7,6 +7,7 @@ import pytest
 from smpp import codec, control
 from smpp import constants as c
 from smpp.errors import LocalProtocolError
+from smpp.receipts import glance
 from smpp.session import PEER_SENDS, Events, Login, Role, Session, SessionSettings, State
 from tests.smpp.pair import BODY, LOGIN, ConnectionPair, feed, submits
 
@@ -44,6 +45,21 @@ def test_mirror() -> None:
     assert (deliver.short_message, pair.esme.owed) == (b"id:1", 1)
     pair.esme.answer_delivers([deliver.sequence], c.ESME_RX_T_APPN)
     assert pair.to_smsc().answers == [("r", c.ESME_RX_T_APPN, "")]
+
+
+def test_a_receipt_read_in_the_pdu_is_a_request_like_any_other() -> None:
+    """What `read_receipt` recognises is owed an answer, refused beyond the limit, and everything else is decoded as ever."""
+    pair = ConnectionPair(SessionSettings(read_receipt=glance, unanswered_max=2, window=3)).bind()
+    text = b"id:75a sub:001 dlvrd:001 submit date:2211221200 done date:2211221201 stat:DELIVRD err:000 text:"
+    receipt = codec.deliver_sm_body("447700900001", "Sender", text, esm_class=4)
+    handset = codec.deliver_sm_body("447700900001", "Sender", text)
+    pair.smsc.submit([(receipt, "r"), (handset, "h"), (receipt, "s")], 1.0)
+    events = pair.esme.receive(pair.smsc.outgoing(), 1.0)
+    assert ([r.id for r in events.receipts], [d.short_message for d in events.delivers]) == (["75a"], [text])
+    assert (pair.esme.owed, bool(events)) == (2, True)
+    pair.esme.answer_delivers([events.receipts[0].sequence, events.delivers[0].sequence])
+    pair.smsc.wrote(3 * 16 + 2 * len(receipt) + len(handset))
+    assert pair.to_smsc().answers == [("s", c.ESME_RSYSERR, ""), ("r", 0, ""), ("h", 0, "")]
 
 
 def test_data_sm_is_answered_as_data_sm() -> None:
