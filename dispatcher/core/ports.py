@@ -11,7 +11,7 @@ Times are arguments, ms since 1970 UTC. Money is integer micro-units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from accounting.ledger import Fact
@@ -86,7 +86,7 @@ class GroupPlan(NamedTuple):
 
 
 class GroupView(NamedTuple):
-    """A group of `members` messages; `expanded` counts those that exist as records, `finals` the final ones by state."""
+    """A group of `members` messages; `expanded` of them exist as records, `finals` counts the final ones by state."""
 
     id: str
     account: str
@@ -141,22 +141,14 @@ class Effects:
     money          account -> [available delta, reserved delta], micro-units
     due            entries for the due set; `undue` members to remove first
     correlations   carrier -> [(carrier message id, Correlation)], written before the heads
+    dropped        carrier -> carrier message ids that lead nowhere any more: their receipts are durable by an earlier commit
     settled        ids of this owner's in-flight messages that are now done with (popped batches shrink by them)
     group_finals   group id -> state name -> count, added to the group's counters
     """
 
     __slots__ = (
-        "correlations",
-        "due",
-        "erase",
-        "events",
-        "facts",
-        "group_finals",
-        "heads",
-        "money",
-        "settled",
-        "undue",
-    )
+        "correlations", "dropped", "due", "erase", "events", "facts", "group_finals", "heads", "money", "settled", "undue",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.heads: list[VersionedHead] = []
@@ -167,6 +159,7 @@ class Effects:
         self.due: list[Due] = []
         self.undue: list[Due] = []
         self.correlations: dict[str, list[tuple[str, Correlation]]] = {}
+        self.dropped: dict[str, list[str]] = {}
         self.settled: list[str] = []
         self.group_finals: dict[str, dict[str, int]] = {}
 
@@ -188,13 +181,14 @@ class SendEntry(NamedTuple):
 
 
 class RejectRow(NamedTuple):
-    """One refused send for `rejects`. `entry` and `position` (0-based within the entry) make writing it idempotent."""
+    """One refused send for `rejects`; `position` is 0-based within the stream entry. `at` ms."""
 
     entry: str
     position: int
     reason: str
     detail: str
     send: bytes
+    at: int
 
 
 class Store(Protocol):
@@ -233,11 +227,18 @@ class Store(Protocol):
     async def keys(self, account: str = "") -> Sequence[ApiKey]:
         """All keys, or one account's."""
 
-    async def admit(self, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None = None) -> list[Verdict]:
+    async def admit(
+        self,
+        batch: Sequence[Admission],
+        at: int,
+        cursor: tuple[Owner, Cursor] | None = None,
+        refused: Callable[[Mapping[int, Verdict]], Sequence[RejectRow]] | None = None,
+    ) -> list[Verdict]:
         """S1: reserves, records and enqueues, in order, every send of the batch (at most 500) that money and keys allow,
         and writes one `queued` event row each. With `cursor`, which only the intake's owner gives, the stream cursor
-        moves in the same transaction, also for an empty batch. Raises StoreUnavailable: nothing was accepted, or it
-        was and the same keys / the same cursor will find it so; Deposed: intake was taken over."""
+        moves in the same transaction, also for an empty batch, and with it go the rows that `refused` makes of what is not
+        accepted (index -> verdict): they wait for `publish_rejects`. Raises StoreUnavailable: nothing was accepted, or
+        it was and the same keys / the same cursor will find it so; Deposed: intake was taken over."""
 
     async def accept_group(self, plan: GroupPlan, messages: Sequence[Admission]) -> Verdict:
         """S2: all of the messages (at most 50,000) or none, one debit; visible to engines only when complete. Repeating
@@ -341,8 +342,8 @@ class Store(Protocol):
     async def trim_sends(self, through: str) -> None:
         """Cuts admitted entries, never a later one."""
 
-    async def reject(self, rows: Sequence[RejectRow], at: int) -> None:
-        """Appends refused sends to `rejects`; repeating the same rows adds nothing."""
+    async def publish_rejects(self) -> int:
+        """Moves refused sends from where `admit` left them to `rejects`, each once whatever happens; returns how many."""
 
     async def sweep_holds(self, at: int, older_ms: int) -> int:
         """Gives back money of admissions that never enqueued."""

@@ -3,14 +3,14 @@
 It refuses to know why a send is refused (core/admission) and how money is reserved (store).
 
 Theory. The cursor moves in the same transaction as the admissions it covers, so a restart at the cursor finds neither a
-loss nor a double, although a send without a key has nothing that identifies it. Refusals known before that transaction are
-written to `rejects` first (writing them again changes nothing); those that only the transaction can know (money, keys)
-are written right after it, and entries are cut from the stream only after both.
+loss nor a double, although a send without a key has nothing that identifies it. Refusals, whether admission's own or those
+that only the transaction can know (money, keys), are left there by the same transaction and published to `rejects` after
+it, also by whoever takes over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -95,6 +95,7 @@ class Intake:
     async def _work(self, lease: Lease) -> None:
         works = self._works
         poll_s, most = works.settings.engine.poll_ms / 1000, works.settings.engine.intake_entries_max
+        await works.persist("reject", works.store.publish_rejects)  # what a predecessor left
         cursor = await works.persist("intake", works.store.cursor)
         while not works.stopping and lease.valid(works.clock.monotonic()):
             if not self._open():
@@ -122,12 +123,12 @@ class Intake:
         ids = works.ids.make(now, len(items))
         admissions: list[Admission] = []
         owners: list[_Item] = []
-        refused: list[tuple[_Item, Refused]] = []
+        judged: list[tuple[_Item, Refused]] = []
         accounts: dict[str, Account | None] = {}
         for item, new_id in zip(items, ids, strict=True):
             send = item.send
             if isinstance(send, Refused):
-                refused.append((item, send))
+                judged.append((item, send))
                 continue
             name = send.account or ""
             if name not in accounts:
@@ -135,14 +136,22 @@ class Intake:
             account = accounts[name]
             verdict = _NO_ACCOUNT[bool(name)] if account is None else admit(send, account, self._book, now, new_id)
             if isinstance(verdict, Refused):
-                refused.append((item, verdict))
+                judged.append((item, verdict))
             else:
                 admissions.append(verdict)
                 owners.append(item)
-        await self._reject(refused, now)
+        rows: list[RejectRow] = []
+
+        def refused(no: Mapping[int, Verdict]) -> list[RejectRow]:
+            nonlocal rows
+            rows = reject_rows(judged, owners, no, now)
+            return rows
+
         mark = (lease.owner, items[-1].after)
-        verdicts = await works.persist("admit", lambda: works.store.admit(admissions, now, mark))
-        await self._after(owners, verdicts, now)
+        verdicts = await works.persist("admit", lambda: works.store.admit(admissions, now, mark, refused))
+        self._count(owners, verdicts, judged)
+        if rows:
+            await works.persist("reject", works.store.publish_rejects)
 
     async def _account(self, name: str) -> Account | None:
         works = self._works
@@ -158,29 +167,16 @@ class Intake:
             works.accounts[name] = account
         return account
 
-    async def _after(self, items: list[_Item], verdicts: list[Verdict], now: int) -> None:
+    def _count(self, owners: list[_Item], verdicts: list[Verdict], judged: list[tuple[_Item, Refused]]) -> None:
         counts: dict[tuple[str, str], int] = {}
-        refused: list[tuple[_Item, Refused]] = []
-        for item, (verdict, _, _) in zip(items, verdicts, strict=True):
-            if verdict in _GOOD:
-                label: tuple[str, str] = (lane_of(item), verdict)
-                counts[label] = counts.get(label, 0) + 1
-            else:
-                refused.append((item, Refused(_VERDICT_REASONS[verdict], "", verdict)))
+        for item, (verdict, _, _) in zip(owners, verdicts, strict=True):
+            label: tuple[str, str] = (lane_of(item), verdict if verdict in _GOOD else str(_VERDICT_REASONS[verdict]))
+            counts[label] = counts.get(label, 0) + 1
+        for item, why in judged:
+            label = (lane_of(item), str(why.reason))
+            counts[label] = counts.get(label, 0) + 1
         for label, count in counts.items():
             self._works.counters.add("dispatcher_sends_total", label, count)
-        await self._reject(refused, now)
-
-    async def _reject(self, refused: list[tuple[_Item, Refused]], now: int) -> None:
-        if not refused:
-            return
-        works = self._works
-        rows = []
-        for item, why in refused:
-            detail = f"{why.field}: {why.detail}" if why.field else why.detail
-            rows.append(RejectRow(item.entry, item.position, str(why.reason), detail, raw_of(item)))
-            works.counters.add("dispatcher_sends_total", (lane_of(item), str(why.reason)))
-        await works.persist("reject", lambda: works.store.reject(rows, now))
 
     async def _trim(self, cursor: Cursor) -> None:
         works = self._works
@@ -234,6 +230,33 @@ def unpack(entries: list[SendEntry], cursor: Cursor) -> Iterator[_Item]:
                 yield _Item(entry.entry, position, send, raw, None if position == last else before)
         before = entry.entry
         skip = 0
+
+
+def reject_rows(
+    judged: list[tuple[_Item, Refused]], owners: list[_Item], no: Mapping[int, Verdict], at: int
+) -> list[RejectRow]:
+    """The rows of a batch's refused sends, in the stream's order: what admission judged, and of `owners` what the store did."""
+    found = [*judged]
+    for i, verdict in no.items():
+        if verdict.verdict not in _GOOD:
+            found.append((owners[i], Refused(_VERDICT_REASONS[verdict.verdict], "", verdict.verdict)))
+    found.sort(key=lambda pair: (*_order(pair[0].entry), pair[0].position))
+    return [
+        RejectRow(
+            item.entry,
+            item.position,
+            str(why.reason),
+            f"{why.field}: {why.detail}" if why.field else why.detail,
+            raw_of(item),
+            at,
+        )
+        for item, why in found
+    ]
+
+
+def _order(entry: str) -> tuple[int, int]:
+    ms, _, sequence = entry.partition("-")
+    return int(ms), int(sequence or 0)
 
 
 def lane_of(item: _Item) -> str:

@@ -7,12 +7,12 @@ lost write of ours can no longer apply (we after a reconnect, the sweeper) raise
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dispatcher.core.ids import BUCKET_CHARS
 from dispatcher.core.model import Body
-from dispatcher.core.ports import Admission, Cursor, Owner, StoreUnavailable, Verdict
+from dispatcher.core.ports import Admission, Cursor, Owner, RejectRow, StoreUnavailable, Verdict
 from dispatcher.store import records, resp
 from dispatcher.store.accounts import Accounts
 from dispatcher.store.keys import DAY_MS, family_of
@@ -33,12 +33,29 @@ class _Try(NamedTuple):
     known: dict[bytes, bytes]
 
 
+Refuse = Callable[[Mapping[int, Verdict]], Sequence[RejectRow]]
+
+
+class Mark(NamedTuple):
+    """What intake has written in the same transaction: its cursor, and the sends that the store or admission refused."""
+
+    owner: Owner
+    cursor: Cursor
+    refused: Sequence[RejectRow]
+
+
 class AdmissionStep(Accounts):
     """The store's door."""
 
     _families: set[str]
 
-    async def admit(self, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None = None) -> list[Verdict]:
+    async def admit(
+        self,
+        batch: Sequence[Admission],
+        at: int,
+        cursor: tuple[Owner, Cursor] | None = None,
+        refused: Refuse | None = None,
+    ) -> list[Verdict]:
         if len(batch) > STEP_MESSAGES_MAX:
             if cursor is not None:
                 raise ValueError(f"{len(batch)} sends with one cursor: at most {STEP_MESSAGES_MAX} make one step")
@@ -48,39 +65,39 @@ class AdmissionStep(Accounts):
             return verdicts
         line = self.line("intake" if cursor is not None else "admission")
         async with line.lock:
-            return await self._admit(line, batch, at, cursor)
+            return await self._admit(line, batch, at, cursor, refused)
 
     async def _admit(
-        self, line: Line, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None
+        self, line: Line, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None, refused: Refuse | None
     ) -> list[Verdict]:
-        verdicts: list[Verdict | None] = [None] * len(batch)
+        no: dict[int, Verdict] = {}
         twins = _twins(batch)
         todo: Sequence[int] = [i for i in range(len(batch)) if i not in twins] if twins else range(len(batch))
         left: dict[str, int] = {}
         moved = cursor is None
         while todo or not moved:
-            answer = await self._attempt(line, [batch[i] for i in todo] if len(todo) < len(batch) else batch, at, cursor)
+            mark = None
+            if cursor is not None:
+                mark = Mark(*cursor, refused(no | _twins_verdicts(batch, no, twins)) if refused is not None else ())
+            answer = await self._attempt(line, [batch[i] for i in todo] if len(todo) < len(batch) else batch, at, mark)
             left.update((a, m[0]) for a, m in answer.money.items() if m is not None)
             if answer.taken:
-                if len(todo) == len(batch):
-                    return [_new(Verdict, ("accepted", item.id, left[item.body.account])) for item in batch]
-                for i in todo:
-                    verdicts[i] = Verdict("accepted", batch[i].id)
                 break
-            todo = _drop_refused(batch, todo, answer, verdicts)
-        for i, first in twins.items():
-            verdicts[i] = _twin(verdicts[first], batch[first], batch[i])
+            todo = _drop_refused(batch, todo, answer, no)
+        if not no and not twins:
+            return [_new(Verdict, ("accepted", item.id, left[item.body.account])) for item in batch]
+        no |= _twins_verdicts(batch, no, twins)
         return [
-            (v or Verdict("pending", ""))._replace(available=left.get(item.body.account, 0))
-            for v, item in zip(verdicts, batch, strict=True)
+            (no.get(i) or Verdict("accepted", item.id))._replace(available=left.get(item.body.account, 0))
+            for i, item in enumerate(batch)
         ]
 
     # -- one attempt
-    async def _attempt(self, line: Line, items: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None) -> _Try:
+    async def _attempt(self, line: Line, items: Sequence[Admission], at: int, cursor: Mark | None) -> _Try:
         """Until it is known what became of it; without a cursor at most twice. Raises StoreUnavailable, Deposed."""
         process = f"{self.process}-{line.role}"
         done = f"{process}".encode()
-        own = self.ownership(cursor[0]) if cursor is not None else None
+        own = self.ownership(cursor.owner) if cursor is not None else None
         sums = _sums(items)
         pause, tries, sent, txn = PAUSE_FIRST_S, 0, False, ""
         while True:
@@ -155,7 +172,7 @@ class AdmissionStep(Accounts):
         items: Sequence[Admission],
         sums: dict[str, int],
         at: int,
-        cursor: tuple[Owner, Cursor] | None,
+        cursor: Mark | None,
         process: str,
         txn: str,
         opened: bytes,
@@ -176,9 +193,11 @@ class AdmissionStep(Accounts):
                 wire += [resp.command(b"HSET", k.idem(at), *pairs), resp.command(b"EXPIRE", k.idem(at), _IDEM_S)]
             wire.append(resp.command(b"HDEL", k.holds, txn.encode()))
         if cursor is not None:
-            wire.append(resp.of("SET", k.cursor, f"{cursor[1].entry}:{cursor[1].done}"))
+            wire.append(resp.of("SET", k.cursor, f"{cursor.cursor.entry}:{cursor.cursor.done}"))
+            if cursor.refused:
+                wire.append(resp.command(b"RPUSH", k.refused, *map(records.pack, cursor.refused)))
         wire += [resp.command(b"SET", k.done_ + process.encode(), txn.encode(), b"EX", _MARKER_S), resp.EXEC]
-        fence = [k.fence_ + cursor[0].name.encode()] if cursor is not None else []
+        fence = [k.fence_ + cursor.owner.name.encode()] if cursor is not None else []
         wire.append(resp.command(b"WATCH", key, *fence))
         wire.append(resp.command(b"MGET", key, *fence))
         return b"".join(wire), len(wire), bool(items)
@@ -287,15 +306,17 @@ def _twins(batch: Sequence[Admission]) -> dict[int, int]:
     return twins
 
 
-def _twin(verdict: Verdict | None, first: Admission, second: Admission) -> Verdict | None:
-    if verdict is None or verdict.verdict not in {"accepted", "duplicate", "conflict"}:
-        return verdict
-    if verdict.verdict == "accepted":
-        return Verdict("duplicate" if first.digest == second.digest else "conflict", verdict.id)
-    return verdict if first.digest == second.digest else Verdict("conflict", verdict.id)
+def _twins_verdicts(batch: Sequence[Admission], no: Mapping[int, Verdict], twins: Mapping[int, int]) -> dict[int, Verdict]:
+    """What twins get when all that were not refused so far are accepted: what their firsts got, or a duplicate."""
+    found: dict[int, Verdict] = {}
+    for i, first in twins.items():
+        verdict = no.get(first) or Verdict("duplicate", batch[first].id)
+        same = batch[first].digest == batch[i].digest or verdict.verdict not in {"duplicate", "conflict"}
+        found[i] = verdict if same else Verdict("conflict", verdict.id)
+    return found
 
 
-def _drop_refused(batch: Sequence[Admission], todo: Sequence[int], answer: _Try, verdicts: list[Verdict | None]) -> list[int]:
+def _drop_refused(batch: Sequence[Admission], todo: Sequence[int], answer: _Try, verdicts: dict[int, Verdict]) -> list[int]:
     """Gives a verdict to the known and to those beyond an account's longest affordable prefix; returns the rest."""
     spent: dict[str, int] = {}
     poor: set[str] = set()

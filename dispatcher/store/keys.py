@@ -70,6 +70,7 @@ class Keys:
         self.corrupt = base + b"corrupt"
         self.controls = base + b"controls"
         self.cursor = base + b"cursor:sends"
+        self.refused = base + b"refused:sends"
         self.charges = base + b"charges"
         self.events = base + b"events"
         self.inbound = base + b"inbound"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from dispatcher.core.ids import time_of
 from dispatcher.core.model import InboundRow
-from dispatcher.core.ports import CorruptRecord, Cursor, Queue, RejectRow, SendEntry
+from dispatcher.core.ports import CorruptRecord, Cursor, Queue, SendEntry
 from dispatcher.store import records
 from dispatcher.store.memory_engine import MemoryEngine
 from dispatcher.store.memory_state import Hook, step
@@ -74,11 +74,13 @@ class MemoryStore(MemoryEngine):
         self.streams["sends"] = [(e, f) for e, f in self.streams["sends"] if e > end]
 
     @step
-    async def reject(self, rows: Sequence[RejectRow], at: int) -> None:
+    async def publish_rejects(self) -> int:
         columns = records.REJECT_COLUMNS.encode()
-        for row in rows:
-            fields = {"v": b"1", "cols": columns, "rows": records.pack([records.reject_row(row, at)])}
+        waiting, self.refused = self.refused, []
+        for row in waiting:
+            fields = {"v": b"1", "cols": columns, "rows": records.pack([row])}
             self.append("rejects", fields, _entry(records.reject_id(row)))
+        return len(waiting)
 
     @step
     async def read_stream(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from dispatcher.core.model import Account, ApiKey, Balance, Message
-from dispatcher.core.ports import Admission, Cursor, GroupPlan, GroupView, Owner, Queue, Verdict
+from dispatcher.core.ports import Admission, Cursor, GroupPlan, GroupView, Owner, Queue, RejectRow, Verdict
 from dispatcher.store import records
 from dispatcher.store.keys import DAY_MS, check_name
 from dispatcher.store.memory_state import Group, MemoryState, step
@@ -83,7 +83,13 @@ class MemoryAdmission(MemoryState):
         return None
 
     @step
-    async def admit(self, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None = None) -> list[Verdict]:
+    async def admit(
+        self,
+        batch: Sequence[Admission],
+        at: int,
+        cursor: tuple[Owner, Cursor] | None = None,
+        refused: Callable[[Mapping[int, Verdict]], Sequence[RejectRow]] | None = None,
+    ) -> list[Verdict]:
         if cursor is not None:
             self.check(cursor[0])
             self.intake = cursor[1]
@@ -109,6 +115,8 @@ class MemoryAdmission(MemoryState):
         if self.reservations:
             self.write_rows("charges", [records.reserve_fact(a, at) for a in accepted])
         self.write_rows("events", [records.queued_event(a.id, a.body, at) for a in accepted])
+        if cursor is not None and refused is not None:
+            self.refused += refused({i: v for i, v in enumerate(verdicts) if v.verdict != "accepted"})
         return [v._replace(available=self._left(item.body.account)) for v, item in zip(verdicts, batch, strict=True)]
 
     def _left(self, account: str) -> int:

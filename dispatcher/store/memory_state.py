@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from dispatcher.core.model import Correlation, Lane, Message
-from dispatcher.core.ports import Admission, Cursor, Deposed, Due, Effects, GroupPlan, Owner, Queue, StoreUnavailable
+from dispatcher.core.ports import Admission, Cursor, Deposed, Due, Effects, GroupPlan, Owner, Queue, RejectRow, StoreUnavailable
 from dispatcher.store import records
 
 Hook = Callable[[str, str], Awaitable[None]]
@@ -86,6 +86,7 @@ class MemoryState:
         }
         self.readers: dict[str, dict[str, tuple[int, int]]] = {}
         self.intake = Cursor("", 0)
+        self.refused: list[RejectRow] = []
         self.wishes: dict[tuple[str, str], str] = {}
         self.empty_since: dict[str, int] = {}
         self.corrupt: list[str] = []
@@ -159,6 +160,8 @@ class MemoryState:
         """All effects but `settled`."""
         for carrier, rows in effects.correlations.items():
             self.corr.setdefault(carrier, {}).update((cid, records.pack(c)) for cid, c in rows)
+        for carrier, ids in effects.dropped.items():
+            self.forget(carrier, ids)
         for h in effects.heads:
             self.heads_kept[h.id] = (h.version, records.pack(h.head))
             self.now = max(self.now, h.head.at)
@@ -196,6 +199,12 @@ class MemoryState:
         """Where a carrier's id leads."""
         raw = self.corr.get(carrier, {}).get(carrier_id)
         return records.decode_correlation(raw, f"corr {carrier}") if raw is not None else None
+
+    def forget(self, carrier: str, carrier_ids: Iterable[str]) -> None:
+        """Drops correlations."""
+        rows = self.corr.get(carrier, {})
+        for carrier_id in carrier_ids:
+            rows.pop(carrier_id, None)
 
     def fail_group(self, group: Group) -> None:
         """Raises StoreUnavailable for a group that a sweeper has voided."""

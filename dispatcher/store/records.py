@@ -43,6 +43,7 @@ _head = msgspec.msgpack.Decoder(Head)
 _account = msgspec.msgpack.Decoder(Account)
 _api_key = msgspec.msgpack.Decoder(ApiKey)
 _correlation = msgspec.msgpack.Decoder(Correlation)
+_reject = msgspec.msgpack.Decoder(RejectRow)
 _rows = msgspec.msgpack.Decoder(list[list[Any]])
 VERSIONS = [i.to_bytes(2, "big") for i in range(1024)]
 
@@ -165,9 +166,9 @@ def reject_id(row: RejectRow) -> str:
     return f"{ms}-{int(sequence or 0) * 1000 + row.position}"
 
 
-def reject_row(row: RejectRow, at: int) -> list[Any]:
-    """A refused send in the order of REJECT_COLUMNS."""
-    return [row.entry, row.position, row.reason, row.detail, row.send, at]
+def unpack_reject(raw: bytes) -> RejectRow:
+    """A refused send as `admit` left it. Raises CorruptRecord."""
+    return _decode(_reject.decode, raw, "refused")
 
 
 # -- groups: blobs that share what their messages share ----------------------------------------------------------------

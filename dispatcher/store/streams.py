@@ -8,13 +8,14 @@ from typing import Any, Literal
 import hiredis
 
 from dispatcher.core.model import InboundRow
-from dispatcher.core.ports import CorruptRecord, Cursor, Effects, RejectRow, SendEntry
+from dispatcher.core.ports import CorruptRecord, Cursor, Effects, SendEntry
 from dispatcher.store import records, resp
 from dispatcher.store.accounts import DESK
 from dispatcher.store.rest import Rest
 
 _new = tuple.__new__  # a SendEntry without the detour through its named constructor
 SENDS, INBOUND = "sends", "inbound"
+REJECTS_MAX = 200
 
 
 def next_id(entry: str) -> str:
@@ -58,30 +59,29 @@ class Streams(Rest):
         if through:
             await self.ask(DESK, resp.of("XTRIM", self.k.sends, "MINID", next_id(through)), 1)
 
-    async def reject(self, rows: Sequence[RejectRow], at: int) -> None:
-        columns = records.REJECT_COLUMNS
-        wire = [
-            resp.of(
-                "XADD",
-                self.k.rejects,
-                records.reject_id(row),
-                "v",
-                1,
-                "cols",
-                columns,
-                "rows",
-                records.pack([records.reject_row(row, at)]),
-            )
-            for row in rows
-        ]
-        if not wire:
-            return
+    async def publish_rejects(self) -> int:
         line = self.line(DESK)
+        count = 0
         async with line.lock:
-            for reply in await self.persist(line, b"".join(wire), len(wire)):
-                # an id that is not beyond the last one is there already: rows are refused in the stream's order
-                if not (isinstance(reply, hiredis.ReplyError) and "equal or smaller" in str(reply)):
-                    resp.checked(reply)
+            while True:
+                waiting = (await self.persist(line, resp.of("LRANGE", self.k.refused, 0, REJECTS_MAX - 1), 1))[0]
+                if not resp.checked(waiting):
+                    return count
+                for reply in await self.persist(line, b"".join([self._reject(raw) for raw in waiting]), len(waiting)):
+                    # Ids follow the sends' stream, and so does the list: one that is not beyond the last is there already.
+                    if not (isinstance(reply, hiredis.ReplyError) and "equal or smaller" in str(reply)):
+                        resp.checked(reply)
+                # By value, not by count: an intake that was deposed meanwhile must not cut what it did not publish.
+                await self.persist(line, b"".join([resp.of("LREM", self.k.refused, 1, raw) for raw in waiting]), len(waiting))
+                count += len(waiting)
+
+    def _reject(self, raw: bytes) -> bytes:
+        try:
+            row = records.unpack_reject(raw)
+        except CorruptRecord:
+            return resp.of("RPUSH", self.k.corrupt, raw)
+        rows = records.pack([row])
+        return resp.of("XADD", self.k.rejects, records.reject_id(row), "v", 1, "cols", records.REJECT_COLUMNS, "rows", rows)
 
     async def read_stream(
         self, stream: Literal["events", "charges", "inbound", "rejects", "sends"], after: str, limit: int

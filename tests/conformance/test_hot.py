@@ -312,6 +312,34 @@ def test_receipts_find_their_way_and_commit_once(world: World) -> None:
     world.run(case)
 
 
+def test_a_commit_takes_old_correlations_along(world: World) -> None:
+    """Correlations of what earlier commits made durable go with a settle, a receipt's commit or a rare one."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        owner = await owner_of(store)
+        await store.admit([admission() for _ in range(2)], T0)
+        message_id, written = await submitted(store, owner, "c1")
+        await submitted(store, owner, "c2")
+        effects = Effects()
+        effects.correlations = {"mattel": [(f"x{n}", Correlation("p0", message_id, 1, 1, T0 + 3_600_000)) for n in range(3)]}
+        await store.settle(owner, effects)
+        for step, kept in (("commit_receipts", "x1 x2 c2"), ("commit", "x2 c2"), ("settle", "c2")):
+            effects = Effects()
+            effects.dropped = {"mattel": [f"x{2 - kept.count('x')}", "never"]}
+            if step == "commit_receipts":
+                written.state = State.DELIVERED
+                effects.heads = [VersionedHead(message_id, 3, written)]
+            if step == "settle":
+                await store.settle(owner, effects)
+            else:
+                assert await getattr(store, step)(effects) == []
+            found = await store.correlate("mattel", ["x0", "x1", "x2", "c2"])
+            assert [c is not None for c in found] == [i in kept.split() for i in ("x0", "x1", "x2", "c2")]
+
+    world.run(case)
+
+
 def test_a_rare_change_refuses_what_is_in_flight(world: World) -> None:
     """A cancel of a popped message is refused by id, all or nothing; after its batch is settled it may pass."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dispatcher.core.model import Correlation, InboundRow, State
-from dispatcher.core.ports import Effects, RejectRow, VersionedHead
+from dispatcher.core.ports import Cursor, Effects, RejectRow, Verdict, VersionedHead
 from dispatcher.store.memory import MemoryStore
 from tests.conformance.world import (
     PRICE,
@@ -50,19 +52,32 @@ def test_sends_are_read_once_and_trimmed(world: World) -> None:
     world.run(case)
 
 
-def test_rejects_are_written_once(world: World) -> None:
-    """The same refusal again adds nothing; the row tells entry, index, reason and the send."""
+def test_refused_sends_are_published_once_in_order(world: World) -> None:
+    """What the intake's step leaves appears in `rejects` once and in order, whoever publishes it and however often."""
 
     async def case(store: AnyStore) -> None:
-        rows = [RejectRow("1700000000000-1", n, "malformed", "why", b"{}") for n in (0, 7)]
-        await store.reject(rows, T0)
-        await store.reject(rows, T0 + 1)
-        await store.reject([RejectRow("1700000000000-2", 0, "no_route", "", b"")], T0)
+        await funded(store)
+        owner = await owner_of(store, "intake")
+        first = [RejectRow("1700000000000-1", n, "malformed", "why", b"{}", T0) for n in (0, 7)]
+        await store.admit([], T0, (owner, Cursor("1700000000000-1", 0)), lambda _: first)
+        poor = RejectRow("1700000000000-2", 0, "insufficient_balance", "", b"", T0)
+        seen: list[dict[int, str]] = []
+
+        def refused(no: Mapping[int, Verdict]) -> list[RejectRow]:
+            seen.append({i: v.verdict for i, v in no.items()})
+            return [poor] if no else []
+
+        batch = [admission(), admission(account="nobody")]
+        verdicts = await store.admit(batch, T0, (owner, Cursor("1700000000000-3", 0)), refused)
+        assert [v.verdict for v in verdicts] == ["accepted", "unknown"]
+        assert seen[-1] == {1: "unknown"}
+        assert await store.publish_rejects() == 3
+        assert await store.publish_rejects() == 0
         found = [row for _, row in await store.read_stream("rejects", "", 10)]
         assert [(r["entry"], r["index"], r["reason"], r["at"]) for r in found] == [
             ("1700000000000-1", 0, "malformed", T0),
             ("1700000000000-1", 7, "malformed", T0),
-            ("1700000000000-2", 0, "no_route", T0),
+            ("1700000000000-2", 0, "insufficient_balance", T0),
         ]
         assert found[0]["send"] == b"{}"
 

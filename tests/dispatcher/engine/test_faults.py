@@ -199,6 +199,28 @@ def test_no_money_is_a_reject() -> None:
     trio.run(main)
 
 
+def test_a_poor_send_before_a_bad_one_is_rejected_too() -> None:
+    """Refusals that only the transaction knows and those known before it reach `rejects` together, in the stream's order."""
+
+    async def main() -> None:
+        async with world(ONE, start=False) as here:
+            await here.store.credit("shop", "down", -MONEY, here.clock.now_ms())
+            here.send_many(1)
+            here.store.add_send("json", b"{")
+            here.send_many(1)
+            await here.start()
+            with trio.fail_after(10):
+                while len(await here.rows("rejects")) < 3:  # noqa: ASYNC110 - rows have no event of ours
+                    await trio.sleep(0.01)
+            assert [r["reason"] for r in await here.rows("rejects")] == [
+                "insufficient_balance",
+                "malformed",
+                "insufficient_balance",
+            ]
+
+    trio.run(main)
+
+
 def test_a_closed_door_admits_nothing() -> None:
     """While promises cannot be kept intake stays where it is; opened, it goes on."""
 

@@ -51,8 +51,8 @@ def test_a_blob_gives_back_its_messages() -> None:
 
 def test_rejects_have_room_for_a_thousand_sends() -> None:
     """The entry's own id makes the row's, so a repeat is recognised."""
-    assert records.reject_id(RejectRow("17-3", 999, "", "", b"")) == "17-3999"
-    assert records.reject_id(RejectRow("17-4", 0, "", "", b"")) == "17-4000"
+    assert records.reject_id(RejectRow("17-3", 999, "", "", b"", 0)) == "17-3999"
+    assert records.reject_id(RejectRow("17-4", 0, "", "", b"", 0)) == "17-4000"
 
 
 def test_the_first_event_hides_the_number() -> None:
