@@ -11,6 +11,7 @@ the same batch goes the slow way with it, so that both are applied in the order 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from dispatcher.core.happy import deliver
 from dispatcher.core.model import Correlation
@@ -20,6 +21,8 @@ from dispatcher.engine.works import Token, Works
 from smpp.link import Link
 from smpp.receipts import Receipt
 
+YOUNG_S: Final = 0.05
+"""How long a receipt waits for its answer's settling before the store is asked."""
 NOWHERE = Correlation("", "", 0, 0, 0)
 """The correlation of a receipt that has none (yet)."""
 
@@ -53,13 +56,15 @@ class Item:
         self.answered = False
 
 
-def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item], list[Item]]:
-    """What the recognised ones change, which they are (no longer remembered), and the rest in its order."""
+def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item], list[Item], list[Item]]:
+    """What the recognised ones change; which they are (no longer remembered); the rest, in its order; and those of which
+    nothing is known here."""
     recent, rules, now = works.recent, works.rules, works.clock.now_ms()
     messages, accounts = recent.messages, recent.correlations
     effects = Effects()
     done: list[Item] = []
     rest: list[Item] = []
+    strangers: list[Item] = []
     behind: set[str] = set()
     nothing: dict[str, Correlation] = {}
     for item in items:
@@ -67,7 +72,11 @@ def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item],
         known = accounts.get(read.carrier, nothing)
         row = known.get(item.keys[0]) if len(item.keys) == 1 else None
         if row is None:
-            behind.update(known[key].id for key in item.keys if key in known)
+            ids = [known[key].id for key in item.keys if key in known]
+            behind.update(ids)
+            if not ids and item.correlation is NOWHERE:
+                strangers.append(item)
+                continue
         else:
             receipt, message_id = item.receipt, row.id
             if receipt.state == "DELIVRD" and row.segment == 1 and row.attempt == 1 and message_id not in behind:
@@ -82,4 +91,17 @@ def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item],
         if item.correlation is not NOWHERE:
             behind.add(item.correlation.id)
         rest.append(item)
-    return effects, done, rest
+    return effects, done, rest, strangers
+
+
+def by_age(works: Works, strangers: list[Item]) -> tuple[list[Item], list[Item]]:
+    """Those that may wait a moment before the store is asked for them, and the others. While messages are under way here, a
+    receipt that nobody knows has most likely overtaken the settling of its answer."""
+    if not works.flights or works.stopping:
+        return [], strangers
+    limit = works.clock.monotonic() - YOUNG_S
+    young: list[Item] = []
+    old: list[Item] = []
+    for item in strangers:
+        (young if item.keys and not item.field and item.read.arrived > limit else old).append(item)
+    return young, old

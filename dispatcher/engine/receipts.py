@@ -88,7 +88,7 @@ class Receipts:
         works = self._works
         flush_s = works.settings.engine.flush_ms / 1000
         while True:
-            await self.bell.wait(0.02 if self._waiting else 1.0)
+            await self.bell.wait(0.02 if self._waiting else 0.2 if self._dropped else 1.0)
             if not works.stopping:
                 await trio.sleep(flush_s if len(self._new) >= 50 else max(flush_s, IDLE_LINGER_S))
             await self.flush()

@@ -83,11 +83,28 @@ class Correlations(Leases):
         return still
 
     async def drop_correlations(self, carrier: str, carrier_ids: Sequence[str]) -> None:
-        ids = [i.encode() for i in carrier_ids]
-        windows = self._windows.get(carrier) or await self._windows_of(carrier)
-        if ids and windows:
-            wire = [resp.command(b"HDEL", self.k.correlations(carrier, w), *ids) for w in windows]
+        wire = await self.drop_commands(carrier, carrier_ids)
+        if wire:
             await self.ask(CARRIERS, b"".join(wire), len(wire))
+
+    async def drop_commands(self, carrier: str, carrier_ids: Sequence[str]) -> list[bytes]:
+        """HDEL in each window; plain commands, for any write."""
+        if not carrier_ids:
+            return []
+        windows = self._windows.get(carrier) or await self._windows_of(carrier)
+        ids = b"".join([part for i in map(str.encode, carrier_ids) for part in (resp.length(i), i)])
+        start = b"*%d\r\n$4\r\nHDEL" % (len(carrier_ids) + 2)
+        keys = [self.k.correlations(carrier, w) for w in windows]
+        return [b"".join((start, resp.length(key), key, ids, b"\r\n")) for key in keys]
+
+    async def carriers_side(self, effects: Effects) -> list[bytes]:
+        """What a commit writes into carriers' own keys: plain commands, before the rest."""
+        wire: list[bytes] = []
+        for carrier, rows in effects.correlations.items():
+            wire += self.correlation_commands(carrier, rows, effects)
+        for carrier, ids in effects.dropped.items():
+            wire += await self.drop_commands(carrier, ids)
+        return wire
 
     async def overdue_correlations(self, carrier: str, at: int, limit: int) -> list[tuple[str, Correlation]]:
         windows = sorted(await self._windows_of(carrier))

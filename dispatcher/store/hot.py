@@ -211,9 +211,7 @@ class Hot(Correlations):
             await self.fenced(AHEAD, owner, written.head_commands(self.k, some))
 
     async def settle(self, owner: Owner, effects: Effects) -> None:
-        before: list[bytes] = []
-        for carrier, rows in effects.correlations.items():
-            before += self.correlation_commands(carrier, rows, effects)
+        before = await self.carriers_side(effects)
         wire = written.head_commands(self.k, effects.heads)
         wire += written.commands(self.k, effects)
         taken = self._release(effects.settled)

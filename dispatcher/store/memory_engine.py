@@ -159,9 +159,7 @@ class MemoryEngine(MemoryAdmission):
 
     @step
     async def drop_correlations(self, carrier: str, carrier_ids: Sequence[str]) -> None:
-        rows = self.corr.get(carrier, {})
-        for carrier_id in carrier_ids:
-            rows.pop(carrier_id, None)
+        self.forget(carrier, carrier_ids)
 
     @step
     async def overdue_correlations(self, carrier: str, at: int, limit: int) -> list[tuple[str, Correlation]]:

@@ -48,20 +48,23 @@ class Rest(Hot):
     async def _commit(self, role: str, effects: Effects, *, in_flight: bool) -> list[str]:
         line = self.line(role)
         wire = written.commands(self.k, effects)
-        for carrier, rows in effects.correlations.items():
-            before = self.correlation_commands(carrier, rows, effects)
+        before = await self.carriers_side(effects)
+        plain = bool(effects.heads) and not in_flight and not self.whole_commits
+        if before and (effects.correlations or not plain):
             await self.ask(role, b"".join(before), len(before))
+            before = []
         async with line.lock:
             number = b"%d" % next(line.numbers)
             answer = None
-            if effects.heads and not in_flight and not self.whole_commits:
-                answer = await self._plain(line, effects, wire, number)
+            if plain:
+                answer = await self._plain(line, effects, before, wire, number)
             if answer is None:
                 answer = await self._guarded(role, effects, resp.arguments_of(wire), in_flight=in_flight, number=number)
         return [i.decode() for i in answer] if isinstance(answer, list) else []
 
-    async def _plain(self, line: Line, effects: Effects, wire: Sequence[bytes], number: bytes) -> Any:
-        """Guard and plain effects, tried once; the line's lock is held. None: a rival was faster, or the reply was lost."""
+    async def _plain(self, line: Line, effects: Effects, before: Sequence[bytes], wire: Sequence[bytes], number: bytes) -> Any:
+        """Guard and plain effects, tried once; the line's lock is held. None: a rival was faster, or the reply was lost.
+        What stands before may then be missing: correlations of final messages are left, which expire by themselves."""
         k = self.k
         keys, expected = written.expected(k, effects.heads)
         after = [
@@ -73,14 +76,15 @@ class Rest(Hot):
         ]
         guard = SCRIPTS["guard"].call_text([k.rest, *keys], expected)
         try:
-            replies = await line.exchange(b"".join((resp.command(b"WATCH", k.rest), guard, resp.MULTI, *after)), len(after) + 3)
+            whole = (*before, resp.command(b"WATCH", k.rest), guard, resp.MULTI, *after)
+            replies = await line.exchange(b"".join(whole), len(whole))
         except ConnectionLost:
             self.note(available=False)
             return None
         self.note(available=True)
-        if isinstance(moved := resp.checked(replies[1]), list):
+        if isinstance(moved := resp.checked(replies[len(before) + 1]), list):
             return moved
-        return 1 if applied(replies, 1, len(replies) - 1) else None
+        return 1 if applied(replies, len(before) + 1, len(replies) - 1) else None
 
     def _done(self, role: str) -> bytes:
         return self.k.done_ + f"{self.process}-{role}".encode()
