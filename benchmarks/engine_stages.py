@@ -28,7 +28,7 @@ from benchmarks.installation import machine
 from benchmarks.stage_world import FENCE, SAMPLE, T0, Bench, Work, finish
 from dispatcher.core.admission import admit
 from dispatcher.core.model import Send
-from dispatcher.core.ports import Admission, Cursor, Owner
+from dispatcher.core.ports import Admission, Cursor, Owner, SendEntry
 from dispatcher.engine.intake import Intake, unpack
 from dispatcher.engine.leases import Lease
 from dispatcher.engine.works import Flight, Token
@@ -61,6 +61,13 @@ def read_sends(bench: Bench) -> Work:
 def wire_decode(bench: Bench) -> Work:
     """Entries into sends, each with its cursor."""
     entries = bench.entries()
+    return Work(lambda: list(unpack(entries, Cursor("", 0))), lambda found: len(found) == bench.batch)
+
+
+def chunk_decode(bench: Bench) -> Work:
+    """One entry with a batch of sends into sends, each with its cursor."""
+    chunk = b'{"sends":[' + b",".join(bench.sends()) + b"]}"
+    entries = [SendEntry(f"{T0}-0", "json", chunk)]
     return Work(lambda: list(unpack(entries, Cursor("", 0))), lambda found: len(found) == bench.batch)
 
 
@@ -203,6 +210,7 @@ def answer_delivers(bench: Bench) -> Work:
 STAGES: list[Callable[[Bench], Work]] = [
     read_sends,
     wire_decode,
+    chunk_decode,
     make_ids,
     admission,
     store_admit,
