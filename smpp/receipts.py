@@ -172,7 +172,7 @@ def glance(pdu: bytes, sequence: int) -> Receipt | None:
         or not (esm_class & _RECEIPT or esm_class & _TYPE == _INTERMEDIATE)
     ):
         return None
-    return _new(Receipt, (raw_id.decode("ascii"), state, raw_code.decode("ascii"), None, state, None, sequence))
+    return _new(Receipt, (raw_id.decode(), state, raw_code.decode(), None, state, None, sequence))
 
 
 def _bounded(receipt_id: str) -> str:
