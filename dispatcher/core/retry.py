@@ -21,6 +21,7 @@ from dispatcher.core.settings import Settings
 ELSEWHERE_VALIDITY_MS = 60_000
 """After a carrier gave up (EXPIRED), another one is only worth trying with this much validity left."""
 
+_OTP = int(Lane.OTP)
 SLOW_CAUSES = frozenset({"absent", "memory_full"})
 """Causes that need the handset's owner to act: the long delays. Network and carrier faults heal by themselves."""
 
@@ -92,7 +93,7 @@ class Rules:
 
     def receipt_deadline_at(self, lane: int, submitted_at: int) -> int:
         """The instant (ms) after which silence about a submission is the evidence "no receipt"."""
-        return submitted_at + (self._deadline_otp_ms if lane == Lane.OTP else self._deadline_ms)
+        return submitted_at + (self._deadline_otp_ms if lane == _OTP else self._deadline_ms)
 
     def pause_ms(self, carrier: str) -> int:
         """How long a throttled (or not sent) segment waits before it may be claimed again."""

@@ -131,7 +131,8 @@ class Receipts:
         if done:
             effects.dropped, self._dropped = self._dropped, {}
             if await self._commit(effects, works.store.commit_receipts):
-                self._dropped = effects.dropped
+                for carrier, keys in effects.dropped.items():
+                    self._dropped.setdefault(carrier, []).extend(keys)
                 unknown = set(strangers)
                 rest = [item for item in items if item not in unknown]  # all are read again, in their order
             else:

@@ -27,6 +27,7 @@ RECENT_MAX: Final = 20_000
 """Settled heads, and for each carrier as many correlations, kept for their receipts."""
 BATCH_MAX: Final = 500
 """Messages in one step of the store (store.md 8: a longer one holds the server longer than the limit)."""
+_SUBMITTED: Final = int(State.SUBMITTED)
 _PAUSE_FIRST_S: Final = 0.02
 _PAUSE_MAX_S: Final = 1.0
 
@@ -115,7 +116,7 @@ class Recent:
             return
         kept = self.messages
         for message in messages:
-            if message.head is not None and message.head.state == State.SUBMITTED:  # others may be claimed again any moment
+            if message.head is not None and message.head.state == _SUBMITTED:  # others may be claimed again any moment
                 kept[message.id] = message
         for carrier, pairs in rows.items():
             own = self.correlations.setdefault(carrier, {})
@@ -128,7 +129,7 @@ class Recent:
     def moved_on(self, heads: Sequence[VersionedHead], messages: Mapping[str, Message]) -> None:
         """Puts back messages whose new heads were written and that more receipts are awaited for."""
         for versioned in heads:
-            if versioned.head.state == State.SUBMITTED:
+            if versioned.head.state == _SUBMITTED:
                 message = messages[versioned.id]
                 message.version = versioned.version
                 self.messages[versioned.id] = message

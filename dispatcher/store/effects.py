@@ -56,7 +56,8 @@ def head_commands(keys: Keys, heads: Sequence[VersionedHead]) -> list[bytes]:
         return [resp.hset_ids(b.key, b.ids, b.values) for b in buckets(keys, heads)]
     key = keys.head_ + bucket.encode()
     parts = [b"*%d\r\n$4\r\nHSET" % (2 * len(heads) + 2), resp.length(key), key]
-    pack, version_bytes, between, lengths = records.pack, records.version_bytes, resp.ID, resp.LENGTHS
+    pack, versions, between, lengths = records.pack, records.VERSIONS, resp.ID, resp.LENGTHS
+    many = len(versions)
     for message_id, version, head in heads:
         packed = pack(head)
         n = len(packed) + 2
@@ -64,7 +65,7 @@ def head_commands(keys: Keys, heads: Sequence[VersionedHead]) -> list[bytes]:
             between,
             message_id.encode(),
             lengths[n] if n < resp.LENGTHS_MAX else b"\r\n$%d\r\n" % n,
-            version_bytes(version),
+            versions[version] if 0 <= version < many else records.version_bytes(version),
             packed,
         )
     parts.append(b"\r\n")

@@ -18,7 +18,7 @@ _LANE_NAMES = [lane.wire for lane in LANES]
 
 def family(queue: Queue) -> str:
     """`route:lane`, as it stands in the keys of a queue family."""
-    return f"{queue.route}:{queue.lane.wire}"
+    return f"{queue.route}:{_LANE_NAMES[queue.lane]}"
 
 
 def family_of(route: str, lane: int) -> str:
