@@ -131,7 +131,7 @@ def test_a_receipt_may_overtake_its_answer() -> None:
             here.send()
             await here.until({"delivered": 1})
             assert await attempts(here) == [1]
-            assert here.smscs["alpha"].stats.receipts_answered == 1
+            await eventually(lambda: _answered(here, 1))
 
     trio.run(main)
 
