@@ -1,6 +1,6 @@
 """`make crash`: engine, server and HTTP process are killed with SIGKILL under load; nothing accepted is lost or doubled.
 
-    python -m tests.process.crash --rounds 3 --sends 5000
+    python -m tests.process.crash --rounds 3 --sends 10000 --open 5000
 
 Each round sends through every door at once (chunks without keys, single entries with keys, HTTP calls repeated with the
 same Idempotency-Key, one HTTP batch; all classes; carriers that refuse, fail, forget receipts and drop links) and kills
@@ -25,11 +25,15 @@ from tests.process.verdict import Verdict, finals_of, judge
 KILLED = ("engine-0", "server-0", "http-0")
 FIRST_NUMBER = 491_511_000_000
 ACCOUNT = "shop"
-FINAL_S = 90.0
+GAP_S = 1.5
+"""Between two kills: the one before is back at work, or about to be."""
+OPEN_S = 60.0
+"""So many must be accepted and not final within this time, or the round fails."""
+FINAL_S = 120.0
 """Everything must be final so long after the last send was accepted."""
 
 SCENARIO = """
-rate = 150
+rate = 240
 seed = {seed}
 answer_ms = [5, 60]
 receipt_ms = [50, 1500]
@@ -74,7 +78,7 @@ times = 2
 _CARRIER = """
 [[carrier]]
 name = "{name}"
-rate = 130
+rate = 200
 cost = "cost"
 sender = "CRASH"
 throttle_pause_s = 0.2
@@ -142,8 +146,10 @@ def still_open(installation: Installation, traffic: Traffic) -> int:
     return len(traffic.sent.accepted) - len(finals)
 
 
-def one_round(installation: Installation, key: str, number: int, sends: int, seconds: float, notes: list[str]) -> Verdict:
-    """Traffic, three kills, patience, verdict."""
+def one_round(
+    installation: Installation, key: str, number: int, sends: int, backlog: int, seconds: float, notes: list[str]
+) -> Verdict:
+    """Traffic, three kills while at least `backlog` sends are accepted and not final, patience, verdict."""
     batched = called = keyed = sends // 5
     plan = Plan(sends - batched - called - keyed, keyed, called, batched, seconds, FIRST_NUMBER + number * 1_000_000)
     traffic = Traffic(plan, f"r{number}", installation.server_port, installation.http_port, key, ACCOUNT)
@@ -151,8 +157,9 @@ def one_round(installation: Installation, key: str, number: int, sends: int, sec
     verdict = Verdict()
     traffic.start()
     turn = (number - 1) % len(KILLED)
-    for place, role in enumerate(KILLED[turn:] + KILLED[:turn], 1):
-        time.sleep(max(0.0, began + seconds * (place + 0.5) / (len(KILLED) + 1) - time.monotonic()))
+    for role in KILLED[turn:] + KILLED[:turn]:
+        time.sleep(GAP_S)
+        wait_for(f"{backlog} accepted and not final", OPEN_S, lambda: still_open(installation, traffic) >= backlog, 0.2)
         amount = still_open(installation, traffic)
         at = time.monotonic()
         old = installation.kill(role)
@@ -218,8 +225,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the rounds; 1 when anything was lost, doubled or out of balance."""
     parser = argparse.ArgumentParser(prog="python -m tests.process.crash", description="kill -9 rounds under load")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sends", type=int, default=5000, help="accepted in each round")
-    parser.add_argument("--seconds", type=float, default=10.0, help="over which a round's sends come in")
+    parser.add_argument("--sends", type=int, default=10_000, help="accepted in each round")
+    parser.add_argument("--open", type=int, default=5000, help="accepted and not final at each kill, at least")
+    parser.add_argument("--seconds", type=float, default=9.0, help="over which a round's sends come in")
     parser.add_argument("--keep", action="store_true", help="leave the working directory for a look")
     options = parser.parse_args(arguments)
     directory = Path(tempfile.mkdtemp(prefix="crash-"))
@@ -231,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         key = installation.account(ACCOUNT, "--tariff", "retail")
         for number in range(1, options.rounds + 1):
             print(f"round {number}", flush=True)
-            verdicts.append(one_round(installation, key, number, options.sends, options.seconds, notes))
+            verdicts.append(one_round(installation, key, number, options.sends, options.open, options.seconds, notes))
     total = Verdict()
     for verdict in verdicts:
         total.add(verdict)
