@@ -75,7 +75,8 @@ def measure(durability: Durability, messages: int, *, binds: int, window: int, r
         wait_for("warm-up delivered", 60, lambda: bench.finals() >= WARM_UP)
         entries = _entries(messages, WARM_UP)
         producing = _produced_cost_s(bench, entries)
-        available = int(bench.redis.hget("sms:{p0}:acct:bench", "avail") or 0) - messages * PRICE_MICRO  # type: ignore[arg-type]
+        account: Any = bench.redis.hgetall("sms:{p0}:acct:bench")
+        available = int(account[b"avail"]) - messages * PRICE_MICRO
         engine_0, server_0, started = cpu_s(bench.engine.pid), cpu_s(bench.server_pid), time.monotonic()
         _produce(bench, "sms:sends", entries)
         wait_for("all delivered", max(60.0, messages / 200), lambda: _settled(bench, available))

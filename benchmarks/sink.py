@@ -133,7 +133,8 @@ class Sink:
         return ids
 
     def _receipts(self, peer: Peer, ids: list[bytes]) -> None:
-        pack, sequence, parts = _HEADER.pack, peer.sequence, []
+        pack, sequence = _HEADER.pack, peer.sequence
+        parts: list[bytes] = []
         for name in ids:
             sequence += 1
             parts += (pack(_RECEIPT_BYTES, _DELIVER, 0, sequence), _RECEIPT_HEAD, name, _TEXT_TAIL)
