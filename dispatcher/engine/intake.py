@@ -106,7 +106,7 @@ class Intake:
             if entries:
                 self._limit = entries_for(sum(len(e.payload) for e in entries), len(entries), most)
                 cursor = await self._admit(lease, entries, cursor)
-                await self._trim(cursor)
+            await self._trim(cursor)  # also when nothing came: the last ones were too young
             if len(entries) < min(_SMALL_READ, limit):
                 await trio.sleep(poll_s)  # at low rates wake-ups cost more than sends
 
@@ -181,7 +181,7 @@ class Intake:
     async def _trim(self, cursor: Cursor) -> None:
         works = self._works
         now = works.clock.monotonic()
-        if cursor.entry == self._trimmed[0] or now - self._trimmed[1] < _TRIM_EVERY_S:
+        if not cursor.entry or cursor.entry == self._trimmed[0] or now - self._trimmed[1] < _TRIM_EVERY_S:
             return
         await works.persist("trim", lambda: works.store.trim_sends(cursor.entry))
         self._trimmed = (cursor.entry, now)

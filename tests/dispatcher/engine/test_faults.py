@@ -199,6 +199,21 @@ def test_no_money_is_a_reject() -> None:
     trio.run(main)
 
 
+def test_admitted_entries_are_cut_although_none_follows() -> None:
+    """The sends stream is empty soon after the last entry was admitted, so that its length is what intake is behind."""
+
+    async def main() -> None:
+        async with world(ONE) as here:
+            here.send_many(40)
+            await here.until({"delivered": 40})
+            with trio.fail_after(5):
+                while here.store.streams["sends"]:  # noqa: ASYNC110 - trimming has no event of ours
+                    await trio.sleep(0.02)
+            assert await here.store.sends_waiting() == 0
+
+    trio.run(main)
+
+
 def test_a_poor_send_before_a_bad_one_is_rejected_too() -> None:
     """Refusals that only the transaction knows and those known before it reach `rejects` together, in the stream's order."""
 
