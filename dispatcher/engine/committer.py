@@ -84,7 +84,8 @@ class Committer:
         if left_at:
             works.counters.observe("dispatcher_submit_seconds", (carrier,), monotonic - left_at)
         self.bell.ring()
-        works.room_bell.ring()
+        if not works.crowded():
+            works.room_bell.ring()
 
     def _refused(self, slot: Seat, segment: int, status: int, message_id: str, now: int, monotonic: float) -> Answer:
         outcome = _OUTCOMES[classify(status, self._statuses[slot.carrier])]
@@ -157,7 +158,6 @@ class Committer:
             del flights[message.id]
         works.recent.keep(done, effects.correlations)
         count_effects(works, effects)
-        works.room_bell.ring()
 
     def _decided(self, batch: list[Flight]) -> tuple[Effects, list[Message]]:
         """What the answers of a batch change, and which messages are thereby settled."""

@@ -34,9 +34,6 @@ PUT_BACK_MS: Final = 100
 """How long a message waits that found no room although its route had some."""
 TIED_PUT_BACK_MS: Final = 1_000
 """The same for one that is tied to a carrier or must avoid some: its carrier may be down for long."""
-_BUSY_PART: Final = 4
-"""A claim waits until this part (a quarter) of the windows is free, or for poll_ms."""
-
 _STRIDE_MAX: Final = 8
 """Messages in a row for one session: looking anew for each is dear, and more would make sessions' loads uneven."""
 _QUIET: Final = 100
@@ -76,13 +73,8 @@ class Feeder:
             empty = 0 if claimed else empty + 1
             if self._drained:  # the queues are empty: at low rates wake-ups cost more than messages
                 await trio.sleep(poll_s if empty < _QUIET else 2 * poll_s)
-            elif not claimed or self._crowded():  # full or down: room rings
+            elif not claimed or works.crowded():  # full or down: room rings
                 await works.room_bell.wait(poll_s)
-
-    def _crowded(self) -> bool:
-        """Is there too little room for a batch worth its round trips?"""
-        seats = [s for s in self._works.seats if s.up]
-        return _BUSY_PART * sum(s.free for s in seats) < sum(s.window for s in seats)
 
     async def _turn_all(self) -> int:
         works = self._works

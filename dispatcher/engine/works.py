@@ -27,6 +27,8 @@ RECENT_MAX: Final = 20_000
 """Settled heads, and for each carrier as many correlations, kept for their receipts."""
 BATCH_MAX: Final = 500
 """Messages in one step of the store (store.md 8: a longer one holds the server longer than the limit)."""
+_BUSY_PART: Final = 4
+"""A claim waits until this part (a quarter) of the windows is free, or for poll_ms."""
 _SUBMITTED: Final = int(State.SUBMITTED)
 _PAUSE_FIRST_S: Final = 0.02
 _PAUSE_MAX_S: Final = 1.0
@@ -198,6 +200,15 @@ class Works:
     def may_send(self, now: float) -> bool:
         """False once our lease may have run out: another engine may hold our messages by now."""
         return now < self.sending_until
+
+    def crowded(self) -> bool:
+        """Is there too little room for a batch worth its round trips?"""
+        free = window = 0
+        for seat in self.seats:
+            if seat.up:
+                free += seat.free
+                window += seat.window
+        return _BUSY_PART * free < window
 
     def half_full(self) -> bool:
         """Is half of some session's window in use? Below that there is time to wait for company."""

@@ -9,13 +9,13 @@ import trio
 
 from dispatcher.store.redis import RedisStore
 from dispatcher.store.transport import ConnectionLost
-from dispatcher.store.trio_connection import TrioDriver, TrioTransport
+from dispatcher.store.trio_connection import SocketTransport, TrioDriver
 
 
 class FaultyTransport:
     """Passes exchanges on until the driver's plan says otherwise."""
 
-    def __init__(self, inner: TrioTransport, driver: FaultyDriver) -> None:
+    def __init__(self, inner: SocketTransport, driver: FaultyDriver) -> None:
         self.inner = inner
         self.driver = driver
 
@@ -26,7 +26,7 @@ class FaultyTransport:
             raise ConnectionLost("the reply was lost")
         if plan == "cut":
             # everything but the end of the last-but-one third: inside the MULTI
-            await self.inner._stream.send_all(wire[: wire.index(b"EXEC\r\n") - 12])
+            await self.inner._send(wire[: wire.index(b"EXEC\r\n") - 12])
             await trio.sleep(0.02)
             raise ConnectionLost("cut inside MULTI")
         if plan == "late":
@@ -39,7 +39,7 @@ class FaultyTransport:
         if plan == "between" and self.driver.act is not None:
             act, self.driver.act = self.driver.act, None
             end = wire.index(b"*1\r\n$4\r\nEXEC")
-            await self.inner._stream.send_all(wire[:end])
+            await self.inner._send(wire[:end])
             await trio.sleep(0.02)
             await act()
             return await self.inner.exchange(wire[end:], replies, timeout_s)
@@ -59,16 +59,18 @@ class FaultyDriver(TrioDriver):
         self.plan = ""
         self.match = b"EXEC\r\n"
         self.act: Callable[[], Any] | None = None
-        self.travelling: list[tuple[TrioTransport, bytes]] = []
+        self.travelling: list[tuple[SocketTransport, bytes]] = []
         self.kept: list[FaultyTransport] = []
 
     async def connect(self) -> Any:
-        return FaultyTransport(await super().connect(), self)
+        inner = await super().connect()
+        assert isinstance(inner, SocketTransport)
+        return FaultyTransport(inner, self)
 
     async def arrive(self) -> None:
         """What was travelling reaches the server now."""
         for inner, wire in self.travelling:
-            await inner._stream.send_all(wire)
+            await inner._send(wire)
             await trio.sleep(0.05)
             await inner.close()
         self.travelling.clear()
