@@ -98,3 +98,27 @@ def test_no_import_circle() -> None:
 
     for module in edges:
         visit(module, ())
+
+
+STARTED_BY_THE_DEMO = (
+    "dispatcher.commands.demo.play",
+    "dispatcher.ops.supervisor",
+    "dispatcher.ops.roles",
+    "smpp.simulator.__main__",
+)
+"""The modules whose processes `make demo` starts, itself included; late imports inside functions count."""
+CARD = ("smpplib", "trio", "msgspec", "redis", "prometheus_client", "structlog", "phonenumbers")
+
+
+@pytest.mark.parametrize("package", CARD)
+def test_each_named_package_is_imported_by_code_that_the_demo_runs(package: str) -> None:
+    """None of the seven packages of the card is only listed."""
+    todo, seen = list(STARTED_BY_THE_DEMO), set[str]()
+    while todo:
+        module = todo.pop()
+        if module in seen or module not in modules():
+            continue
+        seen.add(module)
+        todo += imports_of(modules()[module])
+    assert len(seen) > 80
+    assert [m for m in seen if package in {_top(n) for n in imports_of(modules()[m])}] != []

@@ -1,6 +1,6 @@
 """`make interop`: foreign programs against a running dispatcher. promtool reads the shipped configuration and rules and tests
 each alert, Debian's redis-cli sends as the documents say, and a Prometheus scrapes: each dashboard query runs, and every
-metric on a dashboard has samples or stands in MAY_BE_EMPTY with the reason.
+metric on a dashboard has samples.
 
 The last line is `interop: PASS ...`, or `interop: FAIL ...` with what did not fit; exit code 1 then.
 """
@@ -28,12 +28,6 @@ from tests.process.installation import ROOT, Carrier, Installation, free_ports, 
 SHIPPED = ROOT / "deploy" / "prometheus"
 DASHBOARDS = ROOT / "grafana" / "dashboards"
 DOCUMENTS = ("README.md", "docs/producers.md")
-MAY_BE_EMPTY = {
-    "dispatcher_queue_depth": "only while something waits",
-    "dispatcher_queue_oldest_seconds": "only while something waits",
-}
-"""Dashboard metrics that a healthy, idle installation need not show, and why."""
-
 SCENARIO = """
 answer_ms = [5, 20]
 receipt_ms = [20, 100]
@@ -198,10 +192,7 @@ def scrape_checks(address: str, faults: list[str]) -> int:
         check(f"{name}: all {len(expressions)} queries run", bool(expressions) and not failed, "; ".join(failed), faults)
     names = {name for many in shown.values() for each in many for name in re.findall(r"dispatcher_[a-z_]+", each)}
     missing = sorted(n for n in names if not ask(address, "/api/v1/query", query=f"count({n})")["result"])
-    unexplained = [name for name in missing if name not in MAY_BE_EMPTY]
-    check(f"{len(names)} metrics on dashboards have samples", not unexplained, ", ".join(unexplained), faults)
-    for name in missing:
-        print(f"      empty: {name} ({MAY_BE_EMPTY.get(name, 'not allowed')})")
+    check(f"{len(names)} metrics on dashboards have samples", not missing, ", ".join(missing), faults)
     return count
 
 

@@ -184,8 +184,22 @@ class Installation:
         self._supervisor = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
         wait_for("the door opens", START_S, self.ready)
 
+    def restart(self) -> None:
+        """What an operator does after a change of the file: stop, start."""
+        self._stop()
+        self.start()
+
     def end(self) -> None:
         """Stops everything politely; what is left after that is killed."""
+        self._stop()
+        for carrier in self.carriers.values():
+            carrier.end()
+        for reader in self._readers.values():
+            reader.close()
+        self.redis.close()
+        self._log.close()
+
+    def _stop(self) -> None:
         process, self._supervisor = self._supervisor, None
         if process is not None:
             process.terminate()
@@ -196,12 +210,6 @@ class Installation:
                     self.kill(role, missing_ok=True)
                 process.kill()
                 process.wait()
-        for carrier in self.carriers.values():
-            carrier.end()
-        for reader in self._readers.values():
-            reader.close()
-        self.redis.close()
-        self._log.close()
 
     def ready(self) -> bool:
         """Is /readyz green?"""
