@@ -53,7 +53,7 @@ def heads_of(state: State, outcome: Outcome, carrier_id: str, *, posted: bool) -
         Segment,
         mostly(int(state), states),
         mostly(1, st.integers(0, 3)).flatmap(lambda n: st.lists(attempt, min_size=n, max_size=n)),
-        mostly(posted, st.booleans()),
+        st.sampled_from([posted, posted, posted, not posted]),
         mostly(False, st.booleans()),
         mostly(0, st.just(T0 + 9)),
     )
