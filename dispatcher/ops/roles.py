@@ -278,7 +278,8 @@ async def _preflight(parts: Parts, store: Store, promise: Promise) -> None:
         promise.kept = not reasons
         parts.counters.put("dispatcher_promise_kept", ("P1",), 0 if reasons else 1)
         if reasons != known:
-            parts.log.warning("promise", promise="P1", reasons=list(reasons), state="broken" if reasons else "kept")
+            say = parts.log.warning if reasons else parts.log.info
+            say("promise", promise="P1", reasons=list(reasons), state="broken" if reasons else "kept")
         known = reasons
         await trio.sleep(min(RED_POLL_S, server_settings.preflight_s) if reasons else server_settings.preflight_s)
 
