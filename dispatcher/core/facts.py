@@ -7,6 +7,8 @@ and only with the final state, name the segment's last attempt (0: never submitt
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from accounting.ledger import Fact
 from dispatcher.core.evidence import Signal, of_receipt
 from dispatcher.core.model import LANES, Attempt, EventRow, Head, Outcome, Segment, State
@@ -18,6 +20,8 @@ Error = tuple[str, str, str, str]
 _LANE_WIRES = tuple(lane.wire for lane in LANES)
 _STATE_WIRES = {int(state): state.wire for state in State}
 _RESTING = frozenset({State.WAITING, State.DOUBT})
+_NEVER = Attempt(0, "", "", 0)
+"""Stands for the last attempt of a segment that had none."""
 _FINE = frozenset({State.QUEUED, State.SUBMITTING, State.SUBMITTED, State.DELIVERED})
 _RECEIPT_CLASSES = {
     Signal.R_TEMPORARY: "temporary",
@@ -84,28 +88,8 @@ def cost(id: str, head: Head, number: int, attempt: Attempt, at: int, currency: 
 
 def give_back(id: str, head: Head, number: int, segment: Segment, kind: str, at: int) -> Fact:  # noqa: A002
     """`void` of a reservation never posted, or `refund` of a post, with the final state."""
-    last = segment.attempts[-1] if segment.attempts else None
-    attempt = last.number if last is not None else 0
-    return Fact(
-        f"{id}.{number}.{attempt}.{kind}",
-        id,
-        head.account,
-        number,
-        len(head.segments),
-        kind,
-        head.unit_price,
-        head.currency,
-        head.unit_price,
-        head.tariff,
-        last.carrier if last is not None else "",
-        last.carrier_id if last is not None else "",
-        head.country,
-        head.mccmnc,
-        head.sender,
-        head.to_hash,
-        attempt,
-        at,
-    )
+    last = segment.attempts[-1] if segment.attempts else _NEVER
+    return replace(post(id, head, number, last, at), fact=f"{id}.{number}.{last.number}.{kind}", kind=kind)
 
 
 def event_of(id: str, head: Head, throttled: tuple[int, Attempt] | None, at: int) -> EventRow:  # noqa: A002
