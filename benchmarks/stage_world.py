@@ -15,9 +15,10 @@ import msgspec
 from accounting.tariff import from_dict
 from dispatcher.core.admission import Book, admit
 from dispatcher.core.counters import Counters
+from dispatcher.core.customer import Account
 from dispatcher.core.hashing import NumberHash
 from dispatcher.core.ids import RandomIds
-from dispatcher.core.model import Account, Send
+from dispatcher.core.model import Send
 from dispatcher.core.pool import Pool
 from dispatcher.core.ports import Admission, SendEntry
 from dispatcher.core.retry import Rules

@@ -23,8 +23,9 @@ from typing import Any
 import trio
 
 from accounting.ledger import Fact
+from dispatcher.core.customer import Account
 from dispatcher.core.ids import encode
-from dispatcher.core.model import Account, Attempt, Body, Correlation, EventRow, Head, Lane, Message, Segment, State
+from dispatcher.core.model import Attempt, Body, Correlation, EventRow, Head, Lane, Message, Segment, State
 from dispatcher.core.ports import Admission, Effects, Owner, Queue, VersionedHead
 from dispatcher.ops.embedded import find_binary
 from dispatcher.store import resp

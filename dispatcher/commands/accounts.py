@@ -11,7 +11,7 @@ from dispatcher.commands.frame import EXIT_OK, Context, arg, command, family, mo
 from dispatcher.ops.errors import OpsError
 
 if TYPE_CHECKING:
-    from dispatcher.core.model import Account, Balance
+    from dispatcher.core.customer import Account, Balance
     from dispatcher.core.ports import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -92,7 +92,7 @@ def _add(context: Context, options: argparse.Namespace) -> int:
     import msgspec
 
     from accounting.money import to_micro
-    from dispatcher.core.model import Account
+    from dispatcher.core.customer import Account
 
     if not _NAME.fullmatch(options.name):
         raise OpsError(f"the name {options.name!r} is not usable", "write 1 to 64 of A-Z a-z 0-9 . _ -")

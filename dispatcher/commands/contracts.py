@@ -174,6 +174,13 @@ REFUSAL_WORDS: dict[Refusal, str] = {
     Refusal.VALIDITY: "outside 1 second to `lanes.validity_max_s`",
     Refusal.NOT_BEFORE: "not an instant, too far ahead, or more than a day past",
     Refusal.OPTION: "a rare field is not of its form",
+    Refusal.SENDER_NOT_ALLOWED: "the account may not use this sender",
+    Refusal.DESTINATION: "the account may not send there, or the range is premium or satellite",
+    Refusal.VELOCITY: "too many sends to this 7-digit prefix (429)",
+    Refusal.SPEND_CAP: "the account's spend cap of 24 hours is reached (429)",
+    Refusal.CONVERSION: "too few of the account's codes to this country were used: paused (429)",
+    Refusal.OPTED_OUT: "the recipient said STOP to this sender",
+    Refusal.LIMIT: "another limit of the account or its door (429)",
 }
 
 EXIT_WORDS = {

@@ -10,7 +10,8 @@ from dispatcher.commands.frame import EXIT_OK, Context, arg, command, moment, no
 from dispatcher.ops.errors import OpsError
 
 if TYPE_CHECKING:
-    from dispatcher.core.model import Account, Message, Send
+    from dispatcher.core.customer import Account
+    from dispatcher.core.model import Message, Send
     from dispatcher.core.ports import Store
 
 SKEW_MS = 60_000
@@ -128,7 +129,7 @@ def _send(context: Context, options: argparse.Namespace) -> int:
 
 def _explain(context: Context, options: argparse.Namespace) -> int:
     from dispatcher.core.admission import explain
-    from dispatcher.core.model import Account
+    from dispatcher.core.customer import Account
     from dispatcher.core.refusal import Refused
     from dispatcher.ops.roles import build_book
 
@@ -162,8 +163,8 @@ def _explain(context: Context, options: argparse.Namespace) -> int:
 
 
 async def _load(store: Store, message_id: str) -> tuple[Message, Account]:
+    from dispatcher.core.customer import Account
     from dispatcher.core.ids import is_id
-    from dispatcher.core.model import Account
 
     if not is_id(message_id):
         raise OpsError(f"{message_id!r} is not a message id", "give the 26 characters that `send` or a 202 answered")

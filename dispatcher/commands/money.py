@@ -10,7 +10,7 @@ from dispatcher.ops.errors import OpsError
 
 if TYPE_CHECKING:
     from accounting.ledger import Fact
-    from dispatcher.core.model import Balance
+    from dispatcher.core.customer import Balance
     from dispatcher.core.ports import Store
 
 PAGE_ENTRIES = 1000

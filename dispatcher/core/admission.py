@@ -22,8 +22,9 @@ from accounting.money import MICRO_MAX, MoneyError, to_decimal, to_micro
 from accounting.tariff import Price, Tariff, TariffBook
 from dispatcher.core import options as rare
 from dispatcher.core.content import Content, binary_content, text_content
+from dispatcher.core.customer import Account
 from dispatcher.core.express import Express
-from dispatcher.core.model import LANE_BY_NAME, LANES, Account, Body, Lane, OnUnknown, Refusal, Send
+from dispatcher.core.model import LANE_BY_NAME, LANES, Body, Lane, OnUnknown, Refusal, Send
 from dispatcher.core.numbers import NumberBook
 from dispatcher.core.policies import sender_problem
 from dispatcher.core.ports import Admission

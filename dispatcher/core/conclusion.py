@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from accounting.ledger import Fact
 from dispatcher.core import facts, rounds
-from dispatcher.core.model import Account, Attempt, EventRow, Head, Message, Segment, State
+from dispatcher.core.customer import Account
+from dispatcher.core.model import Attempt, EventRow, Head, Message, Segment, State
 from dispatcher.core.ports import Due, Effects, VersionedHead
 from dispatcher.core.retry import Rules
 

@@ -17,7 +17,8 @@ from accounting.money import MICRO_MAX
 from accounting.tariff import Price, Tariff, TariffBook
 from dispatcher.core import options as rare
 from dispatcher.core.content import GSM7_SINGLE_CHARS, Content
-from dispatcher.core.model import LANE_BY_NAME, Account, Body, OnUnknown, Send
+from dispatcher.core.customer import Account
+from dispatcher.core.model import LANE_BY_NAME, Body, OnUnknown, Send
 from dispatcher.core.numbers import NumberBook
 from dispatcher.core.policies import sender_problem
 from dispatcher.core.ports import Admission
@@ -140,7 +141,7 @@ class Express:
             self._book.hash_number(to), now, now + validity_ms, on_unknown, key or "", send.ref or "",
             price_country or country, mccmnc, send.group or "",
         )  # fmt: skip
-        return _new(Admission, (message_id, body, total, b"" if key is None else rare.digest_of(send), 0))
+        return _new(Admission, (message_id, body, total, b"" if key is None else rare.digest_of(send), 0, None))
 
     def _agree(self, alike: tuple[object, ...], send: Send, account: Account, now: int) -> Terms | None:
         """Makes the terms of sends with these fields; None where a field is one that the long way has words for."""

@@ -335,43 +335,10 @@ class Refusal(enum.StrEnum):
     VALIDITY = "validity_invalid"
     NOT_BEFORE = "not_before_invalid"
     OPTION = "option_invalid"
-
-
-class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An account's settings. Balances are kept apart (`Balance`). `floor` in micro-units: the lowest available balance.
-    Empty `refund_on` means the default (failed, rejected). `velocity` is reserved for the fraud guards."""
-
-    name: str
-    currency: str
-    tariff: str = ""
-    sender: str = ""
-    number_check: Literal["possible", "valid", "shape"] = "possible"
-    floor: int = 0
-    suspended: bool = False
-    refund_on: tuple[str, ...] = ("failed", "rejected")
-    unknown: Literal["post", "void"] = "post"
-    bulk_receipt_retries: bool = False
-    show_numbers: bool = False
-    created_at: int = 0
-
-
-class Balance(msgspec.Struct):
-    """Money of one account, micro-units of `currency`."""
-
-    account: str
-    available: int
-    reserved: int
-    floor: int
-    currency: str
-
-
-class ApiKey(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A key `id.secret`; only the SHA-256 of the secret is kept. `expires_at` ms, 0 never."""
-
-    id: str
-    account: str
-    secret_hash: bytes
-    scopes: tuple[str, ...] = ("send", "read")
-    created_at: int = 0
-    expires_at: int = 0
-    revoked: bool = False
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
+    DESTINATION = "destination_not_allowed"
+    VELOCITY = "velocity"
+    SPEND_CAP = "spend_cap"
+    CONVERSION = "conversion_paused"
+    OPTED_OUT = "opted_out"
+    LIMIT = "limit"

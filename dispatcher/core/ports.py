@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from accounting.ledger import Fact
-from dispatcher.core.model import Account, ApiKey, Balance, Body, Correlation, EventRow, Head, InboundRow, Lane, Message
+from dispatcher.core.customer import CustomerStore
+from dispatcher.core.front import Extras, Ticket
+from dispatcher.core.model import Body, Correlation, EventRow, Head, InboundRow, Lane, Message
 
 
 class StoreError(Exception):
@@ -42,7 +44,7 @@ class Admission(NamedTuple):
     """One send that admission has passed: everything the store needs to reserve, record and enqueue it.
 
     `price` is the total, micro-units; `digest` identifies the request body under `body.key` ("" key: no idempotency).
-    `due_at` > 0 puts it into the due set instead of its queue (ms).
+    `due_at` > 0 puts it into the due set instead of its queue (ms). `extras`: what a door keeps with it, mostly nothing.
     """
 
     id: str
@@ -50,18 +52,21 @@ class Admission(NamedTuple):
     price: int
     digest: bytes = b""
     due_at: int = 0
+    extras: Extras | None = None
 
 
 class Verdict(NamedTuple):
     """What became of one Admission. `id` is the accepted message's, or the earlier one's for "duplicate".
 
     duplicate: same key and digest; conflict: other digest; pending: in flight elsewhere; poor: the balance would pass its
-    floor; unknown: no such account in the store.
+    floor; unknown: no such account in the store; limited: a take was refused, for `reason`; opted_out: the number said STOP.
     """
 
-    verdict: Literal["accepted", "duplicate", "conflict", "pending", "poor", "unknown"]
+    verdict: Literal["accepted", "duplicate", "conflict", "pending", "poor", "unknown", "limited", "opted_out"]
     id: str
     available: int = 0
+    reason: str = ""
+    retry_after_ms: int = 0
 
 
 class Cursor(NamedTuple):
@@ -83,6 +88,7 @@ class GroupPlan(NamedTuple):
     at: int
     key: str = ""
     digest: bytes = b""
+    ticket: Ticket | None = None
 
 
 class GroupView(NamedTuple):
@@ -191,7 +197,7 @@ class RejectRow(NamedTuple):
     at: int
 
 
-class Store(Protocol):
+class Store(CustomerStore, Protocol):
     """One partition's records, queues, money and streams, plus the untagged streams `sends` and `rejects`."""
 
     partition: str
@@ -202,30 +208,6 @@ class Store(Protocol):
     async def server_settings(self) -> Mapping[str, str]:
         """What preflight judges: appendonly, appendfsync, maxmemory, maxmemory-policy, used_memory, version, ... as text.
         Raises StoreUnavailable."""
-
-    async def put_account(self, account: Account) -> None:
-        """Creates or replaces an account's settings; its balance is created at 0 if absent and its floor updated."""
-
-    async def account(self, name: str) -> Account | None:
-        """The account's settings."""
-
-    async def accounts(self) -> Sequence[Account]:
-        """All accounts, by name."""
-
-    async def balance(self, account: str) -> Balance | None:
-        """The account's money now."""
-
-    async def credit(self, account: str, credit_id: str, amount: int, at: int) -> Balance | None:
-        """Adds `amount` (negative: adjusts down) once per `credit_id` with its fact (S10). None: no such account."""
-
-    async def put_key(self, key: ApiKey) -> None:
-        """Creates or replaces an API key."""
-
-    async def key(self, key_id: str) -> ApiKey | None:
-        """One API key."""
-
-    async def keys(self, account: str = "") -> Sequence[ApiKey]:
-        """All keys, or one account's."""
 
     async def admit(
         self,

@@ -15,7 +15,8 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from dispatcher.core.model import ATTEMPTS_MAX, Account, Head, Lane, OnUnknown, Outcome, Segment
+from dispatcher.core.customer import Account
+from dispatcher.core.model import ATTEMPTS_MAX, Head, Lane, OnUnknown, Outcome, Segment
 from dispatcher.core.settings import Settings
 
 ELSEWHERE_VALIDITY_MS = 60_000

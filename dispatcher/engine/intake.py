@@ -18,7 +18,8 @@ import msgspec
 import trio
 
 from dispatcher.core.admission import Book, Refused, admit, decode_sends
-from dispatcher.core.model import Account, Refusal, Send
+from dispatcher.core.customer import Account
+from dispatcher.core.model import Refusal, Send
 from dispatcher.core.ports import Admission, Cursor, Deposed, RejectRow, SendEntry, Verdict
 from dispatcher.engine.leases import INTAKE_LEASE, Lease, Leases
 from dispatcher.engine.works import BATCH_MAX, Works
@@ -169,7 +170,8 @@ class Intake:
 
     def _count(self, owners: list[_Item], verdicts: list[Verdict], judged: list[tuple[_Item, Refused]]) -> None:
         counts: dict[tuple[str, str], int] = {}
-        for item, (verdict, _, _) in zip(owners, verdicts, strict=True):
+        for item, answer in zip(owners, verdicts, strict=True):
+            verdict = answer.verdict
             label: tuple[str, str] = (lane_of(item), verdict if verdict in _GOOD else str(_VERDICT_REASONS[verdict]))
             counts[label] = counts.get(label, 0) + 1
         for item, why in judged:

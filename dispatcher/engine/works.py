@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar
 import trio
 
 from dispatcher.core.counters import Counters
+from dispatcher.core.customer import Account
 from dispatcher.core.lifecycle import Answer
-from dispatcher.core.model import Account, Correlation, Message, State
+from dispatcher.core.model import Correlation, Message, State
 from dispatcher.core.pool import Pool, Slot
 from dispatcher.core.ports import Chance, Clock, CorruptRecord, Ids, Owner, Store, StoreUnavailable, VersionedHead
 from dispatcher.core.retry import Rules

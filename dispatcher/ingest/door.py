@@ -15,7 +15,8 @@ from typing import NamedTuple, Protocol, TypeVar
 from accounting.money import to_decimal
 from dispatcher.core.admission import Book, Refused, admit
 from dispatcher.core.counters import Counters
-from dispatcher.core.model import Account, ApiKey, Refusal, Send
+from dispatcher.core.customer import Account, ApiKey
+from dispatcher.core.model import Refusal, Send
 from dispatcher.core.ports import Admission, Clock, Ids, Store, StoreUnavailable, Verdict
 from dispatcher.core.settings import Settings
 from dispatcher.ingest.committer import Committer, Crowded

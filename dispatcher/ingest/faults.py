@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from dispatcher.core.admission import Book, Refused, admit
-from dispatcher.core.model import LANE_BY_NAME, Account, Refusal, Send
+from dispatcher.core.customer import Account
+from dispatcher.core.model import LANE_BY_NAME, Refusal, Send
 from dispatcher.core.refusal import Objection
 
 ROUNDS_MAX = 8

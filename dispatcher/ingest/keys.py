@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from dispatcher.core.model import ApiKey
+from dispatcher.core.customer import ApiKey
 
 SECRET_BYTES = 32
 SCOPES = ("send", "read")

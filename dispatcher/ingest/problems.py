@@ -56,6 +56,13 @@ KINDS: dict[str, tuple[int, str]] = {
     Refusal.VALIDITY: (422, _REFUSED),
     Refusal.NOT_BEFORE: (422, _REFUSED),
     Refusal.OPTION: (422, _REFUSED),
+    Refusal.SENDER_NOT_ALLOWED: (422, _REFUSED),
+    Refusal.DESTINATION: (422, _REFUSED),
+    Refusal.OPTED_OUT: (422, "The recipient has opted out"),
+    Refusal.VELOCITY: (429, "Too many sends to this range of numbers"),
+    Refusal.SPEND_CAP: (429, "The account has spent what it may spend in a day"),
+    Refusal.CONVERSION: (429, "Too few of the codes sent there were used"),
+    Refusal.LIMIT: (429, "Too many requests of this kind"),
 }
 """Type -> status and title. Every Refusal is here; nothing is told apart by its words."""
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from accounting.money import to_decimal
-from dispatcher.core.model import Account, Attempt, Balance, Body, Head, Lane, Message, Outcome, Segment, State
+from dispatcher.core.customer import Account, Balance
+from dispatcher.core.model import Attempt, Body, Head, Lane, Message, Outcome, Segment, State
 from dispatcher.core.ports import GroupView
 from dispatcher.ingest.problems import RejectedItem
 from smpp import status

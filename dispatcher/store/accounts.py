@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dispatcher.core.model import Account, ApiKey, Balance, Message
+from dispatcher.core.customer import Account, ApiKey, Balance
+from dispatcher.core.model import Message
 from dispatcher.core.ports import CorruptRecord
 from dispatcher.store import records, resp
 from dispatcher.store.keys import Keys, check_name

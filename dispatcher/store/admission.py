@@ -85,7 +85,7 @@ class AdmissionStep(Accounts):
                 break
             todo = _drop_refused(batch, todo, answer, no)
         if not no and not twins:
-            return [_new(Verdict, ("accepted", item.id, left[item.body.account])) for item in batch]
+            return [_new(Verdict, ("accepted", item.id, left[item.body.account], "", 0)) for item in batch]
         no |= _twins_verdicts(batch, no, twins)
         return [
             (no.get(i) or Verdict("accepted", item.id))._replace(available=left.get(item.body.account, 0))

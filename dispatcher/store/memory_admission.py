@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from dispatcher.core.model import Account, ApiKey, Balance, Message
+from dispatcher.core.customer import Account, ApiKey, Balance
+from dispatcher.core.model import Message
 from dispatcher.core.ports import Admission, Cursor, GroupPlan, GroupView, Owner, Queue, RejectRow, Verdict
 from dispatcher.store import records
 from dispatcher.store.keys import DAY_MS, check_name

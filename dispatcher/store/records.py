@@ -13,20 +13,9 @@ import msgspec
 
 from accounting.ledger import COLUMNS as CHARGE_COLUMNS
 from accounting.ledger import Fact, Kind
+from dispatcher.core.customer import Account, ApiKey
 from dispatcher.core.ids import encode as encode_id
-from dispatcher.core.model import (
-    EVENT_COLUMNS,
-    INBOUND_COLUMNS,
-    LANES,
-    Account,
-    ApiKey,
-    Body,
-    Correlation,
-    EventRow,
-    Head,
-    Message,
-    State,
-)
+from dispatcher.core.model import EVENT_COLUMNS, INBOUND_COLUMNS, LANES, Body, Correlation, EventRow, Head, Message, State
 from dispatcher.core.ports import Admission, CorruptRecord, GroupPlan, RejectRow
 
 VERSION_MAX = 65_535

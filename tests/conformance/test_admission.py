@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dispatcher.core.model import Account, ApiKey, Lane
+from dispatcher.core.customer import Account, ApiKey
+from dispatcher.core.model import Lane
 from dispatcher.core.ports import Cursor, Deposed
 from tests.conformance.world import (
     BULK,

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import trio
 
+from dispatcher.core.customer import Account
 from dispatcher.core.ids import encode, group_members
-from dispatcher.core.model import Account, Body, Correlation, Head, Lane, Segment, State
+from dispatcher.core.model import Body, Correlation, Head, Lane, Segment, State
 from dispatcher.core.ports import Admission, Due, Effects, GroupPlan, Owner, Queue, Store, VersionedHead
 from dispatcher.store.memory import MemoryStore
 from dispatcher.store.redis import RedisStore, open_asyncio_store, open_trio_store

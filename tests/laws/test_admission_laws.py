@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from accounting.tariff import Price, Tariff
 from dispatcher.core.admission import Book, Refused, admit, judge
+from dispatcher.core.customer import Account
 from dispatcher.core.express import TERMS_MAX
 from dispatcher.core.hashing import NumberHash
-from dispatcher.core.model import Account, Send
+from dispatcher.core.model import Send
 from dispatcher.core.numbers import NumberBook
 from dispatcher.core.ports import Admission
 from dispatcher.core.refusal import Objection

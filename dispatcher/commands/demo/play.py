@@ -28,15 +28,16 @@ from dispatcher.commands.demo.watch import VICTIM, Progress, Watch
 from dispatcher.commands.demo.world import Failed, World
 from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, now_ms
 from dispatcher.commands.money import read_facts
+from dispatcher.core.customer import Account
 from dispatcher.core.hashing import NumberHash
-from dispatcher.core.model import Account, Head, State
+from dispatcher.core.model import Head, State
 from dispatcher.ingest.keys import issue
 from dispatcher.ops.errors import OpsError
 from dispatcher.ops.secret_key import server_key
 
 if TYPE_CHECKING:
     from accounting.ledger import Fact
-    from dispatcher.core.model import Balance
+    from dispatcher.core.customer import Balance
     from dispatcher.core.ports import Store
 
 ACCOUNT = Account(name="demo", currency=report.CURRENCY, tariff="standard", sender="DEMO")

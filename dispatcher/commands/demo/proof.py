@@ -13,7 +13,8 @@ from typing import NamedTuple
 from accounting.audit import Audit, audit
 from accounting.ledger import Fact, Kind
 from accounting.money import to_decimal
-from dispatcher.core.model import Account, Balance, Head, Outcome, Refusal, State
+from dispatcher.core.customer import Account, Balance
+from dispatcher.core.model import Head, Outcome, Refusal, State
 
 
 class Check(NamedTuple):

@@ -14,7 +14,8 @@ from accounting.audit import audit
 from accounting.ledger import Fact, fact_id
 from dispatcher.commands.demo import oddities, proof, report, rows
 from dispatcher.commands.demo.proof import Evidence
-from dispatcher.core.model import Account, Attempt, Balance, Head, Outcome, Segment, State
+from dispatcher.core.customer import Account, Balance
+from dispatcher.core.model import Attempt, Head, Outcome, Segment, State
 from dispatcher.ops.errors import OpsError
 
 PRICE, COST, CREDIT = 40_000, 12_000, 1_000_000

@@ -10,7 +10,8 @@ import msgspec
 
 from accounting.ledger import Fact
 from dispatcher.core import lifecycle as life
-from dispatcher.core.model import Account, Body, EventRow, Head, Message, OnUnknown, Outcome, Segment, State
+from dispatcher.core.customer import Account
+from dispatcher.core.model import Body, EventRow, Head, Message, OnUnknown, Outcome, Segment, State
 from dispatcher.core.ports import Effects
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Settings

@@ -12,8 +12,9 @@ from accounting.money import MICRO_MAX
 from accounting.tariff import Price, Tariff, from_dict, parse_csv
 from dispatcher.core import options as rare
 from dispatcher.core.admission import Book, Explanation, Refused, admit, explain
+from dispatcher.core.customer import Account
 from dispatcher.core.hashing import NumberHash
-from dispatcher.core.model import Account, Lane, OnUnknown, Options, Refusal, Send
+from dispatcher.core.model import Lane, OnUnknown, Options, Refusal, Send
 from dispatcher.core.policies import sender_problem
 from dispatcher.core.ports import Admission
 from dispatcher.core.settings import Bind, Carrier, Group, Lanes, Match, Quirks, Route, Settings, Weighted

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dispatcher.core.model import Account, Attempt, Head, Lane, Outcome, Segment
+from dispatcher.core.customer import Account
+from dispatcher.core.model import Attempt, Head, Lane, Outcome, Segment
 from dispatcher.core.retry import Again, Rules, Stop
 from dispatcher.core.settings import Settings
 from tests.dispatcher.core.lives import PRICE, SETTINGS, T0, Life, rules

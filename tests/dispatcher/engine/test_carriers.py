@@ -138,7 +138,7 @@ def test_accounts_take_turns() -> None:
     async def main() -> None:
         settings = settings_of([carrier(rate=500.0)], [route({"alpha": 1})])
         async with world(settings, start=False) as here:
-            from dispatcher.core.model import Account
+            from dispatcher.core.customer import Account
 
             await here.store.put_account(Account(name="small", currency="EUR", tariff="retail"))
             await here.store.credit("small", "first-small", 10**9, 1)

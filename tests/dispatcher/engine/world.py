@@ -15,9 +15,10 @@ import trio
 from accounting.tariff import parse_csv
 from dispatcher.core.admission import Book
 from dispatcher.core.counters import Counters
+from dispatcher.core.customer import Account
 from dispatcher.core.hashing import NumberHash
 from dispatcher.core.ids import RandomIds
-from dispatcher.core.model import Account, Message
+from dispatcher.core.model import Message
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Bind, Settings
 from dispatcher.engine import engine

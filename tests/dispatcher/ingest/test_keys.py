@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from dispatcher.core.model import ApiKey
+from dispatcher.core.customer import ApiKey
 from dispatcher.ingest import keys
 
 

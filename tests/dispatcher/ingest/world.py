@@ -17,9 +17,9 @@ import uvicorn
 from accounting.tariff import parse_csv
 from dispatcher.core.admission import Book
 from dispatcher.core.counters import Counters
+from dispatcher.core.customer import Account
 from dispatcher.core.hashing import NumberHash
 from dispatcher.core.ids import RandomIds
-from dispatcher.core.model import Account
 from dispatcher.core.numbers import NumberBook
 from dispatcher.core.ports import Store
 from dispatcher.core.retry import Rules
