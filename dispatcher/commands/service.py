@@ -21,6 +21,12 @@ def register(commands: Any) -> None:
         arg("--role", choices=("all", "engine", "http"), default="all", help="only this role, without supervisor or server"),
         arg("--workers", type=_count, default=1, metavar="N", help="engine processes (default 1)"),
         arg("--run-dir", default="", metavar="DIR", help="pid files and metrics (default: run in server.data_dir)"),
+        arg(
+            "--test-control",
+            default="",
+            metavar="unix:PATH",
+            help="for tests: moves the clocks (needs DISPATCHER_TEST=1)",
+        ),
     )
     demo = command(
         commands,
@@ -60,7 +66,15 @@ def _run(context: Context, options: argparse.Namespace) -> int:
         print(text, flush=True)
 
     if options.role == "all":
-        return Supervisor(context.config_path, workers=options.workers, run_dir=options.run_dir, say=say).run()
+        return Supervisor(
+            context.config_path,
+            workers=options.workers,
+            run_dir=options.run_dir,
+            test_control=options.test_control,
+            say=say,
+        ).run()
+    if options.test_control:
+        raise OpsError("--test-control with one role alone", "run --role all: the supervisor moves all its processes")
     from dispatcher.ops import metrics
     from dispatcher.ops.roles import Role, engine_main, http_main
 

@@ -29,7 +29,7 @@ from dispatcher.core.counters import Counters
 from dispatcher.core.ids import RandomIds
 from dispatcher.core.ports import Store, StoreError
 from dispatcher.core.settings import Bind, Settings
-from dispatcher.ops import config, logs, metrics, preflight
+from dispatcher.ops import clocks, config, logs, metrics, preflight
 from dispatcher.ops.connection import store_url
 from dispatcher.ops.errors import OpsError
 from dispatcher.ops.secret_key import server_key
@@ -49,7 +49,8 @@ HANGING_S = 15.0
 
 
 class Role(msgspec.Struct, frozen=True):
-    """What a process is told on its command line. `listen_fd` is the supervisor's listening socket, -1 without one."""
+    """What a process is told on its command line. `listen_fd` is the supervisor's listening socket, -1 without one;
+    `wish_file` only under test control (ops/clocks.py)."""
 
     kind: str
     number: int
@@ -58,6 +59,7 @@ class Role(msgspec.Struct, frozen=True):
     url: str = ""
     listen_fd: int = -1
     supervised: bool = True
+    wish_file: str = ""
 
     @property
     def process(self) -> str:
@@ -81,28 +83,6 @@ class Promise:
     """Whether P1 is kept now, as preflight last saw it; not before it has looked."""
 
     kept = False
-
-
-class WallClock:
-    """Clock port of an asyncio process."""
-
-    def now_ms(self) -> int:
-        """Wall time, ms since 1970 UTC."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-
-class TrioClock(WallClock):
-    """Clock port of a Trio process: its monotonic time is the loop's, so that timers and sleeps agree."""
-
-    def monotonic(self) -> float:
-        """The loop's time, seconds."""
-        import trio
-
-        return trio.current_time()
 
 
 def build_book(settings: Settings) -> Book:
@@ -204,7 +184,7 @@ async def _engine(role: Role, parts: Parts) -> None:
             store,
             parts.book,
             parts.rules,
-            clock=TrioClock(),
+            clock=clocks.trio_clock(role.wish_file),
             chance=random.Random(),
             ids=parts.ids,
             connect=connect,
@@ -312,7 +292,15 @@ async def _http(role: Role, parts: Parts) -> None:
     settings = parts.settings
     store = await open_asyncio_store(role.url or store_url(settings), settings.server.prefix, **_store_options(settings))
     application = app.build(
-        settings, store, parts.book, parts.rules, parts.counters, WallClock(), parts.ids, partial(judge, settings), parts.log
+        settings,
+        store,
+        parts.book,
+        parts.rules,
+        parts.counters,
+        clocks.wall_clock(role.wish_file),
+        parts.ids,
+        partial(judge, settings),
+        parts.log,
     )
 
     class Quiet(uvicorn.Server):

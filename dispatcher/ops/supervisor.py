@@ -24,6 +24,8 @@ import trio
 
 from dispatcher.core.settings import Settings
 from dispatcher.ops import config, logs, metrics
+from dispatcher.ops import test_control as test_control_of
+from dispatcher.ops.clocks import Wish
 from dispatcher.ops.connection import store_url
 from dispatcher.ops.embedded import EmbeddedServer
 from dispatcher.ops.errors import OpsError
@@ -38,6 +40,7 @@ LIVED_S = 10.0
 WATCH_S = 0.1
 HTTP_PATIENCE_S = 15.0
 BACKLOG_CONNECTIONS = 1024
+WISH_FILE = "test-wish"
 
 
 class Supervisor:
@@ -50,9 +53,11 @@ class Supervisor:
         workers: int = 1,
         run_dir: str | Path = "",
         kinds: tuple[str, ...] = ("engine", "http"),
+        test_control: str = "",
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Raises ConfigError."""
+        """`test_control`: an address (ops/test_control.py). Raises ConfigError, OpsError."""
+        self._control = test_control_of.check(test_control) if test_control else ""
         self.config_path = str(Path(config_path).resolve())
         settings, findings = config.inspect(config_path)
         if settings is None:
@@ -162,6 +167,9 @@ class Supervisor:
                         nursery.start_soon(self._keep, "http", number)
                 if self.embedded is not None:
                     nursery.start_soon(self._keep_server, self.embedded)
+                if self._control:
+                    wish = Wish(self.run_dir / WISH_FILE)
+                    nursery.start_soon(test_control_of.serve, self._control, wish)
                 await anext(signals)
                 self.stopping = True
                 self._say("stopping: doors first, then engines (again: at once)")
@@ -204,6 +212,7 @@ class Supervisor:
                 # An address with a password would show in the process list: the role reads it from the settings.
                 url=self.embedded.url if self.embedded else "",
                 listen_fd=self._socket.fileno() if kind == "http" and self._socket else -1,
+                wish_file=str(self.run_dir / WISH_FILE) if self._control else "",
             )
             status = await self._once(role)
             if self._ends():

@@ -143,9 +143,13 @@ class Answer(NamedTuple):
 class Installation:
     """One configuration, its supervisor and its carriers. A context manager: starts on entry, ends all on exit."""
 
-    def __init__(self, directory: Path, carriers: Sequence[Carrier], config: str) -> None:
-        """`config` is TOML after [server], [http] and [metrics]; {carrier name} in it becomes that carrier's port."""
+    def __init__(
+        self, directory: Path, carriers: Sequence[Carrier], config: str, *, http: str = "", test_control: bool = False
+    ) -> None:
+        """`config` is TOML after [server], [http] (where `http` is put) and [metrics]; {carrier name} in it becomes that
+        carrier's port. `test_control`: `advance` works."""
         self.directory = directory
+        self._test_control = directory / "control" if test_control else None
         self.carriers = {carrier.name: carrier for carrier in carriers}
         self.http_port, self.metrics_port, self.server_port = free_ports(3)
         for carrier in carriers:
@@ -154,7 +158,8 @@ class Installation:
         self.config.write_text(
             f"[server]\nembedded_port = {self.server_port}\n"
             f'data_dir = "{directory}/var"\npreflight_s = 2.0\n\n'
-            f'[http]\nlisten = "127.0.0.1:{self.http_port}"\n\n[metrics]\nlisten = "127.0.0.1:{self.metrics_port}"\n\n{config}'
+            f'[http]\nlisten = "127.0.0.1:{self.http_port}"\n{http}\n\n'
+            f'[metrics]\nlisten = "127.0.0.1:{self.metrics_port}"\n\n{config}'
         )
         self.url = f"redis://127.0.0.1:{self.server_port}"
         self.redis = redis.Redis(port=self.server_port, socket_timeout=5.0, retry=Retry(NoBackoff(), 0))
@@ -181,7 +186,13 @@ class Installation:
     def start(self) -> None:
         """Starts the supervisor; returns when the door is open."""
         command = [sys.executable, "-m", "dispatcher", "run", "--config", str(self.config)]
-        self._supervisor = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        environment = dict(os.environ)
+        if self._test_control is not None:
+            command += ["--test-control", f"unix:{self._test_control}"]
+            environment["DISPATCHER_TEST"] = "1"
+        self._supervisor = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment
+        )
         wait_for("the door opens", START_S, self.ready)
 
     def restart(self) -> None:
@@ -210,6 +221,21 @@ class Installation:
                     self.kill(role, missing_ok=True)
                 process.kill()
                 process.wait()
+
+    def control(self, command: Mapping[str, Any]) -> Any:
+        """One command of test control (dispatcher/ops/test_control.py); its answer."""
+        assert self._test_control is not None, "started without test control"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+            peer.settimeout(10)
+            peer.connect(str(self._test_control))
+            peer.sendall(json.dumps(command).encode() + b"\n")
+            answer = json.loads(peer.makefile().readline())
+        assert "ok" in answer, answer
+        return answer["ok"]
+
+    def advance(self, seconds: float) -> None:
+        """Moves every clock of the installation forward."""
+        self.control({"advance_ms": round(seconds * 1000)})
 
     def ready(self) -> bool:
         """Is /readyz green?"""
