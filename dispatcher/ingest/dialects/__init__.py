@@ -1,0 +1,1 @@
+"""The five public APIs: one module each, on one frame (frame) and one desk (desk)."""
