@@ -11,6 +11,7 @@ gets two things compiled from phonenumbers' own metadata, when its first number 
    accept goes to the library, so the verdict, and the canonical form, are always the library's.
 2. The library's own way to tell regions of a shared code (+1, +7, +44) apart, with its patterns tried in its order.
 3. Both in one pattern, for the number that nearly every send has (`place`). It may only ever say yes, too.
+4. A pattern per region of the numbers that cost their caller more (`premium`), as the library tells their types.
 
 All are compared with the library on random numbers of every calling code in the tests.
 """
@@ -40,6 +41,10 @@ _TYPES = (
     "uan",
     "voicemail",
 )
+_COSTLY = ("premium_rate", "shared_cost", "personal_number")
+"""Types of whose calls somebody is paid a share. Personal numbers too: +44 70 and its like are sold for that."""
+_NETWORKS = frozenset({"870", "878", "881", "882", "883", "888", "979"})
+"""Calling codes of satellites, of networks without a country, and of international premium rate: every number is costly."""
 _NOWHERE = "001"
 """The library's region of calling codes that belong to no country (satellites, +800)."""
 
@@ -53,7 +58,7 @@ class NumberProblem(NamedTuple):
 class _Plan:
     """What one calling code's numbers look like."""
 
-    __slots__ = ("accepts", "certain", "code", "code_chars", "names", "only_region", "regions")
+    __slots__ = ("accepts", "certain", "code", "code_chars", "costly", "names", "only_region", "regions")
 
     def __init__(self, code: str) -> None:
         names = REGIONS_BY_CODE[int(code)]
@@ -66,7 +71,8 @@ class _Plan:
         # prefixes that may match nothing (Argentina's) from shutting the whole pattern.
         guard = f"(?!(?:{strips})(?<=.))" if strips else ""
         self.accepts = re.compile(f"{guard}(?:{union})").fullmatch
-        self.certain = re.compile(f"{guard}(?:{_in_order(found)})", re.ASCII).fullmatch
+        ordinary = "(?!)" if code in _NETWORKS else f"{guard}(?:{_in_order(found)})"
+        self.certain = re.compile(ordinary, re.ASCII).fullmatch
         self.names = {f"r{i}": "" if name == _NOWHERE else name for i, name in enumerate(names)}
         self.only_region = ("" if names[0] == _NOWHERE else names[0]) if len(names) == 1 else None
         self.regions: list[tuple[str, re.Pattern[str], re.Pattern[str] | None]] = []
@@ -75,6 +81,11 @@ class _Plan:
                 (name, re.compile(_pattern(m, _TYPES)), re.compile(m.leading_digits) if m.leading_digits else None)
                 for name, m in zip(names, found, strict=True)
             ]
+        self.costly = {
+            "" if name == _NOWHERE else name: re.compile(pattern).fullmatch
+            for name, m in zip(names, found, strict=True)
+            if (pattern := "[0-9]+" if code in _NETWORKS else _pattern(m, _COSTLY)) != "(?!)"
+        }
 
     def region(self, national: str) -> str:
         if self.only_region is not None:
@@ -111,8 +122,8 @@ class NumberBook:
         return _ask(number, check)
 
     def place(self, text: str) -> tuple[str, str] | None:
-        """What `normalise` (by any check) and `country` say of an ordinary mobile or fixed line, in one step; None for
-        anything else and for the first number of its kind, and then says nothing about it."""
+        """What `normalise` (by any check) and `country` say of an ordinary mobile or fixed line that is not `premium`, in one
+        step; None for anything else and for the first number of its kind, and then says nothing about it."""
         number = text[1:] if text[:1] == "+" else text
         plan = self._plans.get(number[:3])
         if plan is None or len(number) < SHAPE_DIGITS_MIN:
@@ -126,6 +137,15 @@ class NumberBook:
         """ISO 3166 region of E.164 digits, as phonenumbers.region_code_for_number; "" where there is none."""
         plan = self._plan(number)
         return "" if plan is None else plan.region(number[plan.code_chars :])
+
+    def premium(self, number: str) -> bool:
+        """Is it (E.164 digits) of a premium, shared-cost or personal range, of a satellite or another worldwide network?"""
+        plan = self._plan(number)
+        if plan is None or not plan.costly:
+            return False
+        national = number[plan.code_chars :]
+        costly = plan.costly.get(plan.region(national))
+        return costly is not None and costly(national) is not None
 
     def _plan(self, number: str) -> _Plan | None:
         """The plan of the number's calling code; remembered by its first three digits, so at most 1,110 entries."""
@@ -155,7 +175,10 @@ def _in_order(regions: list[PhoneMetadata]) -> str:
     library would take. A number that an earlier region has as something else matches outside all groups."""
     parts = []
     for i, metadata in enumerate(regions):
-        plain, other = _pattern(metadata, _TYPES[:2]), _pattern(metadata, _TYPES[2:])
+        shares = [d.national_number_pattern for name in _COSTLY if (d := getattr(metadata, name)) and d.national_number_pattern]
+        # No ordinary number of today's metadata needs this either; what is both would be the costly one to the library.
+        plain = (f"(?!(?:{'|'.join(shares)})$)" if shares else "") + _pattern(metadata, _TYPES[:2])
+        other = _pattern(metadata, _TYPES[2:])
         if metadata.leading_digits:
             plain, other = f"(?={metadata.leading_digits}){plain}", f"(?={metadata.leading_digits})[0-9]+"
         parts += [f"(?P<r{i}>{plain})", other]

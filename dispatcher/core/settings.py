@@ -92,6 +92,10 @@ class Quirks(_Table, kw_only=True, frozen=True):
     dest_npi: Annotated[int, Meta(ge=0, le=31, description="NPI of destinations")] = 1
     service_type: Annotated[str, Meta(max_length=5, description="as the carrier wants it, mostly empty")] = ""
     validity: Annotated[Literal["relative", "absolute", "none"], Meta(description="validity_period form")] = "relative"
+    country_code: Annotated[
+        str,
+        Meta(pattern=r"^[0-9]{0,4}$", description="calling code of handsets' numbers that come in national form; empty: left"),
+    ] = ""
     receipt_per: Annotated[Literal["segment", "message"], Meta(description="one receipt per segment or per message")] = (
         "segment"
     )
@@ -233,10 +237,97 @@ class Lanes(_Table, kw_only=True, frozen=True):
     on_unknown_bulk: Annotated[Literal["resend", "hold"], Meta(description="send again when the outcome is unknown?")] = "hold"
 
 
+class Inbox(_Table, kw_only=True, frozen=True):
+    """Messages from handsets: how long they are kept, how parts are put together, which words mean STOP, START and HELP.
+
+    A word counts when it is the whole message, whatever its case and the punctuation around it. Words are listed by language."""
+
+    keep_s: Annotated[int, Meta(ge=1, description="how long an account can read a message, seconds")] = 604_800
+    messages_max: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="messages kept per account; the oldest goes for the next")
+    ] = 10_000
+    parts_s: Annotated[
+        int, Meta(ge=1, description="a long message without all its parts is given out as it is after so many seconds")
+    ] = 86_400
+    parts_max: Annotated[int, Meta(ge=1, description="parts that may wait in all; beyond it the oldest are given out")] = 20_000
+    carrier_parts_max: Annotated[int, Meta(ge=1, description="parts that may wait of one carrier")] = 10_000
+    stop: Annotated[dict[str, tuple[str, ...]], Meta(description="words by which a number wants nothing more")] = {
+        "en": ("STOP", "STOPALL", "STOP ALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "OPTOUT", "OPT OUT", "REVOKE"),
+        "fr": ("ARRET", "ARRÊT", "DESABONNER", "DÉSABONNER", "DESINSCRIRE", "DÉSINSCRIRE"),
+        "ar": ("قف", "توقف", "إيقاف", "ايقاف", "إلغاء", "الغاء"),
+        "es": ("ALTO", "BAJA", "PARAR"),
+        "pt": ("PARE", "SAIR", "CANCELAR"),
+        "de": ("STOPP", "ABMELDEN"),
+        "sw": ("ACHA", "SITISHA"),
+    }
+    start: Annotated[dict[str, tuple[str, ...]], Meta(description="words that take a STOP back")] = {
+        "en": ("START", "YES", "UNSTOP", "SUBSCRIBE", "OPTIN", "OPT IN"),
+        "fr": ("OUI", "REPRENDRE", "ABONNER"),
+        "ar": ("ابدأ", "ابدا", "نعم", "اشتراك"),
+        "es": ("ALTA", "SI", "SÍ"),
+        "pt": ("SIM", "INICIAR"),
+        "de": ("JA", "ANMELDEN"),
+        "sw": ("ANZA", "NDIYO"),
+    }
+    help: Annotated[dict[str, tuple[str, ...]], Meta(description="words that ask who is writing")] = {
+        "en": ("HELP", "INFO"),
+        "fr": ("AIDE",),
+        "ar": ("مساعدة", "معلومات"),
+        "es": ("AYUDA",),
+        "pt": ("AJUDA",),
+        "de": ("HILFE",),
+        "sw": ("MSAADA",),
+    }
+
+
+class Inbound(_Table, kw_only=True, frozen=True):
+    """A number that handsets write to, and whose it is. Without one for its number a message belongs to no account: it is
+    on the stream and in no inbox. The most exact entry counts: the whole number before a beginning, a longer beginning before
+    a shorter one, then one with the message's keyword, then one for its carrier."""
+
+    number: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9A-Za-z]{1,20}\*?$|^\*$",
+            description="number without + or short code; with * at its end: all that begin so",
+        ),
+    ]
+    account: Annotated[str, Meta(min_length=1, max_length=64, description="whose inbox it is, and who pays for answers")]
+    keyword: Annotated[str, Meta(max_length=32, description="only messages whose first word it is; empty: all others")] = ""
+    carrier: Annotated[str, Meta(description="only what this carrier brings: short codes are a carrier's own")] = ""
+    senders: Annotated[
+        tuple[str, ...],
+        Meta(description="STOP to this number counts for the number itself and these; empty: every sender of the account"),
+    ] = ()
+    stop_answer: Annotated[
+        str, Meta(max_length=1000, description="sent to who said STOP, at the account's cost; empty: none")
+    ] = ""
+    start_answer: Annotated[str, Meta(max_length=1000, description="the same for START")] = ""
+    help_answer: Annotated[str, Meta(max_length=1000, description="the same for HELP")] = ""
+
+
 class Charges(_Table, kw_only=True, frozen=True):
     """What the charges stream shows."""
 
     reservations: Annotated[bool, Meta(description="also reserve and void rows")] = False
+
+
+PerSpan = tuple[NotNegative, NotNegative, NotNegative]
+
+
+class Fraud(_Table, kw_only=True, frozen=True):
+    """Guards against traffic that somebody is paid for (SMS pumping). Velocities: sends per minute, hour and day of one account
+    to one 7-digit prefix; 0: unlimited. An account may have its own (`accounts add --velocity`)."""
+
+    velocity_otp: Annotated[PerSpan, Meta(description="class otp: per minute, hour, day")] = (30, 100, 500)
+    velocity_transactional: Annotated[PerSpan, Meta(description="class transactional: per minute, hour, day")] = (0, 0, 0)
+    velocity_bulk: Annotated[PerSpan, Meta(description="class bulk: per minute, hour, day")] = (0, 0, 0)
+    conversion_hours: Annotated[int, Meta(ge=1, le=168, description="codes sent and used are compared over so long")] = 24
+    conversion_grace_s: Annotated[Seconds, Meta(description="how long a code may take to be used before it counts")] = 600.0
+    conversion_sent_min: Annotated[Positive, Meta(description="fewer codes of an account to a country are not judged")] = 100
+    conversion_alert: Annotated[float, Meta(ge=0, le=1, description="a smaller part used is an alert; 0: never")] = 0.3
+    conversion_pause: Annotated[float, Meta(ge=0, le=1, description="a smaller part used pauses it; 0: never")] = 0.1
+    conversion_pause_s: Annotated[Seconds, Meta(description="how long, unless an operator resumes it")] = 3600.0
 
 
 class Privacy(_Table, kw_only=True, frozen=True):
@@ -266,6 +357,9 @@ class Settings(_Table, kw_only=True, frozen=True):
     retry: Retry = Retry()
     receipts: Receipts = Receipts()
     lanes: Lanes = Lanes()
+    inbox: Inbox = Inbox()
+    inbound: tuple[Inbound, ...] = ()
     charges: Charges = Charges()
+    fraud: Fraud = Fraud()
     privacy: Privacy = Privacy()
     retention: Retention = Retention()

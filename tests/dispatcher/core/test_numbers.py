@@ -85,6 +85,34 @@ def test_a_number_in_one_step_is_what_the_steps_say() -> None:
     assert placed > accepted * 0.9
 
 
+COSTLY = {
+    phonenumbers.PhoneNumberType.PREMIUM_RATE,
+    phonenumbers.PhoneNumberType.SHARED_COST,
+    phonenumbers.PhoneNumberType.PERSONAL_NUMBER,
+}
+NETWORKS = (870, 878, 881, 882, 883, 888, 979)
+
+
+def test_premium_is_what_the_library_says() -> None:
+    """Over numbers of every calling code: its types, and every number of a network without a country. None is ordinary."""
+    rng = random.Random(13)
+    found = ordinary = 0
+    for code in [*REGIONS_BY_CODE, *[c for c, regions in REGIONS_BY_CODE.items() if len(regions) > 1] * 5]:
+        for number in samples(code, rng):
+            if oracle(number, "possible") not in {number, None}:
+                continue  # not canonical: admission has its canonical form
+            parsed = phonenumbers.PhoneNumber(country_code=code, national_number=int(number[len(str(code)) :]))
+            if phonenumbers.national_significant_number(parsed) != number[len(str(code)) :]:
+                continue
+            costly = code in NETWORKS or phonenumbers.number_type(parsed) in COSTLY
+            assert BOOK.premium(number) == costly, number
+            assert not costly or BOOK.place(number) is None, number
+            found += costly
+            ordinary += not costly
+    assert found > 300
+    assert ordinary > 1000
+
+
 @pytest.mark.parametrize("text", ["", "+", "++447911123456", "447911123456\n", "44791112345\u0666", "+44 7911123456", "12345"])
 def test_no_other_form_is_placed(text: str) -> None:
     """Signs, blanks, digits of other scripts and short numbers are left to normalise."""
