@@ -240,7 +240,7 @@ class Lanes(_Table, kw_only=True, frozen=True):
 class Inbox(_Table, kw_only=True, frozen=True):
     """Messages from handsets: how long they are kept, how parts are put together, which words mean STOP, START and HELP.
 
-    A word counts when it is the whole message, whatever its case and the punctuation around it. Words are listed by language."""
+    A word counts when it is the whole message, whatever its case and the punctuation around it."""
 
     keep_s: Annotated[int, Meta(ge=1, description="how long an account can read a message, seconds")] = 604_800
     messages_max: Annotated[
@@ -251,33 +251,9 @@ class Inbox(_Table, kw_only=True, frozen=True):
     ] = 86_400
     parts_max: Annotated[int, Meta(ge=1, description="parts that may wait in all; beyond it the oldest are given out")] = 20_000
     carrier_parts_max: Annotated[int, Meta(ge=1, description="parts that may wait of one carrier")] = 10_000
-    stop: Annotated[dict[str, tuple[str, ...]], Meta(description="words by which a number wants nothing more")] = {
-        "en": ("STOP", "STOPALL", "STOP ALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "OPTOUT", "OPT OUT", "REVOKE"),
-        "fr": ("ARRET", "ARRÊT", "DESABONNER", "DÉSABONNER", "DESINSCRIRE", "DÉSINSCRIRE"),
-        "ar": ("قف", "توقف", "إيقاف", "ايقاف", "إلغاء", "الغاء"),
-        "es": ("ALTO", "BAJA", "PARAR"),
-        "pt": ("PARE", "SAIR", "CANCELAR"),
-        "de": ("STOPP", "ABMELDEN"),
-        "sw": ("ACHA", "SITISHA"),
-    }
-    start: Annotated[dict[str, tuple[str, ...]], Meta(description="words that take a STOP back")] = {
-        "en": ("START", "YES", "UNSTOP", "SUBSCRIBE", "OPTIN", "OPT IN"),
-        "fr": ("OUI", "REPRENDRE", "ABONNER"),
-        "ar": ("ابدأ", "ابدا", "نعم", "اشتراك"),
-        "es": ("ALTA", "SI", "SÍ"),
-        "pt": ("SIM", "INICIAR"),
-        "de": ("JA", "ANMELDEN"),
-        "sw": ("ANZA", "NDIYO"),
-    }
-    help: Annotated[dict[str, tuple[str, ...]], Meta(description="words that ask who is writing")] = {
-        "en": ("HELP", "INFO"),
-        "fr": ("AIDE",),
-        "ar": ("مساعدة", "معلومات"),
-        "es": ("AYUDA",),
-        "pt": ("AJUDA",),
-        "de": ("HILFE",),
-        "sw": ("MSAADA",),
-    }
+    stop: Annotated[dict[str, tuple[str, ...]], Meta(description="STOP words of a language, instead of ours for it")] = {}
+    start: Annotated[dict[str, tuple[str, ...]], Meta(description="the same for START")] = {}
+    help: Annotated[dict[str, tuple[str, ...]], Meta(description="the same for HELP")] = {}
 
 
 class Inbound(_Table, kw_only=True, frozen=True):
@@ -330,6 +306,38 @@ class Fraud(_Table, kw_only=True, frozen=True):
     conversion_pause_s: Annotated[Seconds, Meta(description="how long, unless an operator resumes it")] = 3600.0
 
 
+CodeText = Annotated[str, Meta(pattern=r"\{code\}", max_length=160, description="holds {code}; {minutes} is the validity")]
+
+
+class OtpTexts(_Table, kw_only=True, frozen=True):
+    """Texts of one-time passwords that we make, by language; an account may have its own."""
+
+    fr: CodeText = "Votre code de vérification est : {code}. Il expire dans {minutes} minutes."
+    en: CodeText = "Your verification code is: {code}. It expires in {minutes} minutes."
+    ar: CodeText = "رمز التحقق الخاص بك هو: {code}. تنتهي صلاحيته خلال {minutes} دقائق."
+
+
+class Otp(_Table, kw_only=True, frozen=True):
+    """One-time passwords that we make and check for customers."""
+
+    validity_s: Annotated[int, Meta(ge=60, le=86_400, description="how long a code may be used, and its message be tried")] = (
+        600
+    )
+    tries: Annotated[int, Meta(ge=1, le=10, description="guesses per code")] = 3
+    limits: Annotated[
+        tuple[tuple[Positive, Positive], ...],
+        Meta(max_length=5, description="accepted sends per number and API key: [seconds, sends], sliding"),
+    ] = ((60, 3), (3600, 10), (86_400, 20))
+    texts: OtpTexts = OtpTexts()
+
+
+class Chinqit(_Table, kw_only=True, frozen=True):
+    """The Chinqit APIs."""
+
+    mauritania_only: Annotated[bool, Meta(description="refuse numbers of other countries")] = False
+    batches_per_hour: Annotated[int, Meta(ge=0, description="batches per API key in 3,600 s, sliding; 0: any")] = 100
+
+
 class Privacy(_Table, kw_only=True, frozen=True):
     """Numbers and texts."""
 
@@ -360,6 +368,8 @@ class Settings(_Table, kw_only=True, frozen=True):
     inbox: Inbox = Inbox()
     inbound: tuple[Inbound, ...] = ()
     charges: Charges = Charges()
+    otp: Otp = Otp()
+    chinqit: Chinqit = Chinqit()
     fraud: Fraud = Fraud()
     privacy: Privacy = Privacy()
     retention: Retention = Retention()

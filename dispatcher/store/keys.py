@@ -12,6 +12,7 @@ from dispatcher.core.ports import Queue
 
 CORRELATION_WINDOW_MS = 6 * 3_600_000
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 
 _LANE_NAMES = [lane.wire for lane in LANES]
 
@@ -71,9 +72,30 @@ class Keys:
         self.controls = base + b"controls"
         self.cursor = base + b"cursor:sends"
         self.refused = base + b"refused:sends"
+        self.ticket_ = base + b"ticket:"
+        self.alias_ = base + b"alias:"
+        self.aliases = base + b"aliases"
+        self.numbers = base + b"numbers"
+        self.uses_ = base + b"uses:"
+        self.sums_ = base + b"sums:"
+        self.code_ = base + b"code:"
+        self.conversions_ = base + b"conversions:"
+        self.pauses = base + b"pauses"
+        self.optouts_ = base + b"optouts:"
+        self.keyuses = base + b"keyuses"
         self.charges = base + b"charges"
         self.events = base + b"events"
         self.inbound = base + b"inbound"
+        self.optouts_ = base + b"optouts:"
+        self.parts_ = base + b"parts:"
+        self.waiting = base + b"waiting"
+        self.complete = base + b"complete"
+        self.part_counts = base + b"partcounts"
+        self.joined = base + b"joined"
+        self.joined_at = base + b"joinedat"
+        self.inbox_ = base + b"inbox:"
+        self.unread_ = base + b"unread:"
+        self.inboxes = base + b"inboxes"
         self.sends = f"{prefix}sends".encode()
         self.rejects = f"{prefix}rejects".encode()
 
