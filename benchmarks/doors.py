@@ -200,7 +200,7 @@ def batch(durability: Durability) -> dict[str, Any]:
         before = cpu_s(found.http_pid), cpu_s(found.server_pid)
         answer, took_s = _post_batch(found, body)
         spent = cpu_s(found.http_pid) - before[0], cpu_s(found.server_pid) - before[1]
-        steps: Any = found.redis.execute_command("LATENCY", "LATEST")
+        steps: Any = found.redis.execute_command("LATENCY", "LATEST")  # type: ignore[no-untyped-call]
         if answer["accepted"] != BATCH:
             raise RuntimeError(f"accepted {answer['accepted']} of {BATCH}")
         beside = _flood_in_child(found, 3_000, 2, 10_000_000)
