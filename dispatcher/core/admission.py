@@ -24,6 +24,7 @@ from dispatcher.core import options as rare
 from dispatcher.core.content import Content, binary_content, text_content
 from dispatcher.core.customer import Account
 from dispatcher.core.express import Express
+from dispatcher.core.front import Extras, Ticket
 from dispatcher.core.model import LANE_BY_NAME, LANES, Body, Lane, OnUnknown, Refusal, Send
 from dispatcher.core.numbers import NumberBook
 from dispatcher.core.policies import sender_problem
@@ -148,9 +149,13 @@ def judge(send: Send, account: Account, book: Book, now: int, message_id: str) -
     options = None
     if (
         content.encoding == Encoding.BINARY or start != now or send.flash or send.tlvs
-        or send.entity is not None or send.template is not None or send.callback is not None
+        or send.entity is not None or send.template is not None
     ):  # fmt: skip
         options = rare.options_of(send, start if start != now else 0, content.binary, content.udh)
+    extras = None
+    if send.callback is not None:
+        callback = rare.callback_of(send.callback, insecure=book.settings.notices.allow_insecure)
+        extras = Extras(ticket=Ticket(door="native", account=account.name, callback=callback))
     body = Body(
         to,
         content.text,
@@ -174,9 +179,8 @@ def judge(send: Send, account: Account, book: Book, now: int, message_id: str) -
         send.group or "",
         options,
     )
-    return Admission(
-        message_id, body, total, rare.digest_of(send) if send.key is not None else b"", start if start != now else 0
-    )
+    digest = rare.digest_of(send) if send.key is not None else b""
+    return Admission(message_id, body, total, digest, start if start != now else 0, extras)
 
 
 def _price(tariff: Tariff, to: str) -> Price:

@@ -146,7 +146,6 @@ class Options(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     not_before: int = 0
     entity: str = ""
     template: str = ""
-    callback: dict[str, Any] | None = None
 
 
 class Body(msgspec.Struct, array_like=True, gc=False):

@@ -20,7 +20,9 @@ from typing import Any
 
 import msgspec
 
+from dispatcher.core.front import Callback
 from dispatcher.core.model import Options, Refusal, Send
+from dispatcher.core.notices import origin_of
 from dispatcher.core.refusal import Objection
 from smpp.constants import Tlv
 
@@ -42,7 +44,6 @@ TAG_TEMPLATE = 0x1401
 _canonical = msgspec.msgpack.Encoder(order="deterministic").encode
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII).fullmatch
 _TAG = re.compile(r"0[xX][0-9a-fA-F]{1,4}", re.ASCII).fullmatch
-_URL = re.compile(r"https?://[^\s/?#@]+([/?#][^\s]*)?", re.ASCII).fullmatch
 _OWN_TAGS = frozenset(
     {
         Tlv.USER_MESSAGE_REFERENCE,
@@ -147,22 +148,27 @@ def _tlv_value(tag: int, value: str) -> bytes:
         raise _no("tlvs", f'0x{tag:04X}: write octets in hex after "0x", or text') from None
 
 
-def callback_of(value: dict[str, Any]) -> dict[str, Any]:
-    """url (http or https), optional secret, optional events (all, final)."""
+def callback_of(value: dict[str, Any], *, insecure: bool = False) -> Callback:
+    """url (https, with `insecure` http too), optional secret, optional events (all, final)."""
     for name in value:
         if name not in {"url", "secret", "events"}:
             raise _no("callback", f"{name[:32]!r} is not a key of it; known: url, secret, events")
     url = value.get("url")
-    if not isinstance(url, str) or len(url) > URL_CHARS_MAX or not _URL(url):
-        raise _no(
-            "callback", f"url: write http:// or https://, a host without user or password, at most {URL_CHARS_MAX} characters"
-        )
+    if not isinstance(url, str) or len(url) > URL_CHARS_MAX:
+        raise _no("callback", f"url: write one of at most {URL_CHARS_MAX} characters")
+    try:
+        scheme = origin_of(url).scheme
+    except ValueError as error:
+        raise _no("callback", f"url: {error}" if str(error).startswith("write ") else "url: is none") from None
+    if scheme != "https" and not insecure:
+        raise _no("callback", "url: write https://; this installation calls no http:// address")
     secret = value.get("secret", "")
-    if not isinstance(secret, str) or len(secret) > SECRET_CHARS_MAX or not _whole(secret):
-        raise _no("callback", f"secret: a text of at most {SECRET_CHARS_MAX} characters")
-    if value.get("events", "all") not in ("all", "final"):
+    if not isinstance(secret, str) or len(secret) > SECRET_CHARS_MAX or not (secret.isascii() and secret.isprintable()):
+        raise _no("callback", f"secret: a text of at most {SECRET_CHARS_MAX} printable ASCII characters")
+    events = value.get("events", "all")
+    if events not in ("all", "final"):
         raise _no("callback", 'events: write "all" or "final"')
-    return value
+    return Callback(url=url, secret=secret, events=events)
 
 
 def options_of(send: Send, not_before: int, binary: bytes, udh: bytes) -> Options | None:
@@ -171,8 +177,7 @@ def options_of(send: Send, not_before: int, binary: bytes, udh: bytes) -> Option
         if text is not None and not (1 <= len(text) <= ENTITY_CHARS_MAX and text.isascii() and text.isprintable()):
             raise _no(field, f"write 1 to {ENTITY_CHARS_MAX} printable ASCII characters")
     tlvs = tlvs_of(send) if send.tlvs else {}
-    callback = None if send.callback is None else callback_of(send.callback)
-    if not (binary or udh or send.flash or tlvs or not_before or send.entity or send.template or callback):
+    if not (binary or udh or send.flash or tlvs or not_before or send.entity or send.template):
         return None
     return Options(
         binary=binary,
@@ -182,7 +187,6 @@ def options_of(send: Send, not_before: int, binary: bytes, udh: bytes) -> Option
         not_before=not_before,
         entity=send.entity or "",
         template=send.template or "",
-        callback=callback,
     )
 
 

@@ -338,6 +338,24 @@ class Chinqit(_Table, kw_only=True, frozen=True):
     batches_per_hour: Annotated[int, Meta(ge=0, description="batches per API key in 3,600 s, sliding; 0: any")] = 100
 
 
+class Notices(_Table, kw_only=True, frozen=True):
+    """Webhooks: the events of messages, to the callbacks that their sends named."""
+
+    processes: Annotated[
+        int, Meta(ge=0, le=4, description="one works, further ones stand by; 0: no webhook is sent, events wait")
+    ] = 1
+    concurrency: Annotated[int, Meta(ge=1, le=10_000, description="calls under way at once")] = 512
+    target_concurrency: Annotated[int, Meta(ge=1, le=1000, description="of them to one host of one account")] = 8
+    connect_timeout_s: Annotated[Seconds, Meta(description="for name, connection and TLS")] = 5.0
+    timeout_s: Annotated[Seconds, Meta(description="for the whole call, connection included")] = 10.0
+    retry_s: Annotated[Seconds, Meta(description="first delay after a failed call; doubles")] = 10.0
+    give_up_s: Annotated[Seconds, Meta(description="how long a call is tried before it is parked")] = 86_400.0
+    allow_insecure: Annotated[bool, Meta(description="allow http:// and certificates that do not verify")] = False
+    allow_networks: Annotated[
+        tuple[str, ...], Meta(description='addresses that may be called though they are not public, like "10.0.0.0/8"')
+    ] = ()
+
+
 class Privacy(_Table, kw_only=True, frozen=True):
     """Numbers and texts."""
 
@@ -371,5 +389,6 @@ class Settings(_Table, kw_only=True, frozen=True):
     otp: Otp = Otp()
     chinqit: Chinqit = Chinqit()
     fraud: Fraud = Fraud()
+    notices: Notices = Notices()
     privacy: Privacy = Privacy()
     retention: Retention = Retention()

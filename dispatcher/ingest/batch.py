@@ -11,10 +11,11 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from accounting.money import to_decimal
 from dispatcher.core.admission import Refused
+from dispatcher.core.front import Ticket
 from dispatcher.core.ids import group_members, group_of
 from dispatcher.core.model import LANE_BY_NAME, Lane, Refusal, Send
 from dispatcher.core.ports import Admission, GroupPlan, StoreUnavailable, Verdict
@@ -35,11 +36,12 @@ _keep: set[asyncio.Task[Verdict]] = set()
 
 
 class Judged(NamedTuple):
-    """What admission says of a batch."""
+    """What admission says of a batch. `ticket`: what its messages have in common besides their records."""
 
     admissions: list[Admission]
     rejected: list[RejectedItem]
     lane: Lane
+    ticket: Ticket | None
 
 
 async def accept(
@@ -50,14 +52,14 @@ async def accept(
         raise Problem(Refusal.OPTION, "Idempotency-Key: 1-64 of A-Z a-z 0-9 . _ : -")
     now = door.clock.now_ms()
     group_id = group_of(door.ids.make(now, 1)[0])
-    admissions, rejected, lane = await judge(door, caller, items, group_id, now)
+    admissions, rejected, lane, ticket = await judge(door, caller, items, group_id, now)
     if not admissions:
         problem = Problem("batch_rejected", f"{len(rejected)} of {len(rejected)} messages were refused")
         problem.document.rejected = rejected
         raise problem
     price = sum(admission.price for admission in admissions)
     currency = caller.account.currency
-    plan = GroupPlan(group_id, caller.account.name, lane, len(admissions), price, currency, now, key, digest)
+    plan = GroupPlan(group_id, caller.account.name, lane, len(admissions), price, currency, now, key, digest, ticket)
     verdict = await _store(door, plan, admissions)
     reason = door.refusal_of(verdict)
     door.count_sends(lane.wire, reason or verdict.verdict, len(admissions))
@@ -73,7 +75,8 @@ async def accept(
 
 async def judge(door: Door, caller: Caller, items: Sequence[Send | list[FieldError]], group_id: str, now: int) -> Judged:
     """Admission's verdict on every message, in slices; ids are given to the accepted ones in order."""
-    lane = next((item.lane for item in items if isinstance(item, Send)), "transactional")
+    lane, callback = next(((i.lane, i.callback) for i in items if isinstance(i, Send)), ("transactional", None))
+    ticket: Ticket | None = None
     admissions: list[Admission] = []
     rejected: list[RejectedItem] = []
     for start in range(0, len(items), SLICE_MESSAGES):
@@ -83,8 +86,11 @@ async def judge(door: Door, caller: Caller, items: Sequence[Send | list[FieldErr
         ids = group_members(group_id, len(part), len(admissions) + 1)
         first = len(admissions)
         for index, item in enumerate(part, start):
-            verdict = _one(door, caller, item, index, ids[len(admissions) - first], lane, group_id, now)
+            verdict = _one(door, caller, item, index, ids[len(admissions) - first], (lane, callback), group_id, now)
             if isinstance(verdict, Admission):
+                if callback is not None and verdict.extras is not None:
+                    ticket = verdict.extras.ticket
+                    verdict = verdict._replace(extras=verdict.extras._replace(ticket=None))
                 admissions.append(verdict)
             else:
                 rejected.append(RejectedItem(index, verdict))
@@ -92,7 +98,7 @@ async def judge(door: Door, caller: Caller, items: Sequence[Send | list[FieldErr
         (item.lane if isinstance(item := items[r.index], Send) else lane, r.error.reason) for r in rejected
     ).items():
         door.count_sends(wire, reason, count)
-    return Judged(admissions, rejected, LANE_BY_NAME[lane])
+    return Judged(admissions, rejected, LANE_BY_NAME[lane], ticket)
 
 
 def _one(
@@ -101,7 +107,7 @@ def _one(
     item: Send | list[FieldError],
     index: int,
     message_id: str,
-    lane: str,
+    alike: tuple[str, dict[str, Any] | None],
     group_id: str,
     now: int,
 ) -> Admission | FieldError:
@@ -111,8 +117,10 @@ def _one(
         return FieldError(f"$[{index}].key", Refusal.OPTION, "a batch has one key for all, the header Idempotency-Key")
     if item.group is not None:
         return FieldError(f"$[{index}].group", Refusal.OPTION, "the batch itself is the group")
-    if item.lane != lane:
-        return FieldError(f"$[{index}].class", Refusal.OPTION, f"a batch has one class, here {lane}")
+    if item.lane != alike[0]:
+        return FieldError(f"$[{index}].class", Refusal.OPTION, f"a batch has one class, here {alike[0]}")
+    if item.callback != alike[1]:
+        return FieldError(f"$[{index}].callback", Refusal.OPTION, "a batch has one callback, the same in all its messages")
     verdict = door.judge(item, caller.account, now, message_id)
     if isinstance(verdict, Refused):
         return field_error(verdict, f"$[{index}]")

@@ -13,6 +13,7 @@ from accounting.tariff import Price, Tariff, from_dict, parse_csv
 from dispatcher.core import options as rare
 from dispatcher.core.admission import Book, Explanation, Refused, admit, explain
 from dispatcher.core.customer import Account
+from dispatcher.core.front import Callback, Extras, Ticket
 from dispatcher.core.hashing import NumberHash
 from dispatcher.core.model import Lane, OnUnknown, Options, Refusal, Send
 from dispatcher.core.policies import sender_problem
@@ -119,7 +120,6 @@ def test_a_plain_send() -> None:
 
 def test_rare_fields_go_to_options() -> None:
     """Octets, TLVs by number, instants in ms."""
-    callback = {"url": "https://example.net/x", "secret": "s", "events": "final"}
     found = accepted(
         binary=b64(b"\1\2"),
         udh=b64(b"\x02\x70\x00"),
@@ -128,7 +128,6 @@ def test_rare_fields_go_to_options() -> None:
         not_before=NOW + 5,
         entity="E",
         template="T",
-        callback=callback,
         validity_s=60,
     )
     assert found.body.options == Options(
@@ -139,10 +138,18 @@ def test_rare_fields_go_to_options() -> None:
         not_before=NOW + 5,
         entity="E",
         template="T",
-        callback=callback,
     )
     assert (found.due_at, found.body.deadline_at) == (NOW + 5, NOW + 60_005)
     assert (found.body.encoding, found.body.segments, found.body.text) == (Encoding.BINARY, 1, "")
+
+
+def test_a_callback_goes_to_the_ticket() -> None:
+    """It is needed after the final state, which erases the body."""
+    found = accepted(callback={"url": "https://example.net/x", "secret": "s", "events": "final"})
+    callback = Callback(url="https://example.net/x", secret="s", events="final")
+    assert found.body.options is None
+    assert found.extras == Extras(ticket=Ticket(door="native", account=found.body.account, callback=callback))
+    assert accepted().extras is None
 
 
 @pytest.mark.parametrize(
@@ -430,6 +437,18 @@ def test_not_before() -> None:
         ({"tlvs": {f"0x{0x1500 + n:x}": "1" for n in range(17)}}, "tlvs"),
         ({"callback": {}}, "callback"),
         ({"callback": {"url": "ftp://x"}}, "callback"),
+        ({"callback": {"url": "http://x"}}, "callback"),
+        ({"callback": {"url": "https://"}}, "callback"),
+        ({"callback": {"url": "https://x:0"}}, "callback"),
+        ({"callback": {"url": "https://x:65536"}}, "callback"),
+        ({"callback": {"url": "https://x:y"}}, "callback"),
+        ({"callback": {"url": "https://x/\x00"}}, "callback"),
+        ({"callback": {"url": "https://x/\r\nHost: y"}}, "callback"),
+        ({"callback": {"url": "https://x/#part"}}, "callback"),
+        ({"callback": {"url": "https://bücher.example/"}}, "callback"),
+        ({"callback": {"url": "https://[::1"}}, "callback"),
+        ({"callback": {"url": "https://[fe80::1%25eth0]/"}}, "callback"),
+        ({"callback": {"url": "https://x", "secret": "one\ntwo"}}, "callback"),
         ({"callback": {"url": "https://user:pw@x/"}}, "callback"),
         ({"callback": {"url": "https://x/" + "y" * 2039}}, "callback"),
         ({"callback": {"url": 5}}, "callback"),
@@ -462,7 +481,9 @@ def test_option_invalid(fields: dict[str, Any], field: str) -> None:
         {"tlvs": {f"0x{0x1500 + n:x}": "1" for n in range(15)}},
         {"tlvs": {f"0x{0x1500 + n:x}": "1" for n in range(16)}},
         {"callback": {"url": "https://x/" + "y" * 2038}},
-        {"callback": {"url": "http://x", "secret": "s" * 256}},
+        {"callback": {"url": "https://x", "secret": "s" * 256}},
+        {"callback": {"url": "https://x:65535/a?b=c", "secret": "whsec_AAAA"}},
+        {"callback": {"url": "https://[2001:db8::1]:8443"}},
     ],
 )
 def test_options_up_to_their_limits(fields: dict[str, Any]) -> None:
