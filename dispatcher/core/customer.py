@@ -14,8 +14,10 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     `senders`: what a send may name besides `sender` (empty: anything). `countries`: ISO 3166 codes it may send to (empty:
     every priced one); `premium`: premium and satellite ranges too. `velocity`: (seconds, sends) per 7-digit prefix for
-    every class (empty: the configuration's, for otp). `spend_cap`: micro-units in 24 hours, 0 none. `country_code`: of
-    local numbers, where a dialect has such. `texts`: of one-time passwords by language, with {code}.
+    every class (empty: the configuration's, for otp); `velocity_account`, `velocity_country`: over all of the account's
+    sends, and over those to one country. `spend_cap`: micro-units in 24 hours, 0 none. `feedback`: it reports which of its
+    codes were used, all of them. `country_code`: of local numbers, where a dialect has such. `texts`: of one-time passwords
+    by language, with {code}.
     """
 
     name: str
@@ -35,7 +37,10 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
     countries: tuple[str, ...] = ()
     premium: bool = False
     velocity: tuple[tuple[int, int], ...] = ()
+    velocity_account: tuple[tuple[int, int], ...] = ()
+    velocity_country: tuple[tuple[int, int], ...] = ()
     spend_cap: int = 0
+    feedback: bool = False
     country_code: str = ""
     texts: dict[str, str] = {}
     project: str = ""
@@ -97,3 +102,10 @@ class CustomerStore(Protocol):
 
     async def keys(self, account: str = "") -> Sequence[ApiKey]:
         """All keys, or one account's."""
+
+    async def account_keys(self, account: str) -> tuple[int, Sequence[ApiKey]]:
+        """One account's keys and their version, which every change of one of them raises."""
+
+    async def change_keys(self, account: str, version: int, keys: Sequence[ApiKey]) -> bool:
+        """Writes keys of the account, all in one step, if none of its keys was written since `version`; else False and
+        nothing. When a reply was lost, False may follow what did take effect: look at the keys again."""

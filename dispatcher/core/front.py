@@ -68,6 +68,13 @@ class Taken(NamedTuple):
     span_s: int = 0
 
 
+class Counted(NamedTuple):
+    """A fixed window's calls so far, this one included, and the ms when it ends."""
+
+    used: int
+    ends_at: int
+
+
 class Code(NamedTuple):
     """A one-time password. `subject` names key, number's hash and channel: a new code replaces the subject's old one."""
 
@@ -123,6 +130,10 @@ class FrontStore(Protocol):
     async def give_back(self, takes: Sequence[Take], at: int) -> None:
         """Undoes granted takes, by their tokens."""
 
+    async def count_call(self, subject: str, window_s: int, at: int) -> Counted:
+        """Counts one call in the subject's fixed window of `window_s` seconds, which begins with its first call; one count
+        over all processes. Refuses nothing: what too many means is the caller's rule."""
+
     async def forget_windows(self, beginning: str) -> int:
         """Forgets what was taken under subjects that begin so; returns how many subjects."""
 
@@ -136,7 +147,8 @@ class FrontStore(Protocol):
         """`account:country` -> counts of the last hours (whole clock hours, this one included)."""
 
     async def pause_conversion(self, conversion: str, until: int) -> None:
-        """Refuses an account's codes into a country until then; 0 lifts it. Known to every process within a second."""
+        """Refuses an account's codes into a country until then; 0 lifts it. Known to every process within a second. Forgets
+        what was counted for it, either way, so that it is judged by new codes only."""
 
     async def paused_conversions(self, at: int) -> Mapping[str, int]:
         """What is paused now, until when."""
