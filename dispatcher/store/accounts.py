@@ -70,6 +70,10 @@ class RedisBase(Lines):
 class Accounts(RedisBase):
     """Settings, keys, money and records, one at a time."""
 
+    @property
+    def _key_versions(self) -> bytes:
+        return self.k.base + b"keyversions"
+
     async def put_account(self, account: Account) -> None:
         name = check_name(account.name).encode()
         money = self.k.acct_ + name
@@ -108,7 +112,14 @@ class Accounts(RedisBase):
         return _balance(account, await self.run(DESK, "credit", [self.k.credits, money, self.k.charges], arguments))
 
     async def put_key(self, key: ApiKey) -> None:
-        await self.ask(DESK, resp.of("HSET", self.k.apikeys, key.id, records.pack(key)), 1)
+        wire = (
+            resp.MULTI,
+            resp.of("HSET", self.k.apikeys, key.id, records.pack(key)),
+            resp.of("HINCRBY", self._key_versions, key.account, 1),
+            resp.EXEC,
+        )
+        for result in (await self.ask(DESK, b"".join(wire), len(wire)))[-1]:
+            resp.checked(result)
 
     async def key(self, key_id: str) -> ApiKey | None:
         raw = (await self.ask(DESK, resp.of("HGET", self.k.apikeys, key_id), 1))[0]
@@ -118,6 +129,16 @@ class Accounts(RedisBase):
         raw = (await self.ask(DESK, resp.of("HVALS", self.k.apikeys), 1))[0]
         found = sorted((records.decode_api_key(r, "apikeys") for r in raw), key=lambda k: k.id)
         return [k for k in found if not account or k.account == account]
+
+    async def account_keys(self, account: str) -> tuple[int, Sequence[ApiKey]]:
+        version = (await self.ask(DESK, resp.of("HGET", self._key_versions, account), 1))[0]
+        return int(version or 0), await self.keys(account)
+
+    async def change_keys(self, account: str, version: int, keys: Sequence[ApiKey]) -> bool:
+        arguments = [account.encode(), b"%d" % version]
+        for key in keys:
+            arguments += (key.id.encode(), records.pack(key))
+        return bool(await self.run(DESK, "rekey", [self.k.apikeys, self._key_versions], arguments))
 
     async def messages(self, ids: Sequence[str]) -> list[Message | None]:
         out: list[Message | None] = []

@@ -58,6 +58,8 @@ SCRIPTS = {
         "renew",
         "mine",
         "credit",
+        "rekey",
+        "calls",
     )
 }
 LOAD = b"".join(resp.command(b"SCRIPT", b"LOAD", s.text) for s in SCRIPTS.values())

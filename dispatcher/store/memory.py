@@ -14,6 +14,7 @@ from dispatcher.core.ids import time_of
 from dispatcher.core.model import InboundRow
 from dispatcher.core.ports import CorruptRecord, Cursor, Queue, SendEntry
 from dispatcher.store import records
+from dispatcher.store.memory_calls import MemoryCalls
 from dispatcher.store.memory_engine import MemoryEngine
 from dispatcher.store.memory_state import Hook, step
 
@@ -29,7 +30,7 @@ def _text(entry: tuple[int, int]) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-class MemoryStore(MemoryEngine):
+class MemoryStore(MemoryEngine, MemoryCalls):
     """Store port in memory. `available` is always True; `add_send` is the producer's XADD."""
 
     @step

@@ -55,6 +55,7 @@ class MemoryAdmission(MemoryState):
     @step
     async def put_key(self, key: ApiKey) -> None:
         self.api_keys[key.id] = records.pack(key)
+        self.key_versions[key.account] = self.key_versions.get(key.account, 0) + 1
 
     @step
     async def key(self, key_id: str) -> ApiKey | None:
@@ -65,6 +66,19 @@ class MemoryAdmission(MemoryState):
     async def keys(self, account: str = "") -> Sequence[ApiKey]:
         rows = [records.decode_api_key(self.api_keys[k], k) for k in sorted(self.api_keys)]
         return [k for k in rows if not account or k.account == account]
+
+    @step
+    async def account_keys(self, account: str) -> tuple[int, Sequence[ApiKey]]:
+        rows = [records.decode_api_key(self.api_keys[k], k) for k in sorted(self.api_keys)]
+        return self.key_versions.get(account, 0), [k for k in rows if k.account == account]
+
+    @step
+    async def change_keys(self, account: str, version: int, keys: Sequence[ApiKey]) -> bool:
+        if self.key_versions.get(account, 0) != version:
+            return False
+        self.key_versions[account] = version + 1
+        self.api_keys.update((key.id, records.pack(key)) for key in keys)
+        return True
 
     # -- S1
     def _known(self, account: str, key: str, digest: bytes, at: int) -> Verdict | None:

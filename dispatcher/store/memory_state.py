@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from dispatcher.core.front import Counted
 from dispatcher.core.model import Correlation, Lane, Message
 from dispatcher.core.ports import Admission, Cursor, Deposed, Due, Effects, GroupPlan, Owner, Queue, RejectRow, StoreUnavailable
 from dispatcher.store import records
@@ -68,6 +69,8 @@ class MemoryState:
         self.account_rows: dict[str, bytes] = {}
         self.money: dict[str, list[Any]] = {}
         self.api_keys: dict[str, bytes] = {}
+        self.key_versions: dict[str, int] = {}
+        self.calls: dict[str, Counted] = {}
         self.credit_ids: set[str] = set()
         self.idem: dict[tuple[str, str], tuple[str, bytes, int]] = {}
         self.groups: dict[str, Group] = {}
