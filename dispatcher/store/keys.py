@@ -34,6 +34,13 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_sender(sender: str) -> str:
+    """Returns `sender`; raises ValueError for one that could not be told apart in a list of lines."""
+    if "\n" in sender:
+        raise ValueError("sender with a line break")
+    return sender
+
+
 class Keys:
     """One partition's keys, as bytes."""
 
@@ -96,6 +103,14 @@ class Keys:
         self.inbox_ = base + b"inbox:"
         self.unread_ = base + b"unread:"
         self.inboxes = base + b"inboxes"
+        self.notice_ = base + b"notice:"
+        self.notices_due_ = base + b"notices:due:"
+        self.notice_targets = base + b"notices:targets"
+        self.notice_counts = base + b"notices:counts"
+        self.notices_parked = base + b"notices:parked"
+        self.notices_parked_at = base + b"notices:parked:at"
+        self.notices_again = base + b"notices:again"
+        self.notice_cursor = base + b"cursor:events"
         self.sends = f"{prefix}sends".encode()
         self.rejects = f"{prefix}rejects".encode()
 

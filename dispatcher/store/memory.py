@@ -127,10 +127,12 @@ class MemoryStore(MemoryEngine, MemoryCalls):
     @step
     async def sweep_buckets(self, at: int, retention_ms: int) -> int:
         buckets: dict[str, int] = {}
-        for message_id in self.heads_kept:
+        for message_id in (*self.heads_kept, *self.tickets_kept, *self.used_ids, *self.groups):
             buckets[message_id[:6]] = time_of(message_id)
         count = 0
-        full = {i[:6] for i in self.bodies} | {g[:6] for g, group in self.groups.items() if group.blobs}
+        full = {i[:6] for i in self.bodies} | {
+            g[:6] for g, group in self.groups.items() if group.blobs or group.state == "staging"
+        }
         for bucket, started in buckets.items():
             if bucket in full or started + (1 << 18) > at:
                 self.empty_since.pop(bucket, None)
@@ -138,6 +140,7 @@ class MemoryStore(MemoryEngine, MemoryCalls):
                 del self.empty_since[bucket]
                 self.heads_kept = {i: h for i, h in self.heads_kept.items() if i[:6] != bucket}
                 self.groups = {i: g for i, g in self.groups.items() if i[:6] != bucket}
+                self.drop_tickets(bucket)
                 count += 1
         return count
 

@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from dispatcher.core.customer import Account, ApiKey, Balance
-from dispatcher.core.model import Message
+from dispatcher.core.front import Take
+from dispatcher.core.model import Body, Message
 from dispatcher.core.ports import Admission, Cursor, GroupPlan, GroupView, Owner, Queue, RejectRow, Verdict
 from dispatcher.store import records
 from dispatcher.store.keys import DAY_MS, check_name
-from dispatcher.store.memory_state import Group, MemoryState, step
+from dispatcher.store.memory_front import MemoryFront
+from dispatcher.store.memory_state import Group, step
+from dispatcher.store.verdicts import limited, takes_of, to_give_back, twins
 
 BLOB_MESSAGES = 500
 
 
-class MemoryAdmission(MemoryState):
+class MemoryAdmission(MemoryFront):
     """Accounts, S1, S2, S10 and reading."""
 
     @step
@@ -112,11 +115,16 @@ class MemoryAdmission(MemoryState):
         verdicts: list[Verdict] = []
         accepted: list[Admission] = []
         poor: set[str] = set()
-        for item in batch:
+        pairs = twins(batch)
+        takes = takes_of(batch, [i for i in range(len(batch)) if i not in pairs])
+        over = self._limited(takes, at)
+        for i, item in enumerate(batch):
             account = item.body.account
-            verdict = self._known(account, item.body.key, item.digest, at)
+            verdict = self._known(account, item.body.key, item.digest, at) or over.get(i)
+            if verdict is None and i in pairs:
+                verdict = verdicts[pairs[i]]
             if verdict is None:
-                no = "poor" if account in poor else self._take(account, item.price)
+                no = self._refused(item.body) or ("poor" if account in poor else self._take(account, item.price))
                 if no is not None:
                     poor.update({account} if no == "poor" else ())
                     verdict = Verdict(no, "")
@@ -124,15 +132,34 @@ class MemoryAdmission(MemoryState):
                     verdict = Verdict("accepted", item.id)
                     accepted.append(item)
                     self.record(item, at)
+                    if item.extras is not None:
+                        self.keep_extras(item, item.extras, at)
                     if item.body.key:
                         self.idem[account, item.body.key] = (item.id, item.digest, at)
             verdicts.append(verdict)
+        not_in = {i: v for i, v in enumerate(verdicts) if v.verdict != "accepted"}
+        for take in to_give_back(batch, takes, not_in):
+            self.windows.give_back(take)
         if self.reservations:
             self.write_rows("charges", [records.reserve_fact(a, at) for a in accepted])
         self.write_rows("events", [records.queued_event(a.id, a.body, at) for a in accepted])
         if cursor is not None and refused is not None:
-            self.refused += refused({i: v for i, v in enumerate(verdicts) if v.verdict != "accepted"})
+            self.refused += refused(not_in)
         return [v._replace(available=self._left(item.body.account)) for v, item in zip(verdicts, batch, strict=True)]
+
+    def _limited(self, takes: Mapping[int, tuple[Take, ...]], at: int) -> dict[int, Verdict]:
+        """Tries what each send takes, all of it or nothing."""
+        found: dict[int, Verdict] = {}
+        for i, some in takes.items():
+            refused, taken = self.windows.take_all(some, at)
+            if not taken.granted:
+                found[i] = limited(some[refused], taken)
+        return found
+
+    def _refused(self, body: Body) -> Literal["unknown", "opted_out"] | None:
+        if body.account not in self.money:
+            return "unknown"
+        return "opted_out" if self.refuses(body.account, body.sender, body.to_hash) else None
 
     def _left(self, account: str) -> int:
         row = self.money.get(account)
@@ -153,6 +180,8 @@ class MemoryAdmission(MemoryState):
         if no is not None:
             return Verdict(no, "", self._left(plan.account))
         self.now = max(self.now, plan.at)
+        if plan.ticket is not None:
+            self.keep_ticket(plan.id, plan.ticket)
         if plan.key:
             self.idem[plan.account, plan.key] = (plan.id, plan.digest, plan.at)
         group = self.groups[plan.id] = Group(plan)

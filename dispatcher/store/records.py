@@ -14,8 +14,10 @@ import msgspec
 from accounting.ledger import COLUMNS as CHARGE_COLUMNS
 from accounting.ledger import Fact, Kind
 from dispatcher.core.customer import Account, ApiKey
+from dispatcher.core.front import Ticket
 from dispatcher.core.ids import encode as encode_id
 from dispatcher.core.model import EVENT_COLUMNS, INBOUND_COLUMNS, LANES, Body, Correlation, EventRow, Head, Message, State
+from dispatcher.core.notices import Notice
 from dispatcher.core.ports import Admission, CorruptRecord, GroupPlan, RejectRow
 
 VERSION_MAX = 65_535
@@ -31,6 +33,8 @@ body_decoder: Callable[[bytes], Body] = _body.decode
 _head = msgspec.msgpack.Decoder(Head)
 _account = msgspec.msgpack.Decoder(Account)
 _api_key = msgspec.msgpack.Decoder(ApiKey)
+_ticket = msgspec.msgpack.Decoder(Ticket)
+_notice = msgspec.msgpack.Decoder(Notice)
 _correlation = msgspec.msgpack.Decoder(Correlation)
 _reject = msgspec.msgpack.Decoder(RejectRow)
 _rows = msgspec.msgpack.Decoder(list[list[Any]])
@@ -78,6 +82,16 @@ def decode_account(raw: bytes, where: str) -> Account:
 def decode_api_key(raw: bytes, where: str) -> ApiKey:
     """An API key. Raises CorruptRecord."""
     return _decode(_api_key.decode, raw, where)
+
+
+def decode_ticket(raw: bytes, where: str) -> Ticket:
+    """What a door remembers of a message or group. Raises CorruptRecord."""
+    return _decode(_ticket.decode, raw, where)
+
+
+def decode_notice(raw: bytes, where: str) -> Notice:
+    """A webhook's event. Raises CorruptRecord."""
+    return _decode(_notice.decode, raw, where)
 
 
 def decode_correlation(raw: bytes, where: str) -> Correlation:
