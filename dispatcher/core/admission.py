@@ -25,9 +25,10 @@ from dispatcher.core.content import Content, binary_content, text_content
 from dispatcher.core.customer import Account
 from dispatcher.core.express import Express
 from dispatcher.core.front import Extras, Ticket
+from dispatcher.core.guards import Guards, taken
 from dispatcher.core.model import LANE_BY_NAME, LANES, Body, Lane, OnUnknown, Refusal, Send
 from dispatcher.core.numbers import NumberBook
-from dispatcher.core.policies import sender_problem
+from dispatcher.core.policies import country_allowed, sender_allowed, sender_problem
 from dispatcher.core.ports import Admission
 from dispatcher.core.refusal import Objection, Refused
 from dispatcher.core.routing import RouteFacts, Routes
@@ -46,6 +47,7 @@ class Book:
         "_default_tariff",
         "_last",
         "express",
+        "guards",
         "hash_number",
         "numbers",
         "on_unknown",
@@ -69,6 +71,7 @@ class Book:
         self.routes = routes or Routes(settings)
         self.numbers = numbers or NumberBook()
         self.hash_number = hash_number
+        self.guards = Guards(settings.fraud)
         lanes = settings.lanes
         self.validity_s: tuple[int, ...] = (lanes.validity_otp_s, lanes.validity_transactional_s, lanes.validity_bulk_s)
         names = (lanes.on_unknown_otp, lanes.on_unknown_transactional, lanes.on_unknown_bulk)
@@ -138,6 +141,8 @@ def judge(send: Send, account: Account, book: Book, now: int, message_id: str) -
         raise Objection(Refusal.NUMBER_INVALID, "to", to.detail)
     tariff = book.tariff(account, now)
     price = _price(tariff, to)
+    country = book.numbers.country(to)
+    _destination(account, book, to, country or price.country)
     sender = _sender(send, account)
     route = book.route(send, account, to, lane, sender, price)
     if not sender and not route.has_sender:
@@ -152,10 +157,10 @@ def judge(send: Send, account: Account, book: Book, now: int, message_id: str) -
         or send.entity is not None or send.template is not None
     ):  # fmt: skip
         options = rare.options_of(send, start if start != now else 0, content.binary, content.udh)
-    extras = None
+    ticket = None
     if send.callback is not None:
         callback = rare.callback_of(send.callback, insecure=book.settings.notices.allow_insecure)
-        extras = Extras(ticket=Ticket(door="native", account=account.name, callback=callback))
+        ticket = Ticket(door="native", account=account.name, callback=callback)
     body = Body(
         to,
         content.text,
@@ -174,11 +179,18 @@ def judge(send: Send, account: Account, book: Book, now: int, message_id: str) -
         int(book.on_unknown[lane] if send.on_unknown is None else OnUnknown[send.on_unknown.upper()]),
         send.key or "",
         send.ref or "",
-        price.country or book.numbers.country(to),
+        price.country or country,
         price.mccmnc,
         send.group or "",
         options,
     )
+    extras = None
+    guard = book.guards.of(account, lane)
+    if guard is not None:
+        book.guards.check(guard, body.country, now)
+        extras = taken(guard, to, body.country, total, message_id)
+    if ticket is not None:
+        extras = Extras(ticket=ticket) if extras is None else extras._replace(ticket=ticket)
     digest = rare.digest_of(send) if send.key is not None else b""
     return Admission(message_id, body, total, digest, start if start != now else 0, extras)
 
@@ -190,6 +202,15 @@ def _price(tariff: Tariff, to: str) -> Price:
     return price
 
 
+def _destination(account: Account, book: Book, to: str, country: str) -> None:
+    if not country_allowed(account, country):
+        why = f"the account may not send to {country or 'numbers of no country'}; an operator may add it"
+        raise Objection(Refusal.DESTINATION, "to", why)
+    if not account.premium and book.numbers.premium(to):
+        why = "a premium, shared-cost, personal or satellite number; an operator may allow the account those"
+        raise Objection(Refusal.DESTINATION, "to", why)
+
+
 def _sender(send: Send, account: Account) -> str:
     """The send's sender or the account's, "" for neither."""
     if send.sender is None:
@@ -197,6 +218,8 @@ def _sender(send: Send, account: Account) -> str:
     problem = sender_problem(send.sender)
     if problem:
         raise Objection(Refusal.SENDER_INVALID, "from", problem)
+    if not sender_allowed(account, send.sender):
+        raise Objection(Refusal.SENDER_NOT_ALLOWED, "from", "is not on the account's list of senders; an operator may add it")
     return send.sender
 
 

@@ -18,9 +18,10 @@ from accounting.tariff import Price, Tariff, TariffBook
 from dispatcher.core import options as rare
 from dispatcher.core.content import GSM7_SINGLE_CHARS, Content
 from dispatcher.core.customer import Account
+from dispatcher.core.guards import Guard, Guards, taken
 from dispatcher.core.model import LANE_BY_NAME, Body, OnUnknown, Send
 from dispatcher.core.numbers import NumberBook
-from dispatcher.core.policies import sender_problem
+from dispatcher.core.policies import sender_allowed, sender_problem
 from dispatcher.core.ports import Admission
 from dispatcher.core.refusal import Objection
 from dispatcher.core.routing import RouteFacts, Routes
@@ -42,6 +43,7 @@ class Lookups(Protocol):
     routes: Routes
     numbers: NumberBook
     hash_number: Callable[[str], str]
+    guards: Guards
     validity_s: tuple[int, ...]
     on_unknown: tuple[OnUnknown, ...]
 
@@ -62,8 +64,8 @@ class Terms(NamedTuple):
     """What one account's sends with the same few fields have in common, from `since` until before `until` (ms).
 
     `route` None: it depends on the number. `gsm7`: a text that fits one GSM 7-bit segment goes as
-    that where the route takes it. `account` is held so
-    that no other object can have its identity meanwhile; an Account is not changed in place.
+    that where the route takes it. `countries`: where it may go, None for everywhere. `guard` None: nothing is counted.
+    `account` is held so that no other object can have its identity meanwhile; an Account is not changed in place.
     """
 
     account: Account
@@ -78,6 +80,8 @@ class Terms(NamedTuple):
     validity_ms: int
     on_unknown: int
     gsm7: bool
+    countries: frozenset[str] | None
+    guard: Guard | None
 
 
 class Express:
@@ -110,11 +114,15 @@ class Express:
         if terms is None or placed is None:
             return None
         to, country = placed
-        _, _, _, sender, lane, route, price_of, tariff, currency, validity_ms, on_unknown, one_segment = terms
+        (
+            _, _, _, sender, lane, route, price_of, tariff, currency, validity_ms, on_unknown, one_segment, countries, guard,
+        ) = terms  # fmt: skip
         price = price_of(to)
         if price is None:
             return None
         micro, price_country, mccmnc, _ = price
+        if countries is not None and (country or price_country) not in countries:
+            return None
         segments, encoding, key = 1, _GSM7, send.key
         try:
             if route is None:
@@ -136,12 +144,18 @@ class Express:
         total = segments * micro
         if total > MICRO_MAX:
             return None
+        country = price_country or country
+        with_it = None
+        if guard is not None:
+            if self._book.guards.paused_until(guard, country, now):
+                return None
+            with_it = taken(guard, to, country, total, message_id)
         body = Body(
             to, text, sender, account.name, lane, route.name, int(encoding), segments, micro, currency, tariff,
             self._book.hash_number(to), now, now + validity_ms, on_unknown, key or "", send.ref or "",
-            price_country or country, mccmnc, send.group or "",
+            country, mccmnc, send.group or "",
         )  # fmt: skip
-        return _new(Admission, (message_id, body, total, b"" if key is None else rare.digest_of(send), 0, None))
+        return _new(Admission, (message_id, body, total, b"" if key is None else rare.digest_of(send), 0, with_it))
 
     def _agree(self, alike: tuple[object, ...], send: Send, account: Account, now: int) -> Terms | None:
         """Makes the terms of sends with these fields; None where a field is one that the long way has words for."""
@@ -149,7 +163,9 @@ class Express:
         most = book.settings.lanes.validity_max_s
         validity_s = min(book.validity_s[lane], most) if send.validity_s is None else send.validity_s
         sender = account.sender if send.sender is None else send.sender
-        if account.suspended or not 1 <= validity_s <= most or (send.sender is not None and sender_problem(sender)):
+        if account.suspended or not 1 <= validity_s <= most:
+            return None
+        if send.sender is not None and (sender_problem(sender) or not sender_allowed(account, sender)):
             return None
         try:
             tariff = book.tariff(account, now)
@@ -169,6 +185,8 @@ class Express:
             validity_ms=validity_s * 1000,
             on_unknown=int(book.on_unknown[lane] if send.on_unknown is None else OnUnknown[send.on_unknown.upper()]),
             gsm7=send.encoding == "auto" and 1 <= send.max_segments <= SEGMENTS_MAX,
+            countries=frozenset(account.countries) if account.countries else None,
+            guard=book.guards.of(account, lane),
         )
         if len(self._terms) >= TERMS_MAX:
             self._terms.clear()

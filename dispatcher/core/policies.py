@@ -1,13 +1,14 @@
-"""Policies: what may be sent in whose name. Today the rules of senders; fraud guards and opt-outs will stand here too.
+"""Policies: what may be sent in whose name and where to. Limits over many sends are guards (core/guards.py).
 
-Refuses to know registers of allowed senders and countries' rules: a carrier's refusal tells those. The form is that of
-SMPP's source_addr, which is written in Latin-1 (smpp/fields.py): therefore GSM's Greek capitals are no sender here.
+Refuses to know countries' rules and their registers of senders: a carrier's refusal tells those. The form of a sender is that
+of SMPP's source_addr, which is written in Latin-1 (smpp/fields.py): therefore GSM's Greek capitals are no sender here.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+from dispatcher.core.customer import Account
 from smpp.text import gsm7
 
 SENDER_CHARS_MAX = 11
@@ -31,3 +32,13 @@ def sender_problem(sender: str) -> str:
     if len(septets) > SENDER_CHARS_MAX:
         return f"takes {len(septets)} GSM characters (^{{}}\\[~]| and € take two); at most {SENDER_CHARS_MAX}"
     return ""
+
+
+def sender_allowed(account: Account, sender: str) -> bool:
+    """May a send name this sender? Without a list any; with one those on it and the account's own."""
+    return not account.senders or sender in account.senders or sender == account.sender
+
+
+def country_allowed(account: Account, country: str) -> bool:
+    """May the account send there? `country`: ISO 3166 as the number itself says, "" of no country: only without a list."""
+    return not account.countries or country in account.countries

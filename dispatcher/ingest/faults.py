@@ -47,10 +47,13 @@ def _mended(send: Send, field: str, account: Account, book: Book, now: int) -> t
         number = _somewhere(send, account, book, now)
         if number is None:
             return None
-        return msgspec.structs.replace(send, to=number), msgspec.structs.replace(account, number_check="shape")
+        anywhere = msgspec.structs.replace(account, number_check="shape", countries=(), premium=True)
+        return msgspec.structs.replace(send, to=number), anywhere
     if field not in _DEFAULTS:
         return None
     name, default = _DEFAULTS[field]
+    if field == "from":
+        account = msgspec.structs.replace(account, senders=())
     return msgspec.structs.replace(send, **{name: _HARMLESS.get(field, default)}), account
 
 

@@ -53,7 +53,11 @@ ACCOUNTS = (
     Account(name="gone", currency="EUR", suspended=True),
     Account(name="poor", currency="EUR", tariff="usd"),
     Account(name="acme", currency="USD", tariff="usd", sender="Other"),
+    Account(name="acme", currency="EUR", senders=("Shop",), countries=("MR", "GB"), spend_cap=10**9, sender="ACME"),
+    Account(name="pumped", currency="EUR", velocity=((60, 2),), velocity_country=((3600, 9),), feedback=True),
+    Account(name="dear", currency="EUR", premium=True, velocity_account=((60, 1000),), number_check="shape"),
 )
+PAUSED = {"pumped:MR": CHANGE, "acme:MR": NOW}
 NUMBERS = (
     "+22238000000",
     "22238000000",
@@ -61,6 +65,9 @@ NUMBERS = (
     "+447624123456",
     "4407911123456",
     "12025550123",
+    "447012345678",
+    "449012345678",
+    "881612345678",
     "222",
     "0",
     "999999999999",
@@ -120,8 +127,14 @@ def the_long_way(send: Send, account: Account, by: Book, now: int) -> Admission 
 
 BOOKS = [book(routes) for routes in ROUTES]
 OTHERS = [book(routes) for routes in ROUTES]
+for each in (*BOOKS, *OTHERS):
+    each.guards.paused = PAUSED
 TURNS = st.lists(
-    st.tuples(sends(), st.sampled_from(ACCOUNTS * 2 + ACCOUNTS[:2] * 6), st.sampled_from([NOW, CHANGE - 1, CHANGE])),
+    st.tuples(
+        sends(),
+        st.sampled_from(ACCOUNTS * 2 + ACCOUNTS[:2] * 6 + ACCOUNTS[-3:] * 3),
+        st.sampled_from([NOW, CHANGE - 1, CHANGE]),
+    ),
     min_size=1,
     max_size=12,
 )
@@ -143,6 +156,23 @@ def test_plain_sends_take_the_short_way() -> None:
         for fields in ({}, {"key": "k"}, {"ref": "r"}, {"text": "x" * 400}, {"text": "ж"}, {"validity_s": 60}, {"lane": "otp"}):
             send = Send(**{"to": NUMBERS[0], "text": "hi", **fields})  # type: ignore[arg-type]
             assert isinstance(by.express.admit(send, ACCOUNTS[0], NOW, "ID"), Admission), fields
+
+
+def test_guarded_sends_take_the_short_way_too() -> None:
+    """One-time passwords, and accounts with lists and limits of their own: what is to be counted goes with the admission."""
+    by = BOOKS[0]
+    for account, fields, takes in (
+        (ACCOUNTS[0], {"lane": "otp"}, ["velocity"]),
+        (ACCOUNTS[-3], {"sender": "Shop"}, ["spend_cap"]),
+        (ACCOUNTS[-2], {"to": "447911123456", "lane": "otp"}, ["velocity", "velocity"]),
+        (ACCOUNTS[-1], {}, ["velocity"]),
+    ):
+        send = Send(**{"to": NUMBERS[0], "text": "hi", **fields})  # type: ignore[arg-type]
+        NUMBER_BOOK.country(send.to)  # the first number of its country is on the long way
+        found = by.express.admit(send, account, NOW, "ID")
+        assert found is not None, (account.name, fields)
+        assert found.extras is not None
+        assert [take.reason for take in found.extras.takes] == takes
 
 
 def test_terms_are_bounded() -> None:
