@@ -46,14 +46,16 @@ class Notice(msgspec.Struct, array_like=True, gc=False):
 
 
 class Settled(NamedTuple):
-    """What became of a try. `notice` is as it was loaded.
+    """What became of a notice that was the first of its list: `notice` as it was loaded, `kept` as it is kept.
 
-    gone: it leaves its list (delivered, or not wanted). later: tried again at `at`. parked: kept aside for an operator.
+    gone: it leaves the list, delivered or not wanted; the next of its message is due at `at`. later: it is due again at
+    `at`. parked: it leaves the list and is kept aside for an operator since `at`.
     """
 
     notice: Notice
     fate: Literal["gone", "later", "parked"]
     at: int
+    kept: Notice
 
 
 class Parked(NamedTuple):
@@ -92,8 +94,12 @@ class NoticeStore(Protocol):
     async def requeue_notices(self, ids: Sequence[str]) -> int:
         """Asks for parked notices to be tried anew, by id; returns how many there were. Anyone may call it."""
 
-    async def replay_notices(self, owner: Owner, at: int, limit: int) -> int:
-        """Takes at most `limit` requeued notices back into the lists, each behind what waits there; returns how many."""
+    async def requeued_notices(self, limit: int) -> list[Notice]:
+        """Requeued notices, oldest wish first."""
+
+    async def replay_notices(self, owner: Owner, notices: Sequence[tuple[Notice, bool]], at: int) -> None:
+        """Takes requeued notices, as and in the order they were read, back into their lists as fresh ones, each behind what
+        waits there; with False it is forgotten."""
 
     async def notice_counts(self) -> tuple[int, int]:
         """Notices waiting and parked."""

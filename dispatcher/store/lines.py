@@ -58,6 +58,10 @@ SCRIPTS = {
         "renew",
         "mine",
         "credit",
+        "notice_queue",
+        "notice_settle",
+        "notice_again",
+        "notice_replay",
         "rekey",
         "calls",
     )

@@ -16,6 +16,7 @@ from dispatcher.core.ports import CorruptRecord, Cursor, Queue, SendEntry
 from dispatcher.store import records
 from dispatcher.store.memory_calls import MemoryCalls
 from dispatcher.store.memory_engine import MemoryEngine
+from dispatcher.store.memory_notices import MemoryNotices
 from dispatcher.store.memory_state import Hook, step
 
 __all__ = ["Hook", "MemoryStore"]
@@ -30,7 +31,7 @@ def _text(entry: tuple[int, int]) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-class MemoryStore(MemoryEngine, MemoryCalls):
+class MemoryStore(MemoryEngine, MemoryCalls, MemoryNotices):
     """Store port in memory. `available` is always True; `add_send` is the producer's XADD."""
 
     @step

@@ -1,13 +1,15 @@
 """The Redis store: the Store port over a Redis 7 or Valkey 8 server, for Trio and asyncio alike.
 
 This module only puts the themes together, one class on top of the other: accounts, admission (S1), groups (S2), leases
-(S9), correlations, hot (S3-S5), rest (S6-S8), streams, gauges, sweeps, calls. Which connection a step uses is its line's name.
+(S9), correlations, hot (S3-S5), rest (S6-S8), streams, gauges, sweeps, calls, notices. Which connection a step uses is its
+line's name.
 """
 
 from __future__ import annotations
 
 from dispatcher.store.asyncio_connection import AsyncioDriver
 from dispatcher.store.calls import Calls
+from dispatcher.store.notices import NoticeSteps
 from dispatcher.store.sweeps import Sweeps
 from dispatcher.store.transport import Driver
 from dispatcher.store.trio_connection import TrioDriver
@@ -15,7 +17,7 @@ from dispatcher.store.trio_connection import TrioDriver
 __all__ = ["RedisStore", "open_asyncio_store", "open_trio_store"]
 
 
-class RedisStore(Sweeps, Calls):
+class RedisStore(Sweeps, Calls, NoticeSteps):
     """One partition on one server. `available` is False while the server is away; `on_available` hears of it.
 
     Writers of the engine (pop, write_ahead, settle, commits, takeover) return when they have taken effect, however
