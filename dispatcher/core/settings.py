@@ -9,21 +9,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="1-32 of a-z 0-9 _ -")]
-Positive = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(gt=0)]
-Rate = Annotated[float, Meta(gt=0, le=100_000)]
+from dispatcher.core.door_settings import Chinqit, Fraud, Http, Inbound, Inbox, Notices, Otp
+from dispatcher.core.tables import Name, Positive, Rate, Seconds, Table
 
 
-class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """Base of every table: unknown keys are refused by name."""
-
-
-class Server(_Table, kw_only=True, frozen=True):
+class Server(Table, kw_only=True, frozen=True):
     """The Redis or Valkey server that keeps everything."""
 
     url: Annotated[str, Meta(description="redis://, rediss:// or unix:// address; empty: an embedded server is started")] = ""
@@ -42,27 +34,13 @@ class Server(_Table, kw_only=True, frozen=True):
     password_file: Annotated[str, Meta(description="file that holds the server's password")] = ""
 
 
-class Http(_Table, kw_only=True, frozen=True):
-    """The HTTP door."""
-
-    listen: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8080"
-    processes: Annotated[int, Meta(ge=0, le=64, description="HTTP processes; 0 turns the door off")] = 1
-    body_bytes_max: Annotated[Positive, Meta(description="largest request body")] = 33_554_432
-    batch_messages_max: Annotated[int, Meta(ge=1, le=50_000, description="messages of one batch")] = 50_000
-    group_commit_ms: Annotated[float, Meta(ge=0, le=50, description="requests within it share one write")] = 1.5
-    connections_max: Annotated[Positive, Meta(description="open connections per process")] = 1000
-    header_timeout_s: Annotated[Seconds, Meta(description="a request's head must have arrived by then")] = 10.0
-    body_timeout_s: Annotated[Seconds, Meta(description="a request's body must have arrived by then")] = 30.0
-    key_requests_per_s: Annotated[float, Meta(ge=0, description="of one API key per process, 429 beyond; 0: unlimited")] = 0.0
-
-
-class Metrics(_Table, kw_only=True, frozen=True):
+class Metrics(Table, kw_only=True, frozen=True):
     """The Prometheus door, served by the supervisor for all its processes."""
 
     listen: Annotated[str, Meta(description="host:port")] = "127.0.0.1:9464"
 
 
-class Engine(_Table, kw_only=True, frozen=True):
+class Engine(Table, kw_only=True, frozen=True):
     """The sending process."""
 
     poll_ms: Annotated[float, Meta(gt=0, le=1000, description="how often idle queues are looked at")] = 5.0
@@ -76,7 +54,7 @@ class Engine(_Table, kw_only=True, frozen=True):
     intake_entries_max: Annotated[int, Meta(ge=1, le=5000, description="entries of the sends stream read at once")] = 500
 
 
-class Quirks(_Table, kw_only=True, frozen=True):
+class Quirks(Table, kw_only=True, frozen=True):
     """Where a carrier differs from the specification."""
 
     ids: Annotated[Literal["as_is", "hex", "dec", "auto"], Meta(description="how receipt ids relate to answer ids")] = "as_is"
@@ -110,7 +88,7 @@ class Quirks(_Table, kw_only=True, frozen=True):
     ] = {}
 
 
-class Bind(_Table, kw_only=True, frozen=True):
+class Bind(Table, kw_only=True, frozen=True):
     """One SMPP login, opened `sessions` times."""
 
     name: Annotated[str, Meta(description="label in metrics and commands; empty: host and number")] = ""
@@ -136,7 +114,7 @@ class Bind(_Table, kw_only=True, frozen=True):
     reconnect_max_s: Annotated[Seconds, Meta(description="longest pause; after a refused login at once")] = 60.0
 
 
-class Carrier(_Table, kw_only=True, frozen=True):
+class Carrier(Table, kw_only=True, frozen=True):
     """A carrier: its logins, its limits, what it costs and how it differs."""
 
     name: Name
@@ -150,20 +128,20 @@ class Carrier(_Table, kw_only=True, frozen=True):
     tlvs: Annotated[dict[str, str], Meta(description='sent with every submit_sm: "0x1400" = hex or text')] = {}
 
 
-class Weighted(_Table, kw_only=True, frozen=True):
+class Weighted(Table, kw_only=True, frozen=True):
     """A carrier's share within a group."""
 
     name: Name
     weight: Annotated[int, Meta(ge=1, le=1000, description="share of the group's segments")] = 1
 
 
-class Group(_Table, kw_only=True, frozen=True):
+class Group(Table, kw_only=True, frozen=True):
     """Carriers that share a route's load by weight; the next group is used when none of these can."""
 
     carriers: Annotated[tuple[Weighted, ...], Meta(min_length=1)]
 
 
-class Match(_Table, kw_only=True, frozen=True, rename={"lane": "class"}):
+class Match(Table, kw_only=True, frozen=True, rename={"lane": "class"}):
     """What a route applies to; empty lists mean any."""
 
     prefix: Annotated[tuple[str, ...], Meta(description="E.164 prefixes without +; the longest wins")] = ()
@@ -173,7 +151,7 @@ class Match(_Table, kw_only=True, frozen=True, rename={"lane": "class"}):
     sender: Annotated[tuple[str, ...], Meta(description="senders, as written in the send")] = ()
 
 
-class Route(_Table, kw_only=True, frozen=True):
+class Route(Table, kw_only=True, frozen=True):
     """From a kind of send to ordered groups of weighted carriers. The first route in the file that fits best is taken."""
 
     name: Name
@@ -181,7 +159,7 @@ class Route(_Table, kw_only=True, frozen=True):
     group: Annotated[tuple[Group, ...], Meta(min_length=1)]
 
 
-class Tariff(_Table, kw_only=True, frozen=True):
+class Tariff(Table, kw_only=True, frozen=True):
     """Prices by longest prefix: a CSV file (prefix,price[,country[,mccmnc]]) or an inline table."""
 
     name: Name
@@ -191,7 +169,7 @@ class Tariff(_Table, kw_only=True, frozen=True):
     valid_from: Annotated[str, Meta(description="RFC 3339; empty: always")] = ""
 
 
-class Retry(_Table, kw_only=True, frozen=True):
+class Retry(Table, kw_only=True, frozen=True):
     """When and how often again."""
 
     attempts_max: Annotated[int, Meta(ge=1, le=5, description="the first and up to four retries")] = 5
@@ -212,7 +190,7 @@ class Retry(_Table, kw_only=True, frozen=True):
     multipart_retry_s: Annotated[float, Meta(gt=0, description="how long one part alone may be sent again")] = 300.0
 
 
-class Receipts(_Table, kw_only=True, frozen=True):
+class Receipts(Table, kw_only=True, frozen=True):
     """How long we wait for the carriers' word."""
 
     deadline_s: Annotated[float, Meta(gt=0, description="after the last submission")] = 259_200.0
@@ -223,7 +201,7 @@ class Receipts(_Table, kw_only=True, frozen=True):
     sweep_s: Annotated[float, Meta(gt=0, description="how often missing receipts are looked for")] = 60.0
 
 
-class Lanes(_Table, kw_only=True, frozen=True):
+class Lanes(Table, kw_only=True, frozen=True):
     """Defaults per traffic class, seconds."""
 
     validity_otp_s: Annotated[Positive, Meta(description="how long a send without validity_s is tried")] = 600
@@ -237,132 +215,19 @@ class Lanes(_Table, kw_only=True, frozen=True):
     on_unknown_bulk: Annotated[Literal["resend", "hold"], Meta(description="send again when the outcome is unknown?")] = "hold"
 
 
-class Inbox(_Table, kw_only=True, frozen=True):
-    """Messages from handsets: how long they are kept, how parts are put together, which words mean STOP, START and HELP.
-
-    A word counts when it is the whole message, whatever its case and the punctuation around it."""
-
-    keep_s: Annotated[int, Meta(ge=1, description="how long an account can read a message, seconds")] = 604_800
-    messages_max: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="messages kept per account; the oldest goes for the next")
-    ] = 10_000
-    parts_s: Annotated[
-        int, Meta(ge=1, description="a long message without all its parts is given out as it is after so many seconds")
-    ] = 86_400
-    parts_max: Annotated[int, Meta(ge=1, description="parts that may wait in all; beyond it the oldest are given out")] = 20_000
-    carrier_parts_max: Annotated[int, Meta(ge=1, description="parts that may wait of one carrier")] = 10_000
-    stop: Annotated[dict[str, tuple[str, ...]], Meta(description="STOP words of a language, instead of ours for it")] = {}
-    start: Annotated[dict[str, tuple[str, ...]], Meta(description="the same for START")] = {}
-    help: Annotated[dict[str, tuple[str, ...]], Meta(description="the same for HELP")] = {}
-
-
-class Inbound(_Table, kw_only=True, frozen=True):
-    """A number that handsets write to, and whose it is. Without one for its number a message belongs to no account: it is
-    on the stream and in no inbox. The most exact entry counts: the whole number before a beginning, a longer beginning before
-    a shorter one, then one with the message's keyword, then one for its carrier."""
-
-    number: Annotated[
-        str,
-        Meta(
-            pattern=r"^[0-9A-Za-z]{1,20}\*?$|^\*$",
-            description="number without + or short code; with * at its end: all that begin so",
-        ),
-    ]
-    account: Annotated[str, Meta(min_length=1, max_length=64, description="whose inbox it is, and who pays for answers")]
-    keyword: Annotated[str, Meta(max_length=32, description="only messages whose first word it is; empty: all others")] = ""
-    carrier: Annotated[str, Meta(description="only what this carrier brings: short codes are a carrier's own")] = ""
-    senders: Annotated[
-        tuple[str, ...],
-        Meta(description="STOP to this number counts for the number itself and these; empty: every sender of the account"),
-    ] = ()
-    stop_answer: Annotated[
-        str, Meta(max_length=1000, description="sent to who said STOP, at the account's cost; empty: none")
-    ] = ""
-    start_answer: Annotated[str, Meta(max_length=1000, description="the same for START")] = ""
-    help_answer: Annotated[str, Meta(max_length=1000, description="the same for HELP")] = ""
-
-
-class Charges(_Table, kw_only=True, frozen=True):
+class Charges(Table, kw_only=True, frozen=True):
     """What the charges stream shows."""
 
     reservations: Annotated[bool, Meta(description="also reserve and void rows")] = False
 
 
-PerSpan = tuple[NotNegative, NotNegative, NotNegative]
-
-
-class Fraud(_Table, kw_only=True, frozen=True):
-    """Guards against traffic that somebody is paid for (SMS pumping). Velocities: sends per minute, hour and day of one account
-    to one 7-digit prefix; 0: unlimited. An account may have its own (`accounts add --velocity`)."""
-
-    velocity_otp: Annotated[PerSpan, Meta(description="class otp: per minute, hour, day")] = (30, 100, 500)
-    velocity_transactional: Annotated[PerSpan, Meta(description="class transactional: per minute, hour, day")] = (0, 0, 0)
-    velocity_bulk: Annotated[PerSpan, Meta(description="class bulk: per minute, hour, day")] = (0, 0, 0)
-    conversion_hours: Annotated[int, Meta(ge=1, le=168, description="codes sent and used are compared over so long")] = 24
-    conversion_grace_s: Annotated[Seconds, Meta(description="how long a code may take to be used before it counts")] = 600.0
-    conversion_sent_min: Annotated[Positive, Meta(description="fewer codes of an account to a country are not judged")] = 100
-    conversion_alert: Annotated[float, Meta(ge=0, le=1, description="a smaller part used is an alert; 0: never")] = 0.3
-    conversion_pause: Annotated[float, Meta(ge=0, le=1, description="a smaller part used pauses it; 0: never")] = 0.1
-    conversion_pause_s: Annotated[Seconds, Meta(description="how long, unless an operator resumes it")] = 3600.0
-
-
-CodeText = Annotated[str, Meta(pattern=r"\{code\}", max_length=160, description="holds {code}; {minutes} is the validity")]
-
-
-class OtpTexts(_Table, kw_only=True, frozen=True):
-    """Texts of one-time passwords that we make, by language; an account may have its own."""
-
-    fr: CodeText = "Votre code de vérification est : {code}. Il expire dans {minutes} minutes."
-    en: CodeText = "Your verification code is: {code}. It expires in {minutes} minutes."
-    ar: CodeText = "رمز التحقق الخاص بك هو: {code}. تنتهي صلاحيته خلال {minutes} دقائق."
-
-
-class Otp(_Table, kw_only=True, frozen=True):
-    """One-time passwords that we make and check for customers."""
-
-    validity_s: Annotated[int, Meta(ge=60, le=86_400, description="how long a code may be used, and its message be tried")] = (
-        600
-    )
-    tries: Annotated[int, Meta(ge=1, le=10, description="guesses per code")] = 3
-    limits: Annotated[
-        tuple[tuple[Positive, Positive], ...],
-        Meta(max_length=5, description="accepted sends per number and API key: [seconds, sends], sliding"),
-    ] = ((60, 3), (3600, 10), (86_400, 20))
-    texts: OtpTexts = OtpTexts()
-
-
-class Chinqit(_Table, kw_only=True, frozen=True):
-    """The Chinqit APIs."""
-
-    mauritania_only: Annotated[bool, Meta(description="refuse numbers of other countries")] = False
-    batches_per_hour: Annotated[int, Meta(ge=0, description="batches per API key in 3,600 s, sliding; 0: any")] = 100
-
-
-class Notices(_Table, kw_only=True, frozen=True):
-    """Webhooks: the events of messages, to the callbacks that their sends named."""
-
-    processes: Annotated[
-        int, Meta(ge=0, le=4, description="one works, further ones stand by; 0: no webhook is sent, events wait")
-    ] = 1
-    concurrency: Annotated[int, Meta(ge=1, le=10_000, description="calls under way at once")] = 512
-    target_concurrency: Annotated[int, Meta(ge=1, le=1000, description="of them to one host of one account")] = 8
-    connect_timeout_s: Annotated[Seconds, Meta(description="for name, connection and TLS")] = 5.0
-    timeout_s: Annotated[Seconds, Meta(description="for the whole call, connection included")] = 10.0
-    retry_s: Annotated[Seconds, Meta(description="first delay after a failed call; doubles")] = 10.0
-    give_up_s: Annotated[Seconds, Meta(description="how long a call is tried before it is parked")] = 86_400.0
-    allow_insecure: Annotated[bool, Meta(description="allow http:// and certificates that do not verify")] = False
-    allow_networks: Annotated[
-        tuple[str, ...], Meta(description='addresses that may be called though they are not public, like "10.0.0.0/8"')
-    ] = ()
-
-
-class Privacy(_Table, kw_only=True, frozen=True):
+class Privacy(Table, kw_only=True, frozen=True):
     """Numbers and texts."""
 
     hash_key_file: Annotated[str, Meta(description="key of the keyed hashes; empty: made once in data_dir")] = ""
 
 
-class Retention(_Table, kw_only=True, frozen=True):
+class Retention(Table, kw_only=True, frozen=True):
     """How long what is kept."""
 
     final_s: Annotated[int, Meta(ge=1, description="records after their final state")] = 86_400
@@ -370,7 +235,7 @@ class Retention(_Table, kw_only=True, frozen=True):
     store_bytes_max: Annotated[int, Meta(ge=0, description="503 above it; 0: the server's maxmemory decides")] = 0
 
 
-class Settings(_Table, kw_only=True, frozen=True):
+class Settings(Table, kw_only=True, frozen=True):
     """The whole file."""
 
     server: Server = Server()

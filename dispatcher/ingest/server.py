@@ -12,8 +12,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from dispatcher.core.settings import Http
-from dispatcher.ingest.native import Receive, Scope, SendEvent, answer_of, write
+from dispatcher.core.door_settings import Http
+from dispatcher.ingest.answers import Receive, Scope, SendEvent, answer_of, write
 from dispatcher.ingest.problems import Problem
 
 HEAD_BYTES_MAX = 32_768
@@ -38,7 +38,11 @@ def config(app: Any, http: Http, **more: Any) -> uvicorn.Config:
         "backlog": BACKLOG_CONNECTIONS,
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": DRAIN_S,
+        "proxy_headers": bool(http.trusted_proxies),
+        "forwarded_allow_ips": list(http.trusted_proxies),
     }
+    if http.tls_cert_file:
+        settings |= {"ssl_certfile": http.tls_cert_file, "ssl_keyfile": http.tls_key_file}
     return uvicorn.Config(app, **(settings | more))
 
 

@@ -165,7 +165,12 @@ def _finish(settings: Settings, base_dir: Path) -> Settings:
     tariffs = tuple(msgspec.structs.replace(t, file=_beside(base_dir, t.file)) for t in settings.tariff)
     privacy = msgspec.structs.replace(settings.privacy, hash_key_file=_beside(base_dir, settings.privacy.hash_key_file))
     carriers = tuple(_carrier(carrier, base_dir) for carrier in settings.carrier)
-    return msgspec.structs.replace(settings, server=server, tariff=tariffs, privacy=privacy, carrier=carriers)
+    http = msgspec.structs.replace(
+        settings.http,
+        tls_cert_file=_beside(base_dir, settings.http.tls_cert_file),
+        tls_key_file=_beside(base_dir, settings.http.tls_key_file),
+    )
+    return msgspec.structs.replace(settings, server=server, http=http, tariff=tariffs, privacy=privacy, carrier=carriers)
 
 
 def _carrier(carrier: Carrier, base_dir: Path) -> Carrier:

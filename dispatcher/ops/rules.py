@@ -15,6 +15,7 @@ from pathlib import Path as FilePath
 from typing import Any
 from urllib.parse import urlsplit
 
+from dispatcher.ops.door_rules import check_http
 from dispatcher.ops.findings import Report, did_you_mean
 from dispatcher.ops.toml_lines import Path
 
@@ -42,6 +43,7 @@ def check(report: Report, base_dir: FilePath) -> None:
         _tariff(report, path, tariff, base_dir)
     _server(report, table(data, "server"), base_dir)
     _listeners(report, data)
+    check_http(report, table(data, "http"), base_dir)
     _times(report, data)
     key_file = text(table(data, "privacy"), "hash_key_file")
     if key_file:

@@ -147,7 +147,8 @@ class Supervisor:
         kind = f"embedded, {server.durability}, {server.data_dir}" if self.embedded else "yours"
         if self._socket is not None:
             host, port = self._socket.getsockname()[:2]
-            self._say(f"http     http://{f'[{host}]' if ':' in host else host}:{port}")
+            scheme = "https" if self.settings.http.tls_cert_file else "http"
+            self._say(f"http     {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
         self._say(f"metrics  http://{metrics_listen}/metrics")
         self._say(f"store    {mask_url(store_url(self.settings))} ({kind})")
         carriers = ", ".join(carrier.name for carrier in self.settings.carrier) or "none"

@@ -1,0 +1,41 @@
+"""What [http] may say about TLS and proxies, checked before a process starts: files that fit, networks that are some."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from pathlib import Path as FilePath
+from typing import Any
+
+from dispatcher.ops.findings import Report
+
+_CERT, _KEY = ("http", "tls_cert_file"), ("http", "tls_key_file")
+
+
+def check_http(report: Report, http: dict[str, Any], base_dir: FilePath) -> None:
+    """Adds a finding for each thing that the door could not be opened with."""
+    _tls(report, http.get("tls_cert_file", ""), http.get("tls_key_file", ""), base_dir)
+    proxies = http.get("trusted_proxies", [])
+    for index, name in enumerate(proxies if isinstance(proxies, list) else []):
+        try:
+            ipaddress.ip_network(str(name))
+        except ValueError:
+            remedy = 'write like "10.0.0.5" or "10.0.0.0/24"'
+            report.add(("http", "trusted_proxies", index), "is neither an address nor a network", remedy, value=name)
+
+
+def _tls(report: Report, cert: Any, key: Any, base_dir: FilePath) -> None:
+    if not isinstance(cert, str) or not isinstance(key, str) or not (cert or key):
+        return
+    if not key:
+        report.add(_KEY, "is missing beside tls_cert_file", 'add tls_key_file = "FILE"')
+    elif not cert:
+        report.add(_CERT, "is missing beside tls_key_file", 'add tls_cert_file = "FILE"')
+    else:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(base_dir / cert, base_dir / key)
+        except ssl.SSLError:
+            report.add(_CERT, "and tls_key_file are no PEM certificate with its key", "correct one of them", value=cert)
+        except OSError as error:
+            why = (error.strerror or "cannot be read").lower()
+            report.add(_CERT, f"or tls_key_file cannot be read ({why})", "correct the names or their modes", value=cert)
