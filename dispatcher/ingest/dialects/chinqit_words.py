@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
-from dispatcher.core.model import Refusal, State
+from accounting.money import to_micro
+from dispatcher.core.model import Refusal
 from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects.amounts import number
+from dispatcher.ingest.dialects.shown import Shown, ShownState
 from dispatcher.ingest.problems import Problem
 from smpp.segments import count
 from smpp.text import Encoding, narrowest
 
+SEGMENTS_MAX: Final = 10
+"""Parts of one message."""
 ISSUES_MAX: Final = 100
 """Problems of a body that are told at most."""
 PHONE_FORMAT: Final = "Invalid phone number format"
 TOO_FAST: Final = "Rate limit exceeded. Please try again later."
-_REQUIRED: Final = "Required"
-_EMPTY: Final = "String must contain at least 1 character(s)"
+REQUIRED: Final = "Required"
+EMPTY: Final = "String must contain at least 1 character(s)"
 _MALFORMED: Final = "Invalid"
 _MAURITANIA: Final = re.compile(r"(?:\+?222)?([234][0-9]{7})", re.ASCII)
 _INTERNATIONAL: Final = re.compile(r"\+(?!222)([1-9][0-9]{7,14})", re.ASCII)
@@ -37,6 +41,15 @@ encode: Final = msgspec.json.Encoder().encode
 _JSON_TYPES: Final[dict[type, str]] = {
     str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object", type(None): "null",
 }  # fmt: skip
+
+
+TEXT_WORDS: Final[Mapping[str, str]] = {
+    Refusal.TEXT_EMPTY: EMPTY,
+    Refusal.TEXT_TOO_LONG: "String is too long",
+    Refusal.TEXT_INVALID: _MALFORMED,
+    Refusal.ENCODING: _MALFORMED,
+}
+"""Why a text cannot be sent."""
 
 
 class Issue(msgspec.Struct, frozen=True):
@@ -72,7 +85,7 @@ class Fields:
         """A required text of at least one character."""
         value = self._string(name, required=True)
         if value == "":
-            self._wrong(name, _EMPTY)
+            self._wrong(name, EMPTY)
         return value or ""
 
     def phone(self, name: str, *, mauritania_only: bool) -> str:
@@ -119,7 +132,7 @@ class Fields:
     def _string(self, name: str, *, required: bool) -> str | None:
         if name not in self._body:
             if required:
-                self._wrong(name, _REQUIRED)
+                self._wrong(name, REQUIRED)
             return None
         value = self._body[name]
         if isinstance(value, str):
@@ -131,18 +144,25 @@ class Fields:
         self.issues.append(Issue((name,), message))
 
 
-def too_long(text: str, tail: str, segments_max: int) -> str:
-    """Zod's sentence for a text that does not go into `segments_max` parts with `tail` behind it, with the most that would."""
-    least, most = 0, min(len(text), segments_max * 160)
+def too_long(text: str, tail: str) -> str:
+    """Zod's sentence for a text that does not go into SEGMENTS_MAX parts with `tail` behind it, with the most that would."""
+    least, most = 0, min(len(text), SEGMENTS_MAX * 160)
     while least < most:
         middle = (least + most + 1) // 2
         whole = text[:middle] + tail
         encoding = narrowest(whole, _ENCODINGS)
-        if encoding is not None and count(whole, encoding) <= segments_max:
+        if encoding is not None and count(whole, encoding) <= SEGMENTS_MAX:
             least = middle
         else:
             most = middle - 1
     return f"String must contain at most {least} character(s)"
+
+
+def text_sentence(reason: str, text: str, tail: str) -> str:
+    """Zod's sentence for a text that admission refused for `reason`."""
+    if reason == Refusal.TEXT_TOO_LONG:
+        return too_long(text, tail)
+    return TEXT_WORDS.get(reason, _MALFORMED)
 
 
 # -- answers
@@ -162,6 +182,11 @@ def no_credit(required: int, valid: int, invalid_count: int) -> Answer:
     """402: what it would have cost, micro-units, and for how many."""
     details = {"requiredAmount": number(required), "validRecipients": valid, "invalidRecipients": invalid_count}
     return failure(402, "Insufficient balance", details=details, code="NO_CREDIT")
+
+
+def price_of(problem: Problem) -> int:
+    """What a send that was too dear would have cost, micro-units."""
+    return to_micro(problem.document.price or "0")
 
 
 _NOT_QUEUED: Final = (503, "Failed to queue message", {"code": "QUEUE_ERROR"})
@@ -210,8 +235,8 @@ def word(problem: Problem, phone_field: str, text_field: str, *, sends: bool) ->
         return failure(status, message, **more)
     if kind in DESTINATION_WORDS:
         return invalid([Issue((phone_field,), DESTINATION_WORDS[kind])])
-    if kind in _TEXT_KINDS:
-        return invalid([Issue((text_field,), _TEXT_KINDS[kind])])
+    if kind in TEXT_WORDS:
+        return invalid([Issue((text_field,), TEXT_WORDS[kind])])
     if kind == Refusal.OPTION:
         return failure(400, "Invalid Idempotency-Key header")
     found = _WORDS.get(kind)
@@ -223,38 +248,41 @@ def word(problem: Problem, phone_field: str, text_field: str, *, sends: bool) ->
     return failure(status, message, **more)
 
 
-_TEXT_KINDS: Final[Mapping[str, str]] = {
-    Refusal.TEXT_EMPTY: _EMPTY,
-    Refusal.TEXT_TOO_LONG: "String is too long",
-    Refusal.TEXT_INVALID: _MALFORMED,
-    Refusal.ENCODING: _MALFORMED,
-}
-
-
 def _about_account(problem: Problem) -> bool:
     return any(error.path == "$.account" for error in problem.document.errors)
 
 
 # -- states
 
-
-class Failure(NamedTuple):
-    """Why a message failed: the sentence, and the code that goes with it in a batch."""
-
-    error: str
-    code: str
-
-
 PENDING: Final = "pending"
 QUEUED: Final = "queued"
 SENT: Final = "sent"
 FAILED: Final = "failed"
-_NAMES: Final[Mapping[State, str]] = {
-    State.QUEUED: QUEUED,
-    State.SUBMITTING: SENT,
-    State.SUBMITTED: SENT,
-    State.WAITING: QUEUED,
-    State.DOUBT: SENT,
-    State.DELIVERED: SENT,
-    State.UNKNOWN: SENT,
+STATUS: Final[Mapping[ShownState, str]] = {
+    "accepted": PENDING,
+    "queued": QUEUED,
+    "submitted": SENT,
+    "delivered": SENT,
+    "unknown": SENT,
+    "undelivered": FAILED,
+    "failed": FAILED,
+    "expired": FAILED,
+    "rejected": FAILED,
+    "cancelled": FAILED,
 }
+"""Our states in Chinqit's words (1.2)."""
+_BAD_ADDRESS: Final = frozenset({"ESME_RINVDSTADR", "ESME_RINVDSTTON", "ESME_RINVDSTNPI", "invalid_number"})
+_WHY: Final[Mapping[ShownState, tuple[str, str]]] = {
+    "undelivered": ("Message was not delivered", "UNDELIVERED"),
+    "failed": ("Message could not be sent", "CARRIER_REJECTED"),
+    "expired": ("Message expired before it could be delivered", "EXPIRED"),
+    "rejected": ("Message was rejected by the carrier", "CARRIER_REJECTED"),
+    "cancelled": ("Message was cancelled", "QUEUE_ERROR"),
+}
+
+
+def why(shown: Shown) -> tuple[str, str]:
+    """Of a failed message: `error` in words, and the code that goes with it in a batch."""
+    if shown.cause in _BAD_ADDRESS:
+        return "Invalid destination address", "INVALID_DESTINATION"
+    return _WHY[shown.state]
