@@ -106,6 +106,7 @@ class CustomerStore(Protocol):
     async def account_keys(self, account: str) -> tuple[int, Sequence[ApiKey]]:
         """One account's keys and their version, which every change of one of them raises."""
 
-    async def change_keys(self, account: str, version: int, keys: Sequence[ApiKey]) -> bool:
-        """Writes keys of the account, all in one step, if none of its keys was written since `version`; else False and
-        nothing. When a reply was lost, False may follow what did take effect: look at the keys again."""
+    async def change_keys(self, account: str, version: int, keys: Sequence[ApiKey], gone: Sequence[str] = ()) -> bool:
+        """Writes keys of the account and forgets those whose ids are `gone`, all in one step, if none of its keys was written
+        since `version`; else False and nothing. When a reply was lost, False may follow what did take effect: look at the
+        keys again."""

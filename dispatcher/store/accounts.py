@@ -134,8 +134,8 @@ class Accounts(RedisBase):
         version = (await self.ask(DESK, resp.of("HGET", self._key_versions, account), 1))[0]
         return int(version or 0), await self.keys(account)
 
-    async def change_keys(self, account: str, version: int, keys: Sequence[ApiKey]) -> bool:
-        arguments = [account.encode(), b"%d" % version]
+    async def change_keys(self, account: str, version: int, keys: Sequence[ApiKey], gone: Sequence[str] = ()) -> bool:
+        arguments = [account.encode(), b"%d" % version, b"%d" % len(gone), *(key_id.encode() for key_id in gone)]
         for key in keys:
             arguments += (key.id.encode(), records.pack(key))
         return bool(await self.run(DESK, "rekey", [self.k.apikeys, self._key_versions], arguments))

@@ -76,9 +76,11 @@ class MemoryAdmission(MemoryFront):
         return self.key_versions.get(account, 0), [k for k in rows if k.account == account]
 
     @step
-    async def change_keys(self, account: str, version: int, keys: Sequence[ApiKey]) -> bool:
+    async def change_keys(self, account: str, version: int, keys: Sequence[ApiKey], gone: Sequence[str] = ()) -> bool:
         if self.key_versions.get(account, 0) != version:
             return False
+        for key_id in gone:
+            self.api_keys.pop(key_id, None)
         self.key_versions[account] = version + 1
         self.api_keys.update((key.id, records.pack(key)) for key in keys)
         return True

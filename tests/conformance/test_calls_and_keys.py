@@ -49,6 +49,11 @@ def test_keys_change_only_as_they_were_seen(world: World) -> None:
         await store.put_key(_key("k4"))
         assert not await store.change_keys("shop", version, [_key("k3")])
         assert await store.key("k3") is None
+        version, _ = await store.account_keys("shop")
+        assert await store.change_keys("shop", version, [_key("k6")], gone=["k1", "k2", "nothing"])
+        assert [key.id for key in (await store.account_keys("shop"))[1]] == ["k4", "k6"]
+        assert not await store.change_keys("shop", version, [], gone=["k4"])
+        assert await store.key("k4") is not None
         assert (await store.account_keys("nobody"))[1] == []
         assert await store.change_keys("nobody", (await store.account_keys("nobody"))[0], [_key("k5", "nobody")])
 
