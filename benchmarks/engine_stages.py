@@ -102,6 +102,7 @@ def whole_intake(bench: Bench) -> Work:
     """Everything between the reply to XREAD and the end of the admission."""
     intake = Intake(bench.works, bench.leases, bench.book, lambda: True)
     intake._known["bench"] = (1e9, bench.account)
+    intake._pauses_until = 1e9
     lease = Lease(Owner("intake", FENCE), "", 1e9)
     entries = bench.entries()
     return Work(

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import msgspec
 import trio
 
 from dispatcher.core.admission import Book, Refused, admit, decode_sends
 from dispatcher.core.customer import Account
+from dispatcher.core.front import FrontStore
 from dispatcher.core.model import Refusal, Send
 from dispatcher.core.ports import Admission, Cursor, Deposed, RejectRow, SendEntry, Verdict
+from dispatcher.core.refusal import refusal_of
 from dispatcher.engine.leases import INTAKE_LEASE, Lease, Leases
 from dispatcher.engine.works import BATCH_MAX, Works
 
@@ -35,13 +37,8 @@ READ_BYTES: Final = 8_388_608
 """What one read of the stream should bring at most; entries may hold 4 MiB each."""
 RAW_BYTES_MAX: Final = 16_384
 """Of a refused send's own bytes at most so many are kept in its reject."""
-_VERDICT_REASONS: Final = {
-    "conflict": Refusal.KEY_CONFLICT,
-    "pending": Refusal.KEY_PENDING,
-    "poor": Refusal.BALANCE,
-    "unknown": Refusal.UNKNOWN_ACCOUNT,
-}
-_GOOD: Final = frozenset({"accepted", "duplicate"})
+PAUSES_TTL_S: Final = 0.5
+"""How long what is paused for lack of conversion is believed."""
 _NO_ACCOUNT: Final = (
     Refused(Refusal.UNKNOWN_ACCOUNT, "account", "a send over the stream names its account"),
     Refused(Refusal.UNKNOWN_ACCOUNT, "account", "no such account"),
@@ -75,6 +72,7 @@ class Intake:
         self._book = book
         self._open = is_open
         self._known: dict[str, tuple[float, Account | None]] = {}
+        self._pauses_until = 0.0
         self._trimmed = ("", 0.0)
         self._limit = min(FIRST_ENTRIES, works.settings.engine.intake_entries_max)
 
@@ -120,6 +118,7 @@ class Intake:
 
     async def _batch(self, lease: Lease, items: list[_Item]) -> None:
         works = self._works
+        await self._look_for_pauses()
         now = works.clock.now_ms()
         ids = works.ids.make(now, len(items))
         admissions: list[Admission] = []
@@ -154,6 +153,15 @@ class Intake:
         if rows:
             await works.persist("reject", works.store.publish_rejects)
 
+    async def _look_for_pauses(self) -> None:
+        works = self._works
+        now = works.clock.monotonic()
+        if now < self._pauses_until:
+            return
+        front = cast(FrontStore, works.store)
+        self._book.guards.paused = await works.persist("pauses", lambda: front.paused_conversions(works.clock.now_ms()))
+        self._pauses_until = now + PAUSES_TTL_S
+
     async def _account(self, name: str) -> Account | None:
         works = self._works
         now = works.clock.monotonic()
@@ -171,8 +179,7 @@ class Intake:
     def _count(self, owners: list[_Item], verdicts: list[Verdict], judged: list[tuple[_Item, Refused]]) -> None:
         counts: dict[tuple[str, str], int] = {}
         for item, answer in zip(owners, verdicts, strict=True):
-            verdict = answer.verdict
-            label: tuple[str, str] = (lane_of(item), verdict if verdict in _GOOD else str(_VERDICT_REASONS[verdict]))
+            label: tuple[str, str] = (lane_of(item), str(refusal_of(answer) or answer.verdict))
             counts[label] = counts.get(label, 0) + 1
         for item, why in judged:
             label = (lane_of(item), str(why.reason))
@@ -240,8 +247,9 @@ def reject_rows(
     """The rows of a batch's refused sends, in the stream's order: what admission judged, and of `owners` what the store did."""
     found = [*judged]
     for i, verdict in no.items():
-        if verdict.verdict not in _GOOD:
-            found.append((owners[i], Refused(_VERDICT_REASONS[verdict.verdict], "", verdict.verdict)))
+        reason = refusal_of(verdict)
+        if reason is not None:
+            found.append((owners[i], Refused(reason, "", _in_words(verdict))))
     found.sort(key=lambda pair: (*_order(pair[0].entry), pair[0].position))
     return [
         RejectRow(
@@ -254,6 +262,12 @@ def reject_rows(
         )
         for item, why in found
     ]
+
+
+def _in_words(verdict: Verdict) -> str:
+    if verdict.verdict == "limited":
+        return f"limited; again in {-(-verdict.retry_after_ms // 1000)} s"
+    return verdict.verdict
 
 
 def _order(entry: str) -> tuple[int, int]:

@@ -165,7 +165,7 @@ def test_guarded_sends_take_the_short_way_too() -> None:
         (ACCOUNTS[0], {"lane": "otp"}, ["velocity"]),
         (ACCOUNTS[-3], {"sender": "Shop"}, ["spend_cap"]),
         (ACCOUNTS[-2], {"to": "447911123456", "lane": "otp", "sender": "Shop"}, ["velocity", "velocity"]),
-        (ACCOUNTS[-1], {}, ["velocity"]),
+        (ACCOUNTS[-1], {"sender": "Shop"}, ["velocity"]),
     ):
         send = Send(**{"to": NUMBERS[0], "text": "hi", **fields})  # type: ignore[arg-type]
         NUMBER_BOOK.country(send.to)  # the first number of its country is on the long way
