@@ -143,6 +143,14 @@ TURNS = st.lists(
 @settings(max_examples=400, deadline=None)
 @given(which=st.integers(0, len(ROUTES) - 1), turns=TURNS)
 @example(which=0, turns=[(Send(to=NUMBERS[0], text="hi"), ACCOUNTS[0], now) for now in (NOW, CHANGE, NOW)])
+@example(
+    which=0,
+    turns=[(Send(to=to, text="hi", lane="otp", sender="Shop"), ACCOUNTS[-2], now) for to in NUMBERS for now in (NOW, CHANGE)],
+)
+@example(
+    which=0,
+    turns=[(Send(to=to, text="hi", sender=name), ACCOUNTS[-3], NOW) for to in NUMBERS for name in ("Other", "Shop", "ACME")],
+)
 def test_the_short_way_says_what_the_long_way_says(which: int, turns: list[tuple[Send, Account, int]]) -> None:
     """Every verdict of `admit`, by a book that has seen other sends before, is the long way's by a book that takes no other."""
     for send, account, now in turns:
