@@ -38,3 +38,11 @@ class NumberHash:
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.hexdigest()[:HASH_CHARS]
+
+    def digest(self, text: str) -> bytes:
+        """All 32 bytes of the same HMAC, of anything: what is no number should hold a NUL, so that it never equals one."""
+        inner = self._inner.copy()
+        inner.update(text.encode())
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()

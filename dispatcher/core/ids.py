@@ -8,6 +8,7 @@ Layout of a group's member: group time (48 bits), group number (58 bits of chanc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -18,6 +19,7 @@ _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 _VALUES = {c: i for i, c in enumerate(ALPHABET)}
 _TAILS = [a + b for a in _PAIRS for b in _PAIRS[::256]]
 """The last four characters of an id, by the low 12 bits of its chance; the 8 bits behind those are zero."""
+_UUID4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 def encode(time_ms: int, chance: int) -> str:
@@ -62,6 +64,27 @@ def bucket_of(message_id: str) -> str:
 def is_id(text: str) -> bool:
     """True for 26 characters of our alphabet."""
     return len(text) == 26 and all(c in _VALUES for c in text)
+
+
+def to_uuid(message_id: str) -> str:
+    """The id's 122 bits as a UUID v4 in lower case: 48, 12 and 62 of them around version and variant. Raises ValueError."""
+    if not is_id(message_id):
+        raise ValueError("not a message id")
+    v = 0
+    for c in message_id:
+        v = (v << 5) | _VALUES[c]
+    v >>= 8
+    bits = (v >> 74) << 80 | 4 << 76 | (v >> 62 & 0xFFF) << 64 | 2 << 62 | (v & (1 << 62) - 1)
+    digits = f"{bits:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def from_uuid(text: str) -> str | None:
+    """The id that `to_uuid` rendered so, in either case of letters; None for what is not a UUID v4."""
+    if not _UUID4.fullmatch(text):
+        return None
+    bits = int(text.replace("-", ""), 16)
+    return encode(bits >> 80, (bits >> 64 & 0xFFF) << 62 | bits & (1 << 62) - 1)
 
 
 class RandomIds:

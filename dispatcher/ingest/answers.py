@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapp
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from dispatcher.core.settings import Http
+from dispatcher.core.door_settings import Http
 from dispatcher.ingest.problems import MEDIA_TYPE, Problem
 
 HELD_BODIES_MAX = 4

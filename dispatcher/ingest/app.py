@@ -7,7 +7,6 @@ logs a header, a body or an exception's words: only its class and place.
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -21,9 +20,11 @@ from dispatcher.core.model import Refusal
 from dispatcher.core.ports import Clock, Ids, Store, StoreUnavailable
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Settings
-from dispatcher.ingest import document, reads
+from dispatcher.ingest import dialects, document, reads
+from dispatcher.ingest.answers import Disconnected, Receive, Scope, SendEvent, answer_of, write
+from dispatcher.ingest.dialects.desk import Desk
 from dispatcher.ingest.door import Door, Log
-from dispatcher.ingest.native import Disconnected, Native, Receive, Scope, SendEvent, answer_of, write
+from dispatcher.ingest.native import Native
 from dispatcher.ingest.problems import MEDIA_TYPE, FieldError, Problem, invalid
 
 DOOR = "native"
@@ -31,6 +32,9 @@ WAITING_MAX = 2000
 """Sends that wait for the store at once, in one process: four batches."""
 RED_POLL_S = 1.0
 """How soon it is looked again when the promise is not kept."""
+USES_S = 30.0
+"""How often it is written down when keys were used last."""
+USES_POLL_S = 0.25
 
 Judge = Callable[[Mapping[str, str]], Sequence[str]]
 
@@ -47,16 +51,18 @@ def build(
     log: Log,
     *,
     waiting_max: int = WAITING_MAX,
+    keyed: Callable[[str], bytes],
 ) -> App:
     """The application; serve it with lifespan on (server.config). `judge` says from the server's settings why P1 is not
     kept (nothing: it is); until its first word and whenever it objects, sends get 503. `rules` must be the process'
-    own: the accounts of cancelled messages are put into it."""
-    door = Door(settings, store, book, counters=counters, clock=clock, ids=ids, log=log, waiting_max=waiting_max)
+    own: the accounts of cancelled messages are put into it. `keyed`: 32 bytes of HMAC under the server's key."""
+    door = Door(settings, store, book, counters=counters, clock=clock, ids=ids, log=log, waiting_max=waiting_max, keyed=keyed)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None, None]:
         await look(door, judge)
-        tasks = [asyncio.create_task(door.committer.run()), asyncio.create_task(_keep_looking(door, judge))]
+        steps = (door.committer.run(), _keep_looking(door, judge), _keep_noting(door))
+        tasks = [asyncio.create_task(step) for step in steps]
         try:
             yield
         finally:
@@ -65,11 +71,12 @@ def build(
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
+            await door.note_uses()
 
     handlers: dict[type[Exception] | int, Callable[..., Response[bytes]]] = {
         Problem: lambda _, error: _respond(error),
         HTTPException: lambda _, error: _respond(_foreign(error)),
-        Exception: lambda _, error: _respond(_unforeseen(door, error)),
+        Exception: lambda _, error: _respond(door.unforeseen(error)),
     }
     litestar = Litestar(
         [*reads.ROUTES, *document.routes(reads.ROUTES)],
@@ -89,6 +96,7 @@ class App:
         self.door = door
         self.litestar = litestar
         self._native = Native(door)
+        self._dialects = dialects.frame(Desk(door))
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
         """Serves one request, or the lifespan."""
@@ -97,7 +105,15 @@ class App:
             return
         started = self.door.clock.monotonic()
         handler = self._native.handler(scope["method"], scope["path"])
-        if handler is None:
+        name = DOOR
+        if handler is None and self._dialects.takes(scope["path"]):
+            try:
+                name, answer = await self._dialects.serve(scope, receive)
+            except Disconnected:
+                return
+            status = answer.status
+            await write(answer, send)
+        elif handler is None:
             status = await self._framework(scope, receive, send)
         else:
             try:
@@ -107,12 +123,12 @@ class App:
             except Problem as problem:
                 answer = answer_of(problem)
             except Exception as error:  # the last line of defence: 500, naming class and place
-                answer = answer_of(_unforeseen(self.door, error))
+                answer = answer_of(self.door.unforeseen(error))
             status = answer.status
             await write(answer, send)
         counters = self.door.counters
-        counters.add("dispatcher_http_requests_total", (DOOR, str(status)))
-        counters.observe("dispatcher_http_seconds", (DOOR,), self.door.clock.monotonic() - started)
+        counters.add("dispatcher_http_requests_total", (name, str(status)))
+        counters.observe("dispatcher_http_seconds", (name,), self.door.clock.monotonic() - started)
 
     async def _framework(self, scope: Scope, receive: Receive, send: SendEvent) -> int:
         status = 500
@@ -152,6 +168,15 @@ async def _keep_looking(door: Door, judge: Judge) -> None:
         await look(door, judge)
 
 
+async def _keep_noting(door: Door) -> None:
+    due = door.clock.monotonic() + USES_S
+    while True:
+        await asyncio.sleep(USES_POLL_S)
+        if door.clock.monotonic() >= due:
+            due = door.clock.monotonic() + USES_S
+            await door.note_uses()
+
+
 def _respond(problem: Problem) -> Response[bytes]:
     return Response(problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=dict(problem.headers()))
 
@@ -166,10 +191,4 @@ def _foreign(error: HTTPException) -> Problem:
         extra = error.extra if isinstance(error.extra, list) else []
         names = [str(item.get("key", "")) for item in extra if isinstance(item, dict)]
         return invalid([FieldError(name, Refusal.MALFORMED, "is missing or not allowed") for name in names or ["?"]])
-    return Problem("internal")
-
-
-def _unforeseen(door: Door, error: Exception) -> Problem:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    door.log.error("http_failed", error=type(error).__name__, place=f"{frame.name}:{frame.lineno}")
     return Problem("internal")

@@ -60,7 +60,7 @@ async def accept(
     price = sum(admission.price for admission in admissions)
     currency = caller.account.currency
     plan = GroupPlan(group_id, caller.account.name, lane, len(admissions), price, currency, now, key, digest, ticket)
-    verdict = await _store(door, plan, admissions)
+    verdict = await store(door, plan, admissions)
     reason = door.refusal_of(verdict)
     door.count_sends(lane.wire, reason or verdict.verdict, len(admissions))
     if reason is not None:
@@ -128,7 +128,9 @@ def _one(
     return verdict
 
 
-async def _store(door: Door, plan: GroupPlan, admissions: list[Admission]) -> Verdict:
+async def store(door: Door, plan: GroupPlan, admissions: list[Admission]) -> Verdict:
+    """The store's verdict on a group, in bounded time. Raises Problem store_unavailable: it may have been accepted, which a
+    repetition with the same key will tell; without a key it was not, or will be given back."""
     step = asyncio.ensure_future(door.store.accept_group(plan, admissions))
     _keep.add(step)
     step.add_done_callback(_forget)

@@ -9,28 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 from accounting.money import to_decimal
 from dispatcher.core.admission import Book, Refused, admit
 from dispatcher.core.counters import Counters
 from dispatcher.core.customer import Account, ApiKey
+from dispatcher.core.front import FrontStore
 from dispatcher.core.model import Refusal, Send
 from dispatcher.core.ports import Admission, Clock, Ids, Store, StoreUnavailable, Verdict
 from dispatcher.core.settings import Settings
+from dispatcher.ingest.answers import Bodies
 from dispatcher.ingest.committer import Committer, Crowded
+from dispatcher.ingest.credentials import CACHE_ENTRIES_MAX, CACHE_S, Credentials
 from dispatcher.ingest.faults import every_refusal
-from dispatcher.ingest.keys import Recent, parse, verify
+from dispatcher.ingest.keys import Recent
 from dispatcher.ingest.problems import FieldError, Problem, invalid
 
-CACHE_S = 3.0
-CACHE_ENTRIES_MAX = 10_000
 _REFUSED_BY_STORE = {
     "conflict": Refusal.KEY_CONFLICT,
     "pending": Refusal.KEY_PENDING,
     "poor": Refusal.BALANCE,
     "unknown": Refusal.UNKNOWN_ACCOUNT,
+    "limited": Refusal.LIMIT,
+    "opted_out": Refusal.OPTED_OUT,
 }
 T = TypeVar("T")
 
@@ -69,6 +73,7 @@ class Door:
         ids: Ids,
         log: Log,
         waiting_max: int,
+        keyed: Callable[[str], bytes],
     ) -> None:
         self.settings = settings
         self.store = store
@@ -81,7 +86,8 @@ class Door:
         timeout_s = settings.server.timeout_s
         linger_s = settings.http.group_commit_ms / 1000
         self.committer = Committer(store, clock, linger_s=linger_s, timeout_s=timeout_s, waiting_max=waiting_max)
-        self._keys = Recent(store.key, clock.monotonic, ttl_s=CACHE_S, entries_max=CACHE_ENTRIES_MAX)
+        self.bodies = Bodies(settings.http)
+        self.credentials = Credentials(lambda key_id: self.within(store.key(key_id)), keyed, clock)
         self._accounts = Recent(store.account, clock.monotonic, ttl_s=CACHE_S, entries_max=CACHE_ENTRIES_MAX)
         self._rate = settings.http.key_requests_per_s
         self._tokens: dict[str, tuple[float, float]] = {}
@@ -91,29 +97,21 @@ class Door:
     async def caller(self, headers: Mapping[bytes, bytes], scope: str) -> Caller:
         """The proven caller. Raises Problem: unauthorized for every kind of wrong key alike, forbidden without `scope`,
         rate_limited, unknown_account, store_unavailable."""
-        key = await self._proven(_presented(headers))
+        key = await self.credentials.native(_presented(headers))
         if scope not in key.scopes:
             raise Problem("forbidden", f"the key has no scope {scope!r}")
-        self._limit(key.id)
-        account = await self._recent(self._accounts, key.account)
+        self.limit(key.id)
+        account = await self.account(key.account)
         if account is None:
             raise Problem(Refusal.UNKNOWN_ACCOUNT)
         return Caller(key, account)
 
-    async def _proven(self, presented: str) -> ApiKey:
-        parts = parse(presented)
-        key: ApiKey | None = None
-        if parts is not None:
-            key = await self._recent(self._keys, parts[0])
-        if not verify(parts[1] if parts else presented, key, self.clock.now_ms()) or key is None:
-            raise Problem("unauthorized", "send a key as Authorization: Bearer id.secret, or as X-API-Key: id.secret")
-        return key
+    async def account(self, name: str) -> Account | None:
+        """An account's settings, at most seconds old. Raises Problem store_unavailable."""
+        known = self._accounts.known(name)
+        return known[0] if known is not None else await self.within(self._accounts.get(name))
 
-    async def _recent(self, cache: Recent[T], name: str) -> T | None:
-        known = cache.known(name)
-        return known[0] if known is not None else await self.within(cache.get(name))
-
-    def _limit(self, key_id: str) -> None:
+    def limit(self, key_id: str) -> None:
         """A token bucket per key: `key_requests_per_s` a second, bursts up to one second's worth."""
         rate = self._rate
         if not rate:
@@ -165,21 +163,26 @@ class Door:
         if isinstance(admission, Refused):
             self._count(lane, admission.reason)
             raise self.objection(admission, send, caller.account, now)
+        return admission, await self.commit(admission, lane)
+
+    async def commit(self, admission: Admission, lane: str) -> Verdict:
+        """The durable step: the verdict is accepted or duplicate. Raises Problem as `accept`."""
         try:
             verdict = await self.committer.admit(admission)
         except Crowded:
             raise Problem("overloaded", retry_after_s=1) from None
         except StoreUnavailable:
             raise Problem("store_unavailable", "it may have been accepted: repeat with the same key", retry_after_s=1) from None
-        reason = _REFUSED_BY_STORE.get(verdict.verdict)
+        reason = self.refusal_of(verdict)
         self._count(lane, reason or verdict.verdict)
         if reason is not None:
-            raise self.refused(reason, verdict, admission.price, caller.account.currency)
-        return admission, verdict
+            raise self.refused(reason, verdict, admission.price, admission.body.currency)
+        return verdict
 
     def refused(self, reason: Refusal, verdict: Verdict, price: int, currency: str) -> Problem:
         """The problem of a store's verdict that is neither accepted nor duplicate."""
-        problem = Problem(reason, retry_after_s=1 if reason is Refusal.KEY_PENDING else 0)
+        retry_after_s = 1 if reason is Refusal.KEY_PENDING else math.ceil(verdict.retry_after_ms / 1000)
+        problem = Problem(reason, retry_after_s=retry_after_s)
         if reason is Refusal.BALANCE:
             problem.document.available = to_decimal(verdict.available)
             problem.document.price = to_decimal(price)
@@ -188,7 +191,25 @@ class Door:
 
     def refusal_of(self, verdict: Verdict) -> Refusal | None:
         """Why the store said no; None when it said yes."""
+        if verdict.verdict == "limited" and verdict.reason:
+            return Refusal(verdict.reason)
         return _REFUSED_BY_STORE.get(verdict.verdict)
+
+    def unforeseen(self, error: Exception) -> Problem:
+        """What to answer when we have failed; logs the class and the place, never the words."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        self.log.error("http_failed", error=type(error).__name__, place=f"{frame.name}:{frame.lineno}")
+        return Problem("internal")
+
+    async def note_uses(self) -> None:
+        """Writes when keys were used last; what cannot be written now is written next time."""
+        uses = self.credentials.uses()
+        if not uses:
+            return
+        try:
+            await cast(FrontStore, self.store).note_key_uses(uses)
+        except StoreUnavailable:
+            self.credentials.put_back(uses)
 
     def _count(self, lane: str, result: str, amount: int = 1) -> None:
         self.counters.add("dispatcher_sends_total", (lane, str(result)), amount)

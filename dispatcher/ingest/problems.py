@@ -19,6 +19,8 @@ MEDIA_TYPE = "application/problem+json"
 _REFUSED = "The send was refused"
 KINDS: dict[str, tuple[int, str]] = {
     "unauthorized": (401, "No valid API key"),
+    "unauthorized_missing": (401, "No credential was presented"),
+    "expired_key": (401, "The API key has expired"),
     "forbidden": (403, "The key may not do this"),
     "account_mismatch": (403, "The account is not the key's"),
     "not_found": (404, "Not found"),

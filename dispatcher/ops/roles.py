@@ -280,6 +280,7 @@ def http_main(role: Role) -> int:
 async def _http(role: Role, parts: Parts) -> None:
     import uvicorn
 
+    from dispatcher.core.hashing import NumberHash
     from dispatcher.ingest import app, server
     from dispatcher.store.redis import open_asyncio_store
 
@@ -301,6 +302,7 @@ async def _http(role: Role, parts: Parts) -> None:
         parts.ids,
         partial(judge, settings),
         parts.log,
+        keyed=NumberHash(server_key(settings)).digest,
     )
 
     class Quiet(uvicorn.Server):

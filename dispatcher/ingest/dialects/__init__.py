@@ -1,1 +1,19 @@
 """The five public APIs: one module each, on one frame (frame) and one desk (desk)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dispatcher.ingest.dialects.desk import Desk
+from dispatcher.ingest.dialects.frame import Dialect, Frame
+
+MAKERS: dict[str, Callable[[Desk], Dialect]] = {}
+"""Every dialect by its name, which is also that of its module."""
+
+
+def frame(desk: Desk) -> Frame:
+    """The frame around the dialects that [http] dialects switches on. Raises ValueError when two want one path."""
+    http = desk.door.settings.http
+    wanted: Sequence[str] = http.dialects
+    mounts = {str(name): prefix for name, prefix in http.mount.items()}
+    return Frame(desk, [make(desk) for name, make in MAKERS.items() if name in wanted], mounts)

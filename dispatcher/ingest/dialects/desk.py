@@ -10,25 +10,31 @@ Money is integer micro-units, times are ms since 1970 UTC.
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
+import msgspec
+
+from dispatcher.core import ids
 from dispatcher.core.admission import Refused
-from dispatcher.core.customer import ApiKey, Balance
-from dispatcher.core.front import Code, FrontStore, Take, Ticket
-from dispatcher.core.model import Lane
-from dispatcher.core.ports import Admission
+from dispatcher.core.customer import Account, ApiKey, Balance
+from dispatcher.core.front import Code, Extras, FrontStore, Take, Ticket
+from dispatcher.core.model import LANE_BY_NAME, Body, Lane, Refusal, Send
+from dispatcher.core.ports import Admission, GroupPlan, StoreUnavailable
+from dispatcher.ingest import batch, keys
 from dispatcher.ingest.answers import Answer
+from dispatcher.ingest.dialects import repeats, shown
 from dispatcher.ingest.dialects.frame import Request
 from dispatcher.ingest.dialects.shown import Shown, ShownGroup
-from dispatcher.ingest.door import Caller, Door
+from dispatcher.ingest.door import Caller, Door, field_error
+from dispatcher.ingest.problems import Problem, invalid
 
 SLICE_ORDERS = 200
 """Judged between two turns of the loop: about 2 ms."""
-KEY_CHARS_MAX = 128
-ANSWER_WAIT_S = 1.0
-ANSWER_LOOKS = 20
-"""How long, and how often, a repetition waits for the first answer while that is still being given."""
+OPT_OUTS_AT_ONCE = 1000
+SHAPES_MAX = 10_000
 
 
 class Order(NamedTuple):
@@ -49,7 +55,7 @@ class Order(NamedTuple):
 
 class Submitted(NamedTuple):
     """An accepted message. `id` is ours (core/ids.to_uuid renders it), `price` the total, `available` the account's money
-    after it (down to its floor, which a postpaid account may go below zero to reach), `at` the acceptance, `ticket` as stored."""
+    after it (a postpaid account's goes below zero, down to its floor), `at` the acceptance, `ticket` as stored."""
 
     id: str
     price: int
@@ -88,6 +94,7 @@ class Desk:
 
     def __init__(self, door: Door) -> None:
         self.door = door
+        self._shapes: dict[str, tuple[Account, Account]] = {}
 
     @property
     def front(self) -> FrontStore:
@@ -103,27 +110,44 @@ class Desk:
         The account in the answer has number_check "shape", as 1.3 wants. Raises Problem: unauthorized_missing; unauthorized
         (unknown, wrong, revoked, expired except laravel's, or of a suspended account, all alike); expired_key (laravel's
         API keys only, and only for the right key); rate_limited; overloaded; store_unavailable."""
-        raise NotImplementedError
+        key = await self.door.credentials.dialect(dialect, presented)
+        account = await self.door.account(key.account)
+        if account is None or account.suspended:
+            raise Problem("unauthorized")
+        self.door.limit(key.id)
+        return Caller(key, self._shaped(account))
 
     def keyed(self, purpose: str, *parts: str) -> bytes:
         """HMAC-SHA256 under the server's key, 32 bytes: for codes, for subjects that name numbers. Parts are told apart."""
-        raise NotImplementedError
+        return self.door.credentials.keyed(f"{purpose}\0" + "".join(f"{len(part)}:{part}" for part in parts))
 
-    async def live_keys(self, caller: Caller, dialect: str) -> list[ApiKey]:
-        """The account's API keys of a dialect that are neither revoked nor expired (no user names). Raises Problem."""
-        raise NotImplementedError
+    def make_key(self, caller: Caller, dialect: str, expires_at: int = 0) -> tuple[str, ApiKey]:
+        """An API key in the dialect's form, to be shown once, and its record; nothing is stored yet. Call `forget_key` when
+        a record was changed."""
+        text, _, record = keys.issue_for(
+            self.door.credentials.keyed, caller.account.name, dialect, self.door.clock.now_ms(), expires_at
+        )
+        return text, record
 
-    async def issue_key(self, caller: Caller, dialect: str, expires_at: int = 0) -> str:
-        """Makes an API key in the dialect's form and returns it, to be shown once. Raises Problem."""
-        raise NotImplementedError
-
-    async def revoke_key(self, key: ApiKey) -> None:
-        """From now on the key is unknown. Raises Problem."""
-        raise NotImplementedError
+    def forget_key(self, key_id: str) -> None:
+        """The record has changed: this process asks the store again."""
+        self.door.credentials.forget(key_id)
 
     async def balance(self, caller: Caller) -> Balance:
         """The account's money. Raises Problem."""
-        raise NotImplementedError
+        money = await self.door.within(self.door.store.balance(caller.account.name))
+        if money is None:
+            raise Problem(Refusal.UNKNOWN_ACCOUNT)
+        return money
+
+    def _shaped(self, account: Account) -> Account:
+        """The account with the dialects' number check; the same object as long as the account is the same one."""
+        known = self._shapes.get(account.name)
+        if known is None or known[0] is not account:
+            if len(self._shapes) >= SHAPES_MAX:
+                self._shapes.clear()
+            known = self._shapes[account.name] = (account, msgspec.structs.replace(account, number_check="shape"))
+        return known[1]
 
     # -- sending
 
@@ -144,12 +168,80 @@ class Desk:
         Raises Problem: a Refusal's kind (its `document.errors` names field and rule), insufficient_balance (document.price
         and document.available are decimals), limit or the take's own reason with retry_after_s, key_conflict, key_pending,
         overloaded, store_unavailable, promise_not_kept."""
-        raise NotImplementedError
+        door = self.door
+        door.check_promise()
+        now = door.clock.now_ms()
+        key, digest = repeats.key_of(request)
+        if key and (before := await door.within(door.store.find_key(caller.account.name, key, now))) is not None:
+            return await self._again(before, caller, digest, request, ticket)
+        message_id = door.ids.make(now, 1)[0]
+        send = _send(order)
+        admission = door.judge(send, caller.account, now, message_id)
+        if isinstance(admission, Refused):
+            door.count_sends(order.lane, admission.reason, 1)
+            raise door.objection(admission, send, caller.account, now)
+        ticket = repeats.marked(ticket, digest)
+        extras = admission.extras or Extras()
+        extras = extras._replace(ticket=ticket, code=code, takes=extras.takes + _named(takes, message_id))
+        admission.body.key = key
+        verdict = await door.commit(admission._replace(digest=digest, extras=extras), order.lane)
+        if verdict.verdict == "duplicate":
+            return await self._again(verdict.id, caller, digest, request, ticket)
+        if key:
+            request.kept = (message_id, ticket)
+        return Submitted(message_id, admission.price, verdict.available, admission.body.segments, now, ticket)
 
     async def judge_group(self, caller: Caller, orders: Sequence[Order]) -> Judged:
         """Admission's word on every order, in slices between which the loop serves others. All of one lane. Nothing raised for
         refused orders: leave them out, or refuse the whole, as the dialect does. Raises Problem."""
-        raise NotImplementedError
+        door = self.door
+        now = door.clock.now_ms()
+        group_id = ids.group_of(door.ids.make(now, 1)[0])
+        lane = orders[0].lane if orders else "bulk"
+        passed: list[tuple[int, Admission]] = []
+        refused: list[tuple[int, Refused]] = []
+        for start in range(0, len(orders), SLICE_ORDERS):
+            if start:
+                await asyncio.sleep(0)
+            for index, order in enumerate(orders[start : start + SLICE_ORDERS], start):
+                word = door.judge(_send(order), caller.account, now, group_id)
+                if isinstance(word, Refused):
+                    refused.append((index, word))
+                else:
+                    passed.append((index, word))
+        passed, gone = await self._wanted(caller, passed)
+        refused = sorted(refused + gone, key=lambda item: item[0]) if gone else refused
+        for _, word in refused:
+            door.count_sends(lane, word.reason, 1)
+        admissions: list[Admission] = []
+        members = ids.group_members(group_id, len(passed))
+        for start in range(0, len(passed), OPT_OUTS_AT_ONCE):
+            await asyncio.sleep(0)
+            for (_, admission), member in zip(passed[start : start + OPT_OUTS_AT_ONCE], members[start:], strict=False):
+                admission.body.group = group_id
+                admissions.append(admission._replace(id=member))
+        price = sum(admission.price for admission in admissions)
+        return Judged(group_id, now, LANE_BY_NAME[lane], admissions, refused, price)
+
+    async def _wanted(
+        self, caller: Caller, passed: list[tuple[int, Admission]]
+    ) -> tuple[list[tuple[int, Admission]], list[tuple[int, Refused]]]:
+        """Those whose numbers have not said STOP, and the others."""
+        kept: list[tuple[int, Admission]] = []
+        gone: list[tuple[int, Refused]] = []
+        for start in range(0, len(passed), OPT_OUTS_AT_ONCE):
+            part = passed[start : start + OPT_OUTS_AT_ONCE]
+            pairs = [(admission.body.sender, admission.body.to_hash) for _, admission in part]
+            out = await self.door.within(self.front.opted_out(caller.account.name, pairs))
+            if not any(out):
+                kept += part
+                continue
+            for (index, admission), said in zip(part, out, strict=True):
+                if said:
+                    gone.append((index, Refused(Refusal.OPTED_OUT, "to", "the recipient has opted out")))
+                else:
+                    kept.append((index, admission))
+        return kept, gone
 
     async def submit_group(
         self,
@@ -163,21 +255,115 @@ class Desk:
         """Accepts the group atomically in price and acceptance. With `Judged` its accepted orders are the members (`ticket.to`
         must be theirs, in order; raises Problem batch_rejected when there is none); with plain orders the first refused one
         refuses all (its Problem). Otherwise as `submit`."""
-        raise NotImplementedError
+        door = self.door
+        door.check_promise()
+        key, digest = repeats.key_of(request)
+        account = caller.account
+        if key and (before := await door.within(door.store.find_key(account.name, key, door.clock.now_ms()))) is not None:
+            return await self._group_again(before, caller, digest, request, ticket)
+        judged = orders if isinstance(orders, Judged) else await self.judge_group(caller, orders)
+        if not isinstance(orders, Judged) and judged.refused:
+            index, word = judged.refused[0]
+            raise invalid([field_error(word, f"$[{index}]")])
+        if not judged.admissions:
+            raise Problem("batch_rejected", f"{len(judged.refused)} of {len(judged.refused)} messages were refused")
+        takes = _named(takes, judged.id)
+        ticket = repeats.marked(ticket, digest)
+        await self._take(takes, judged.at)
+        count, price = len(judged.admissions), judged.price
+        plan = GroupPlan(judged.id, account.name, judged.lane, count, price, account.currency, judged.at, key, digest, ticket)
+        verdict = await batch.store(door, plan, judged.admissions)
+        reason = door.refusal_of(verdict)
+        door.count_sends(judged.lane.wire, reason or verdict.verdict, count)
+        if verdict.verdict != "accepted" and takes:
+            await self._give_back(takes, judged.at)
+        if reason is not None:
+            raise door.refused(reason, verdict, price, account.currency)
+        if verdict.verdict == "duplicate":
+            return await self._group_again(verdict.id, caller, digest, request, ticket)
+        if key:
+            request.kept = (verdict.id, ticket)
+        members = ids.group_members(verdict.id, count)
+        return SubmittedGroup(verdict.id, price, verdict.available, count, judged.at, members, ticket)
+
+    async def _take(self, takes: tuple[Take, ...], at: int) -> None:
+        """All of them, or none and a Problem."""
+        if not takes:
+            return
+        granted = await self.door.within(self.front.take(takes, at))
+        failed = [(take, taken) for take, taken in zip(takes, granted, strict=True) if not taken.granted]
+        if failed:
+            await self._give_back(tuple(t for t, taken in zip(takes, granted, strict=True) if taken.granted), at)
+            retry_after_ms = max(taken.retry_after_ms for _, taken in failed)
+            raise Problem(failed[0][0].reason, retry_after_s=max(1, math.ceil(retry_after_ms / 1000)))
+
+    async def _give_back(self, takes: tuple[Take, ...], at: int) -> None:
+        """As well as it can be done now: at worst a caller waits out a window in which nothing was sent."""
+        try:
+            await self.front.give_back(takes, at)
+        except StoreUnavailable:
+            self.door.log.warning("takes_not_given_back", count=len(takes))
+
+    # -- repetitions
 
     async def remember(self, submitted_id: str, ticket: Ticket, answer: Answer) -> None:
         """Stores the answer with the ticket. The frame calls it after a handler that submitted with an Idempotency-Key; a
         dialect has no need to."""
-        raise NotImplementedError
+        await repeats.remember(self.door, self.front, submitted_id, ticket, answer)
+
+    async def _again(self, message_id: str, caller: Caller, digest: bytes, request: Request, ticket: Ticket) -> Submitted:
+        """The answer that was given, as Replayed; if it is lost, what was stored."""
+        ticket = await repeats.replay(self.door, self.front, message_id, digest, request) or ticket
+        record = (await self.door.within(self.door.store.messages([message_id])))[0]
+        known = None if record is None else record.body or record.head
+        segments = 0 if known is None else known.segments if isinstance(known, Body) else len(known.segments)
+        price = 0 if known is None else segments * known.unit_price
+        available = (await self.balance(caller)).available
+        return Submitted(message_id, price, available, segments, ids.time_of(message_id), ticket)
+
+    async def _group_again(
+        self, group_id: str, caller: Caller, digest: bytes, request: Request, ticket: Ticket
+    ) -> SubmittedGroup:
+        ticket = await repeats.replay(self.door, self.front, group_id, digest, request) or ticket
+        view = await self.door.within(self.door.store.group(group_id))
+        if view is None:
+            raise Problem(Refusal.KEY_CONFLICT)
+        available = (await self.balance(caller)).available
+        members = ids.group_members(group_id, view.members)
+        return SubmittedGroup(group_id, view.price, available, view.members, view.at, members, ticket)
 
     # -- what became of it
 
     async def message(self, caller: Caller, message_id: str) -> Shown | None:
         """The account's message with its ticket; None when there is none. `message_id` is ours (core/ids.from_uuid) or
         an alias. Raises Problem store_unavailable."""
-        raise NotImplementedError
+        found = await self._by_alias(message_id)
+        return None if found is None else await shown.read_message(self, caller, found)
 
     async def group(self, caller: Caller, group_id: str, offset: int = 0, limit: int | None = None) -> ShownGroup | None:
         """The account's group: counts over all members, and the members from `offset` on. By our id or an alias; None when
         there is none. Heads are read in slices, the loop serves others in between. Raises Problem store_unavailable."""
-        raise NotImplementedError
+        found = await self._by_alias(group_id)
+        return None if found is None else await shown.read_group(self, caller, found, offset, limit)
+
+    async def _by_alias(self, name: str) -> str | None:
+        return name if ids.is_id(name) else await self.door.within(self.front.find_alias(name))
+
+
+def _send(order: Order) -> Send:
+    return Send(
+        to=order.to,
+        text=order.text,
+        sender=order.sender,
+        lane=cast('Literal["otp", "transactional", "bulk"]', order.lane),
+        encoding=cast('Literal["auto", "gsm7", "ucs2"]', order.encoding),
+        flash=order.flash,
+        not_before=order.not_before,
+        validity_s=order.validity_s,
+        max_segments=order.max_segments,
+        route=order.route,
+    )
+
+
+def _named(takes: tuple[Take, ...], token: str) -> tuple[Take, ...]:
+    return tuple(take if take.token else take._replace(token=token) for take in takes)

@@ -7,23 +7,37 @@ reaches the store only through the desk. Nothing of a request is logged, its pat
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from dispatcher.ingest.answers import Answer
+from dispatcher.ingest.answers import Answer, Disconnected, Receive, Scope
 from dispatcher.ingest.dialects.forms import NotText, form_pairs, media_type
 from dispatcher.ingest.problems import Problem
 
 if TYPE_CHECKING:
     from dispatcher.core.front import Ticket
+    from dispatcher.ingest.dialects.desk import Desk
     from dispatcher.ingest.door import Caller
 
 BODY_BYTES_MAX = 1_048_576
 BOM = b"\xef\xbb\xbf"
 _decode = msgspec.json.Decoder().decode
+_AREAS = (
+    ("/messages/", "chinqit"),
+    ("/otp/", "chinqit"),
+    ("/api/v2/bulk/", "chinqit_bulk"),
+    ("/api/sms", "otpiq"),
+    ("/v1/sms/", "laravel"),
+    ("/api/", "laravel"),
+)
+"""Beginnings of paths (a slash is put behind a path that has none) whose unknown ones a dialect words; first hit."""
+_NATIVE = ("/v1/", "/healthz/", "/readyz/", "/docs/", "/openapi.json/")
+NOBODY = "none"
+"""The door, in metrics, of paths that nobody has."""
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -37,9 +51,13 @@ class Request:
     `path` is the path within the dialect (without mount prefix and trailing slash), `query` the raw query string,
     `client` the peer's address, `names` the path parameters. `caller` is who asks, set by `Desk.credential`'s caller or by
     the route's `first`. `allowed` names a path's methods when a 405 is worded. `replayed`: the answer repeats an earlier one.
+    `answer_headers` is a dialect's own scratch for its `finish`. `kept`: what was submitted, whose answer is to be remembered.
     """
 
-    __slots__ = ("allowed", "body", "caller", "client", "headers", "kept", "method", "names", "path", "query", "replayed")
+    __slots__ = (
+        "allowed", "answer_headers", "body", "caller", "client", "headers", "kept", "method", "names", "path", "query",
+        "replayed",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -62,6 +80,7 @@ class Request:
         self.caller: Caller | None = None
         self.kept: tuple[str, Ticket] | None = None
         self.replayed = False
+        self.answer_headers: list[tuple[bytes, bytes]] = []
 
     def header(self, name: bytes) -> str:
         """A header's value, "" when absent; `name` in lower case."""
@@ -143,7 +162,7 @@ class Dialect(Protocol):
 
     def word(self, problem: Problem, request: Request) -> Answer:
         """Whatever the frame, the desk or admission raises, in the dialect's shape. `problem.kind` is a Refusal or a kind of
-        problems.KINDS; for 405 `request.allowed` holds the methods. Retry-After, Allow and Connection are added by the frame."""
+        problems.KINDS; for 405 `request.allowed` holds the methods. The frame adds Retry-After, Allow and Connection."""
 
     def finish(self, answer: Answer, request: Request) -> Answer:
         """Headers that every answer of the dialect has."""
@@ -155,3 +174,139 @@ class Replayed(Exception):
     def __init__(self, answer: Answer) -> None:
         super().__init__("replayed")
         self.answer = answer
+
+
+class _Place(NamedTuple):
+    """A path: whose, by which methods, and how much of its front is mount prefix."""
+
+    dialect: Dialect
+    routes: dict[str, Route]
+    mount_chars: int
+
+    def allowed(self) -> tuple[str, ...]:
+        """Its methods as a 405 names them."""
+        get = self.routes.get("GET")
+        return (*self.routes, "HEAD") if get is not None and not get.sends else tuple(self.routes)
+
+
+class Frame:
+    """Serves the dialects that are switched on, each under its mount prefix (`mounts`, by name; mostly none)."""
+
+    def __init__(self, desk: Desk, dialects: Sequence[Dialect], mounts: Mapping[str, str]) -> None:
+        """Raises ValueError when two dialects want one path."""
+        self._desk = desk
+        self._door = desk.door
+        self._fixed: dict[str, _Place] = {}
+        self._patterns: dict[tuple[str, ...], _Place] = {}
+        by_name = {dialect.name: dialect for dialect in dialects}
+        for dialect in dialects:
+            for route in dialect.routes:
+                self._add(dialect, route, mounts.get(dialect.name, ""))
+        self._areas = [(mounts.get(name, "") + area, by_name[name]) for area, name in _AREAS if name in by_name]
+
+    def _add(self, dialect: Dialect, route: Route, mount: str) -> None:
+        path = mount + route.pattern
+        fresh = _Place(dialect, {}, len(mount))
+        parts = tuple(path.split("/"))
+        place = self._patterns.setdefault(parts, fresh) if "{" in path else self._fixed.setdefault(path, fresh)
+        for method in route.methods:
+            if place.dialect is not dialect or method in place.routes:
+                raise ValueError(f"{method} {path} is both {place.dialect.name}'s and {dialect.name}'s: mount one elsewhere")
+            place.routes[method] = route
+
+    def takes(self, path: str) -> bool:
+        """True for every path but the native API's own."""
+        whole = path + "/"
+        return not whole.startswith(_NATIVE) or whole.startswith("/v1/sms/") or self._find(_trimmed(path)) is not None
+
+    async def serve(self, scope: Scope, receive: Receive) -> tuple[str, Answer]:
+        """The door's name for metrics, and the answer. Raises Disconnected, and nothing else."""
+        path = _trimmed(scope["path"])
+        peer = scope.get("client")
+        request = Request(scope["method"], path, scope["query_string"], dict(scope["headers"]), client=peer[0] if peer else "")
+        found = self._find(path)
+        if found is None:
+            dialect = next((d for area, d in self._areas if (path + "/").startswith(area)), None)
+            if dialect is None:
+                return NOBODY, _stamped(Answer(404, b'{"error":"Not found"}'))
+            return dialect.name, _stamped(dialect.finish(dialect.word(Problem("not_found"), request), request))
+        place, request.names = found
+        request.path = path[place.mount_chars :]
+        answer = await self._answer(place, request, receive)
+        if request.replayed:
+            answer = _with(answer, (b"idempotent-replayed", b"true"))
+        return place.dialect.name, _stamped(place.dialect.finish(answer, request))
+
+    async def _answer(self, place: _Place, request: Request, receive: Receive) -> Answer:
+        try:
+            return await self._handle(place, request, receive)
+        except Replayed as replayed:
+            request.replayed = True
+            return replayed.answer
+        except NotAnObject:
+            problem = Problem("malformed", "not a JSON object, or not UTF-8")
+        except Problem as raised:
+            problem = raised
+        except Disconnected:
+            raise
+        except Exception as error:  # the last line of defence: 500, naming class and place
+            problem = self._door.unforeseen(error)
+        answer = place.dialect.word(problem, request)
+        for name, value in problem.headers():
+            if name != "www-authenticate":  # no seed shows one
+                answer = _with(answer, (name.encode(), value.encode()))
+        return _with(answer, (b"allow", ", ".join(request.allowed).encode())) if request.allowed else answer
+
+    async def _handle(self, place: _Place, request: Request, receive: Receive) -> Answer:
+        if request.method == "OPTIONS" and place.dialect.name == "laravel":
+            return Answer(204, b"", [(b"allow", ", ".join(place.allowed()).encode())])
+        route = place.routes.get("GET" if request.method == "HEAD" else request.method)
+        if route is None or (request.method == "HEAD" and route.sends):
+            request.allowed = place.allowed()
+            raise Problem("method_not_allowed")
+        if request.method == "HEAD":
+            request.method = "GET"
+        if route.first is not None:
+            request.caller = await route.first(request)
+        request.body = await self._door.bodies.read(request.headers, receive, route.body_bytes_max)
+        with self._door.bodies.holding(len(request.body)):
+            answer = await route.handler(request)
+        if request.kept is not None and not request.replayed:
+            await self._desk.remember(*request.kept, answer)
+        return answer
+
+    def _find(self, path: str) -> tuple[_Place, Mapping[str, str]] | None:
+        place = self._fixed.get(path)
+        if place is not None:
+            return place, {}
+        parts = path.split("/")
+        for pattern, place in self._patterns.items():
+            if len(pattern) == len(parts) and (names := _match(pattern, parts)) is not None:
+                return place, names
+        return None
+
+
+def _trimmed(path: str) -> str:
+    """Without one trailing slash."""
+    return path.removesuffix("/")
+
+
+def _match(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
+    names: dict[str, str] = {}
+    for wanted, part in zip(pattern, parts, strict=True):
+        if wanted.startswith("{") and part:
+            names[wanted[1:-1]] = part
+        elif wanted != part:
+            return None
+    return names
+
+
+def _with(answer: Answer, header: tuple[bytes, bytes]) -> Answer:
+    """The answer with a further header, unless it has one of that name."""
+    if any(name.lower() == header[0] for name, _ in answer.headers):
+        return answer
+    return answer._replace(headers=(*answer.headers, header))
+
+
+def _stamped(answer: Answer) -> Answer:
+    return _with(answer, (b"x-request-id", secrets.token_hex(8).encode()))

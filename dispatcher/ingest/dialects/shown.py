@@ -5,25 +5,34 @@ This module refuses to know any dialect's words for them.
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from dispatcher.core import ids
 from dispatcher.core.front import Ticket
+from dispatcher.core.model import Head, Message, Outcome, State
+from dispatcher.core.ports import GroupView
+from smpp import status
 
 if TYPE_CHECKING:
     from dispatcher.ingest.dialects.desk import Desk
     from dispatcher.ingest.door import Caller
 
+SLICE_MESSAGES = 200
+"""Heads read and looked at between two turns of the loop: about 2 ms."""
 ShownState = Literal[
     "accepted", "queued", "submitted", "delivered", "undelivered", "failed", "expired", "rejected", "unknown", "cancelled"
 ]
 FINAL = frozenset({"delivered", "undelivered", "failed", "expired", "rejected", "unknown", "cancelled"})
+FAILURES = frozenset({"undelivered", "failed", "expired", "rejected", "cancelled"})
 
 
 class Shown(NamedTuple):
-    """A message. `was_submitted`: a carrier has taken all of it before, even if it is queued again now. `price` total,
-    `refunded` what of it was given back, micro-units. `at` acceptance, `changed_at` last change, ms. `cause`: why it failed
-    (SMPP status name or receipt cause, "" unknown). `to` E.164 digits from the ticket ("" without one)."""
+    """A message. `was_submitted`: a carrier has taken it before, or a part of it, even if it is queued again now. `price`
+    total, `refunded` what of it was given back, micro-units. `at` acceptance, `changed_at` last change, ms. `cause`: why it
+    failed (SMPP status name or receipt cause, "" unknown). `to` E.164 digits from the ticket ("" without one)."""
 
     id: str
     state: ShownState
@@ -48,7 +57,7 @@ class ShownGroup(NamedTuple):
     refunded: int
     at: int
     changed_at: int
-    counts: dict[str, int]
+    counts: dict[ShownState, int]
     resubmitting: int
     messages: Sequence[Shown]
     ticket: Ticket
@@ -56,9 +65,143 @@ class ShownGroup(NamedTuple):
 
 async def read_message(desk: Desk, caller: Caller, message_id: str) -> Shown | None:
     """See Desk.message."""
-    raise NotImplementedError
+    door = desk.door
+    group_id = ids.group_of(message_id)
+    ticket, of_group = await door.within(desk.front.tickets([message_id, group_id]))
+    index = ids.index_in_group(message_id)
+    ticket = ticket or of_group
+    record = (await door.within(door.store.messages([message_id])))[0]
+    known = None if record is None else record.body or record.head
+    owner = ticket.account if ticket is not None else known.account if known is not None else ""
+    if owner != caller.account.name:
+        return None
+    to = _number(ticket, index if ticket is of_group else 1)
+    if record is not None and known is not None:
+        return _shown(record, to, ticket)
+    view = await door.within(door.store.group(group_id))
+    if view is None or view.state != "live" or not view.expanded < index <= view.members:
+        return None
+    return Shown(message_id, "accepted", to, view.at, view.at, ticket=ticket)
 
 
 async def read_group(desk: Desk, caller: Caller, group_id: str, offset: int, limit: int | None) -> ShownGroup | None:
     """See Desk.group."""
-    raise NotImplementedError
+    door = desk.door
+    view = await door.within(door.store.group(group_id))
+    if view is None or view.account != caller.account.name or view.state != "live":
+        return None
+    ticket = (await door.within(desk.front.tickets([group_id])))[0]
+    if ticket is None:
+        return None
+    last = view.members if limit is None else min(view.members, offset + limit)
+    counts: Counter[ShownState] = Counter()
+    messages: list[Shown] = []
+    refunded = resubmitting = 0
+    changed_at = view.at
+    for start in range(0, view.members, SLICE_MESSAGES):
+        await asyncio.sleep(0)
+        members = ids.group_members(group_id, min(SLICE_MESSAGES, view.members - start), start + 1)
+        heads = await door.within(door.store.heads(members))
+        for place, (member, record) in enumerate(zip(members, heads, strict=True), start):
+            head = None if record is None else record.head
+            state = _without_head(view, place) if head is None else state_of(head)
+            counts[state] += 1
+            if head is not None:
+                refunded += given_back(head)
+                changed_at = max(changed_at, head.at)
+                resubmitting += state == "queued" and head.first_at > 0
+            if offset <= place < last:
+                to = _number(ticket, place + 1)
+                messages.append(
+                    Shown(member, state, to, view.at, view.at, ticket=ticket)
+                    if head is None
+                    else _of_head(member, head, to, ticket, state)
+                )
+    return ShownGroup(
+        id=group_id,
+        members=view.members,
+        price=view.price,
+        refunded=refunded,
+        at=view.at,
+        changed_at=changed_at,
+        counts=dict(counts),
+        resubmitting=resubmitting,
+        messages=messages,
+        ticket=ticket,
+    )
+
+
+def state_of(head: Head) -> ShownState:
+    """The state shown of a message that has a head (1.2): what waits is queued; what is being submitted is queued until a
+    first attempt's bytes have left, then submitted; so is what is in doubt."""
+    if head.state == State.SUBMITTING:
+        told = any(a.outcome not in _UNTOLD or a.number > 1 for segment in head.segments for a in segment.attempts)
+        return "submitted" if told else "queued"
+    return _SHOWN[head.state]
+
+
+def given_back(head: Head) -> int:
+    """Micro-units of the price that the account has again: refunded, or never taken although the message has ended."""
+    ended = head.state >= State.DELIVERED
+    return head.unit_price * sum(s.refunded or (ended and not s.posted) for s in head.segments)
+
+
+def cause_of(head: Head) -> str:
+    """The last word on the part that went worst: a receipt's cause or state, or an answer's status name; "" for none."""
+    worst = max(head.segments, key=lambda segment: segment.state)
+    if not worst.attempts:
+        return ""
+    attempt = worst.attempts[-1]
+    return attempt.cause or attempt.receipt or (status.name(attempt.code) if attempt.code else "")
+
+
+_UNTOLD = (Outcome.PENDING, Outcome.THROTTLED, Outcome.NOT_SENT)
+_SHOWN: dict[int, ShownState] = {
+    State.QUEUED: "queued",
+    State.WAITING: "queued",
+    State.SUBMITTED: "submitted",
+    State.DOUBT: "submitted",
+    State.DELIVERED: "delivered",
+    State.UNKNOWN: "unknown",
+    State.CANCELLED: "cancelled",
+    State.EXPIRED: "expired",
+    State.UNDELIVERED: "undelivered",
+    State.FAILED: "failed",
+    State.REJECTED: "rejected",
+}
+
+
+def _without_head(view: GroupView, place: int) -> ShownState:
+    return "queued" if place < view.expanded else "accepted"
+
+
+def _number(ticket: Ticket | None, index: int) -> str:
+    return ticket.to[index - 1] if ticket is not None and 0 < index <= len(ticket.to) else ""
+
+
+def _shown(record: Message, to: str, ticket: Ticket | None) -> Shown | None:
+    body = record.body
+    if record.head is not None:
+        return _of_head(record.id, record.head, to, ticket, state_of(record.head))
+    if body is None:
+        return None
+    price = body.unit_price * body.segments
+    return Shown(
+        record.id, "queued", to, body.accepted_at, body.accepted_at, price=price, segments=body.segments, ticket=ticket
+    )
+
+
+def _of_head(message_id: str, head: Head, to: str, ticket: Ticket | None, state: ShownState) -> Shown:
+    return Shown(
+        message_id,
+        state,
+        to,
+        head.accepted_at,
+        head.at,
+        was_submitted=any(a.outcome == Outcome.ACCEPTED for segment in head.segments for a in segment.attempts),
+        cause=cause_of(head) if state in FAILURES else "",
+        price=head.unit_price * len(head.segments),
+        refunded=given_back(head),
+        segments=len(head.segments),
+        ticket=ticket,
+    )

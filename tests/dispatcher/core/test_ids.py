@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 import pytest
 
@@ -74,3 +75,23 @@ def test_ids_in_a_row_are_what_encode_says(chance: int) -> None:
         assert ids.in_a_row(TIME, chance, count) == [ids.encode(TIME, chance + i) for i in range(count)]
     with pytest.raises(ValueError, match="out of range"):
         ids.in_a_row(TIME, (1 << 74) - 1, 2)
+
+
+@pytest.mark.parametrize("chance", [0, 1, 0xFFFF, 1 << 62, (1 << 62) - 1, (1 << 74) - 1, 0x2A5 << 60])
+@pytest.mark.parametrize("time_ms", [0, 1, TIME, (1 << 48) - 1])
+def test_a_uuid_renders_the_same_bits(time_ms: int, chance: int) -> None:
+    """Version 4, variant 1, small letters; and back, from either case."""
+    made = ids.encode(time_ms, chance)
+    text = ids.to_uuid(made)
+    parsed = uuid.UUID(text)
+    assert (str(parsed), parsed.version, parsed.variant) == (text, 4, uuid.RFC_4122)
+    assert ids.from_uuid(text) == ids.from_uuid(text.upper()) == made
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", str(uuid.uuid1()), uuid.UUID(int=0).hex, str(uuid.UUID(int=0)), str(uuid.uuid4()) + "0", "{" + str(uuid.uuid4())],
+)
+def test_what_is_no_uuid_of_ours(text: str) -> None:
+    """Other versions, other forms and anything else lead nowhere."""
+    assert ids.from_uuid(text) is None

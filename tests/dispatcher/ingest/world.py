@@ -129,7 +129,10 @@ async def world(
     settings, clock, log, counters = settings_of(**http), Clock(), Log(), Counters("http-test")
     rules = Rules(settings, {}, {}, lambda: 0.5)
     ids = RandomIds(os.urandom)
-    app = build(settings, store, book_of(settings), rules, counters, clock, ids, judge, log, waiting_max=waiting_max)
+    keyed = NumberHash(b"k" * 32).digest
+    app = build(
+        settings, store, book_of(settings), rules, counters, clock, ids, judge, log, waiting_max=waiting_max, keyed=keyed
+    )
     made = World(app, store, clock, log, counters)
     await made.account("shop", money)
     listener = socket.create_server(("127.0.0.1", 0))
