@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.contract.conftest import Running
+from tests.contract.ground import Running
 
 
 def test_a_message_reaches_the_carrier(running: Running) -> None:
