@@ -26,6 +26,7 @@ from dispatcher.core.settings import Settings
 from dispatcher.engine.carriers import seats_of
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.leases import Leases
+from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import Works
 from dispatcher.store.redis import RedisStore
@@ -131,7 +132,7 @@ class Bench:
         )
         self.leases = Leases(self.works)
         self.committer = Committer(self.works)
-        self.receipts = Receipts(self.works)
+        self.receipts = Receipts(self.works, Handsets(self.works, self.book))
         self.seat = seats_of(self.settings)[0]
 
     def sends(self) -> list[bytes]:

@@ -177,6 +177,28 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Handsets",
+        (
+            Panel(
+                "Messages from handsets",
+                "What do handsets write, and does it arrive in one piece?",
+                ((_rate("dispatcher_inbound_total", "carrier, result"), "{{carrier}} {{result}}"),),
+                "ops",
+            ),
+            Panel(
+                "STOP, START, HELP",
+                "How many want nothing more, or want it again?",
+                ((_rate("dispatcher_inbound_words_total", "word", "5m"), "{{word}}"),),
+                "ops",
+            ),
+            Panel(
+                "Parts that wait",
+                "Do messages stay incomplete?",
+                (("max(dispatcher_inbound_parts_waiting)", "parts"),),
+            ),
+        ),
+    ),
+    (
         "Money",
         (
             Panel(

@@ -73,6 +73,14 @@ METRICS: tuple[Metric, ...] = (
     Metric("dispatcher_delivery_seconds", "histogram", ("carrier",), "From the submission to its final receipt.", _SLOW),
     Metric("dispatcher_queue_seconds", "histogram", ("class",), "From acceptance to the first submission.", _FAST),
     Metric(
+        "dispatcher_inbound_total",
+        "counter",
+        ("carrier", "result"),
+        "Handsets' messages given out (whole; joined of parts; partial, parts missing), and parts (part, repeat, conflict).",
+    ),
+    Metric("dispatcher_inbound_words_total", "counter", ("word",), "Handsets' messages that say stop, start or help."),
+    Metric("dispatcher_inbound_parts_waiting", "gauge", (), "Parts of handsets' messages that wait for others."),
+    Metric(
         "dispatcher_charges_micro_total",
         "counter",
         ("currency", "kind"),

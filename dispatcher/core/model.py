@@ -286,7 +286,8 @@ EVENT_COLUMNS = "id,key,ref,account,to,class,state,segments,carrier,error,attemp
 
 
 class InboundRow(msgspec.Struct, array_like=True, gc=False):
-    """One row of `inbound`: a handset's message as it came."""
+    """One row of `inbound`: a handset's message, put together of `parts` of the `total` parts that it has. `account`: whose
+    number it was sent to ("" nobody's); `keyword`: by which it found it; `word`: stop, start or help where it says that."""
 
     id: str
     sender: str
@@ -296,9 +297,14 @@ class InboundRow(msgspec.Struct, array_like=True, gc=False):
     carrier: str
     parts: int
     at: int
+    total: int = 1
+    account: str = ""
+    keyword: str = ""
+    word: str = ""
+    reference: int | None = None
 
 
-INBOUND_COLUMNS = "id,from,to,text,binary,carrier,parts,at"
+INBOUND_COLUMNS = "id,from,to,text,binary,carrier,parts,at,total,account,keyword,word,reference"
 
 
 class Correlation(NamedTuple):

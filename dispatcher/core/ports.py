@@ -16,8 +16,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from accounting.ledger import Fact
 from dispatcher.core.customer import CustomerStore
-from dispatcher.core.front import Extras, Ticket
-from dispatcher.core.model import Body, Correlation, EventRow, Head, InboundRow, Lane, Message
+from dispatcher.core.front import Extras, FrontStore, Ticket
+from dispatcher.core.inbox import InboxStore
+from dispatcher.core.model import Body, Correlation, EventRow, Head, Lane, Message
 
 
 class StoreError(Exception):
@@ -197,7 +198,7 @@ class RejectRow(NamedTuple):
     at: int
 
 
-class Store(CustomerStore, Protocol):
+class Store(CustomerStore, InboxStore, Protocol):
     """One partition's records, queues, money and streams, plus the untagged streams `sends` and `rejects`."""
 
     partition: str
@@ -311,9 +312,6 @@ class Store(CustomerStore, Protocol):
     async def take_over(self, owner: Owner, dead: str, requeue: Sequence[Message], effects: Effects) -> None:
         """Puts `requeue` back at the front of their queues, applies effects (doubts), clears the dead engine's in-flight
         batches: one fenced step per batch of 500. Raises Deposed."""
-
-    async def inbound(self, rows: Sequence[InboundRow]) -> None:
-        """Appends handset messages durably."""
 
     async def read_sends(self, after: str, limit: int, block_ms: int) -> list[SendEntry]:
         """Entries after id `after` ("" from the start)."""

@@ -4,6 +4,7 @@
       ├─ renew, watch           leases; engines that died          (leases.py)
       ├─ settle                 answers -> heads, money, rows      (committer.py)
       ├─ receipts, their watch  deliver_sm -> heads, answers       (receipts.py)
+      ├─ handsets, their watch  deliver_sm -> rows, inboxes        (handsets.py)
       ├─ carriers               one task per session + controls    (carriers.py)
       ├─ feeder                 queues -> links                    (feeder.py)
       ├─ intake                 sends -> queues                    (intake.py)
@@ -30,6 +31,7 @@ from dispatcher.core.settings import Settings
 from dispatcher.engine.carriers import Carriers, Connect
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.feeder import Feeder
+from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.intake import Intake
 from dispatcher.engine.leases import Leases, take_over
 from dispatcher.engine.receipts import Receipts
@@ -65,11 +67,12 @@ class Engine:
         )
         self.leases = Leases(self.works)
         self.committer = Committer(self.works)
-        self.receipts = Receipts(self.works)
+        self.handsets = Handsets(self.works, book)
+        self.receipts = Receipts(self.works, self.handsets)
         self.carriers = Carriers(self.works, self.leases, self.committer, self.receipts, connect)
         self.feeder = Feeder(self.works, self.committer, book)
         self.intake = Intake(self.works, self.leases, book, is_open)
-        self.timers = Timers(self.works, self.receipts)
+        self.timers = Timers(self.works, self.receipts, self.handsets)
 
     async def run(self, stop: trio.Event, task_status: trio.TaskStatus[Engine]) -> None:
         """Runs until `stop`, then drains. Raises Deposed."""
@@ -81,6 +84,8 @@ class Engine:
             back.start_soon(self.committer.run)
             back.start_soon(self.receipts.run)
             back.start_soon(self.receipts.watch)
+            back.start_soon(self.handsets.run)
+            back.start_soon(self.handsets.watch)
             back.start_soon(self.carriers.run)
             async with trio.open_nursery() as front:
                 front.start_soon(self.feeder.run)
@@ -110,7 +115,7 @@ class Engine:
     async def _drain(self) -> None:
         works = self.works
         with trio.move_on_after(works.settings.engine.drain_s):
-            while works.flights or self.receipts.pending:
+            while works.flights or self.receipts.pending or self.handsets.pending:
                 self.committer.bell.ring()
                 self.receipts.bell.ring()
                 await trio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""deliver_sm: receipts find their segment and change it, handsets' messages become rows; only then is the carrier answered.
+"""deliver_sm: receipts find their segment and change it, only then is the carrier answered; handsets' messages are handed on.
 
 It refuses to know what a receipt means for a segment (core/lifecycle) and how ids are related (core/matching).
 
@@ -25,8 +25,8 @@ from dispatcher.core.matching import park, receipt_keys, seen, unpark
 from dispatcher.core.model import Head, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
-from dispatcher.engine.deliveries import NOWHERE, Item, Read, by_age, delivered
-from dispatcher.engine.handsets import inbound_row
+from dispatcher.engine.deliveries import NOWHERE, SYSTEM_ERROR, Item, Read, answer, by_age, delivered
+from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
 from smpp.codec import DeliverSm
 from smpp.link import Link
@@ -37,7 +37,6 @@ PENDING_MAX: Final = 20_000
 _WAIT_PART: Final = 0.6
 """Part of deliver_answer_s for which a receipt waits in memory for its answer to be settled."""
 _ROUNDS_MAX: Final = 4
-_SYSTEM_ERROR: Final = 8
 
 _AT_REST: Final = frozenset({State.SUBMITTED, *(s for s in State if s.final)})
 
@@ -45,13 +44,13 @@ _AT_REST: Final = frozenset({State.SUBMITTED, *(s for s in State if s.final)})
 class Receipts:
     """Collects deliver_sm from all links and applies them, one batch at a time."""
 
-    def __init__(self, works: Works) -> None:
+    def __init__(self, works: Works, handsets: Handsets) -> None:
         self._works = works
+        self._handsets = handsets
         self._new: list[Item] = []
         self._open: Sequence[Item] = ()
         self._dropped: dict[str, list[str]] = {}
         self._waiting: list[Item] = []
-        self._handset: list[tuple[Seat, Link[Token], DeliverSm, float]] = []
         self._numbers = count()
         self._quirks = {c.name: c.quirks for c in works.settings.carrier}
         self.bell = Bell()
@@ -59,7 +58,7 @@ class Receipts:
     @property
     def pending(self) -> int:
         """deliver_sm taken and not yet done with."""
-        return len(self._new) + len(self._waiting) + len(self._handset) + bool(self._dropped)
+        return len(self._new) + len(self._waiting) + bool(self._dropped)
 
     # -- from the links (synchronous)
 
@@ -67,18 +66,21 @@ class Receipts:
         """deliver_sm of one read of one link; `receipts` are those that were recognised without decoding."""
         works = self._works
         if self.pending + len(delivers) + len(receipts) > PENDING_MAX:
-            link.answer([*(d.sequence for d in delivers), *(r.sequence for r in receipts)], _SYSTEM_ERROR)
+            link.answer([*(d.sequence for d in delivers), *(r.sequence for r in receipts)], SYSTEM_ERROR)
             return
         now, at = works.clock.monotonic(), works.clock.now_ms()
         quirks = self._quirks[seat.carrier]
         read, form, new = Read(seat.carrier, quirks, link, at, now), quirks.ids, self._new
         new += [Item(read, receipt, receipt_keys(form, receipt.id), receipt.sequence) for receipt in receipts]
+        from_handsets: list[DeliverSm] = []
         for deliver in delivers:
             receipt = parse(deliver)
             if receipt is None:
-                self._handset.append((seat, link, deliver, now))
+                from_handsets.append(deliver)
                 continue
             new.append(Item(read, receipt, receipt_keys(form, receipt.id), deliver.sequence))
+        if from_handsets:
+            self._handsets.arrived(read, from_handsets)
         self.bell.ring()
 
     # -- the task
@@ -107,7 +109,7 @@ class Receipts:
                     item.answered = True
                     late.setdefault(link, []).append(item.sequence)
             for link, sequences in late.items():
-                _answer(link, sequences, _SYSTEM_ERROR)
+                answer(link, sequences, SYSTEM_ERROR)
 
     async def flush(self) -> None:
         """One round over everything at hand."""
@@ -118,8 +120,6 @@ class Receipts:
             self._open = items[start : start + BATCH_MAX]
             await self._apply(self._open)
         self._open = ()
-        if self._handset:
-            await self._inbound()
         if self._dropped and (works.stopping or not items):
             await self._forget()
 
@@ -305,7 +305,7 @@ class Receipts:
         if last is not None:
             counts[last.carrier, state] = counts.get((last.carrier, state), 0) + number
         for link, sequences in answers.items():
-            _answer(link, sequences, 0)
+            answer(link, sequences, 0)
         for label, seen_count in counts.items():
             works.counters.add("dispatcher_receipts_total", label, seen_count)
         for carrier, names in fields.items():
@@ -343,7 +343,7 @@ class Receipts:
         for carrier, early in rows.items():
             await works.persist("early", lambda c=carrier, e=early: works.store.park_early(c, e))  # type: ignore[misc]
         for link, sequences in answers.items():
-            _answer(link, sequences, 0)
+            answer(link, sequences, 0)
 
     async def rematch(self, carrier: str) -> int:
         """Tries a carrier's parked receipts again; drops and counts those whose time is over. Returns how many remain."""
@@ -369,23 +369,3 @@ class Receipts:
             works.log.warning("receipts_orphaned", carrier=carrier, count=len(gone))
             await works.persist("early", lambda: works.store.drop_early(carrier, sorted(gone)))
         return len(items)
-
-    # -- handsets' messages
-
-    async def _inbound(self) -> None:
-        works = self._works
-        taken, self._handset = self._handset[:BATCH_MAX], self._handset[BATCH_MAX:]
-        at = works.clock.now_ms()
-        ids = works.ids.make(at, len(taken))
-        rows = [inbound_row(i, seat.carrier, deliver, at) for i, (seat, _, deliver, _) in zip(ids, taken, strict=True)]
-        await works.persist("inbound", lambda: works.store.inbound(rows))
-        limit = works.clock.monotonic() - works.settings.receipts.deliver_answer_s
-        for _, link, deliver, arrived in taken:
-            _answer(link, [deliver.sequence], _SYSTEM_ERROR if arrived < limit else 0)
-        if self._handset:
-            self.bell.ring()
-
-
-def _answer(link: Link[Token], sequences: list[int], status: int) -> None:
-    if sequences and link.ended is None:
-        link.answer(sequences, status)

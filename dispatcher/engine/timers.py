@@ -15,6 +15,7 @@ from dispatcher.core.lifecycle import Evidence, NoReceipt, ValidityOver, collect
 from dispatcher.core.model import LANES, Message
 from dispatcher.core.ports import CorruptRecord, Effects, Queue, StoreUnavailable
 from dispatcher.engine.committer import count_effects
+from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import BATCH_MAX, Works
 
@@ -28,6 +29,8 @@ QUEUES_S: Final = 60.0
 BUCKETS_S: Final = 30.0
 RINGS_S: Final = 3600.0
 STREAMS_S: Final = 60.0
+PARTS_S: Final = 1.0
+INBOX_S: Final = 60.0
 STALE_MS: Final = 60_000
 """Admissions and groups without progress for so long are given back."""
 _ROUNDS_MAX: Final = 3
@@ -38,9 +41,10 @@ _SWEEP_STEPS_MAX: Final = 20
 class Timers:
     """The periodic duties of one engine. Each bounded; any number of engines may do them at the same time."""
 
-    def __init__(self, works: Works, receipts: Receipts) -> None:
+    def __init__(self, works: Works, receipts: Receipts, handsets: Handsets) -> None:
         self._works = works
         self._receipts = receipts
+        self._handsets = handsets
         self._sweep_s = works.settings.receipts.sweep_s
 
     def duties(self) -> list[tuple[str, float, Callable[[], Awaitable[None]]]]:
@@ -57,6 +61,8 @@ class Timers:
             ("buckets", BUCKETS_S, self.buckets),
             ("rings", RINGS_S, self.rings),
             ("streams", STREAMS_S, self.streams),
+            ("parts", PARTS_S, self._handsets.give_out),
+            ("inbox", INBOX_S, self._handsets.sweep),
         ]
 
     async def run(self) -> None:

@@ -57,6 +57,8 @@ SCRIPTS = {
         "lease",
         "renew",
         "mine",
+        "parts",
+        "inbound",
         "credit",
         "notice_queue",
         "notice_settle",

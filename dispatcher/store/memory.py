@@ -7,15 +7,15 @@ time from the `at` arguments seen so far.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from dispatcher.core.ids import time_of
-from dispatcher.core.model import InboundRow
 from dispatcher.core.ports import CorruptRecord, Cursor, Queue, SendEntry
 from dispatcher.store import records
 from dispatcher.store.memory_calls import MemoryCalls
 from dispatcher.store.memory_engine import MemoryEngine
+from dispatcher.store.memory_inbox import MemoryInbox
 from dispatcher.store.memory_notices import MemoryNotices
 from dispatcher.store.memory_state import Hook, step
 
@@ -31,7 +31,7 @@ def _text(entry: tuple[int, int]) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-class MemoryStore(MemoryEngine, MemoryCalls, MemoryNotices):
+class MemoryStore(MemoryEngine, MemoryInbox, MemoryCalls, MemoryNotices):
     """Store port in memory. `available` is always True; `add_send` is the producer's XADD."""
 
     @step
@@ -46,10 +46,6 @@ class MemoryStore(MemoryEngine, MemoryCalls, MemoryNotices):
     def add_send(self, kind: str, payload: bytes) -> str:
         """What a producer does: one entry of `sends`; returns its id."""
         return self.append("sends", {kind: payload})
-
-    @step
-    async def inbound(self, rows: Sequence[InboundRow]) -> None:
-        self.write_rows("inbound", rows)
 
     @step
     async def read_sends(self, after: str, limit: int, block_ms: int) -> list[SendEntry]:

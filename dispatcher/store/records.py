@@ -16,7 +16,18 @@ from accounting.ledger import Fact, Kind
 from dispatcher.core.customer import Account, ApiKey
 from dispatcher.core.front import Ticket
 from dispatcher.core.ids import encode as encode_id
-from dispatcher.core.model import EVENT_COLUMNS, INBOUND_COLUMNS, LANES, Body, Correlation, EventRow, Head, Message, State
+from dispatcher.core.model import (
+    EVENT_COLUMNS,
+    INBOUND_COLUMNS,
+    LANES,
+    Body,
+    Correlation,
+    EventRow,
+    Head,
+    InboundRow,
+    Message,
+    State,
+)
 from dispatcher.core.notices import Notice
 from dispatcher.core.ports import Admission, CorruptRecord, GroupPlan, RejectRow
 
@@ -35,6 +46,7 @@ _account = msgspec.msgpack.Decoder(Account)
 _api_key = msgspec.msgpack.Decoder(ApiKey)
 _ticket = msgspec.msgpack.Decoder(Ticket)
 _notice = msgspec.msgpack.Decoder(Notice)
+_inbound = msgspec.msgpack.Decoder(InboundRow)
 _correlation = msgspec.msgpack.Decoder(Correlation)
 _reject = msgspec.msgpack.Decoder(RejectRow)
 _rows = msgspec.msgpack.Decoder(list[list[Any]])
@@ -92,6 +104,11 @@ def decode_ticket(raw: bytes, where: str) -> Ticket:
 def decode_notice(raw: bytes, where: str) -> Notice:
     """A webhook's event. Raises CorruptRecord."""
     return _decode(_notice.decode, raw, where)
+
+
+def decode_inbound(raw: bytes, where: str) -> InboundRow:
+    """A handset's message as an inbox keeps it. Raises CorruptRecord."""
+    return _decode(_inbound.decode, raw, where)
 
 
 def decode_correlation(raw: bytes, where: str) -> Correlation:

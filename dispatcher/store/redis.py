@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dispatcher.store.asyncio_connection import AsyncioDriver
 from dispatcher.store.calls import Calls
+from dispatcher.store.inbox import Inbox
 from dispatcher.store.notices import NoticeSteps
 from dispatcher.store.sweeps import Sweeps
 from dispatcher.store.transport import Driver
@@ -17,7 +18,7 @@ from dispatcher.store.trio_connection import TrioDriver
 __all__ = ["RedisStore", "open_asyncio_store", "open_trio_store"]
 
 
-class RedisStore(Sweeps, Calls, NoticeSteps):
+class RedisStore(Sweeps, Inbox, Calls, NoticeSteps):
     """One partition on one server. `available` is False while the server is away; `on_available` hears of it.
 
     Writers of the engine (pop, write_ahead, settle, commits, takeover) return when they have taken effect, however

@@ -1,4 +1,4 @@
-"""The public streams over a server: intake's reading, rejects, handsets' messages, readers. Knows rows, no meaning."""
+"""The public streams over a server: intake's reading, rejects, readers. Knows rows, no meaning."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any, Literal
 
 import hiredis
 
-from dispatcher.core.model import InboundRow
-from dispatcher.core.ports import CorruptRecord, Cursor, Effects, SendEntry
+from dispatcher.core.ports import CorruptRecord, Cursor, SendEntry
 from dispatcher.store import records, resp
 from dispatcher.store.accounts import DESK
 from dispatcher.store.rest import Rest
 
 _new = tuple.__new__  # a SendEntry without the detour through its named constructor
-SENDS, INBOUND = "sends", "inbound"
+SENDS = "sends"
 REJECTS_MAX = 200
 
 
@@ -32,13 +31,6 @@ def entry_key(entry: str) -> tuple[int, int]:
 
 class Streams(Rest):
     """In and out."""
-
-    async def inbound(self, rows: Sequence[InboundRow]) -> None:
-        if rows:
-            line = self.line(INBOUND)
-            wire = [resp.rows(self.k.inbound, records.COLUMNS["inbound"], records.pack(list(rows)))]
-            async with line.lock:
-                await self._guarded(INBOUND, Effects(), resp.arguments_of(wire), in_flight=False)
 
     async def read_sends(self, after: str, limit: int, block_ms: int) -> list[SendEntry]:
         block = ("BLOCK", block_ms) if block_ms > 0 else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dispatcher.core.inbox import Received
 from dispatcher.core.model import Correlation, InboundRow, State
 from dispatcher.core.ports import Cursor, Effects, RejectRow, Verdict, VersionedHead
 from dispatcher.store.memory import MemoryStore
@@ -88,8 +89,8 @@ def test_inbound_rows_and_reading_on(world: World) -> None:
     """read_stream goes on after an entry."""
 
     async def case(store: AnyStore) -> None:
-        await store.inbound([InboundRow("i1", "255", "100", "hello", None, "mattel", 1, T0)])
-        await store.inbound([InboundRow("i2", "255", "100", None, b"\x00", "mattel", 2, T0)])
+        await store.receive([Received(InboundRow("i1", "255", "100", "hello", None, "mattel", 1, T0))], T0, 10)
+        await store.receive([Received(InboundRow("i2", "255", "100", None, b"\x00", "mattel", 2, T0))], T0, 10)
         first, second = await store.read_stream("inbound", "", 10)
         assert (first[1]["text"], second[1]["binary"], second[1]["from"]) == ("hello", b"\x00", "255")
         assert await store.read_stream("inbound", first[0], 10) == [second]

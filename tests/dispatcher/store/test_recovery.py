@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
+from dispatcher.core.inbox import Received
 from dispatcher.core.model import Head, InboundRow, State
 from dispatcher.core.ports import Cursor, Deposed, Effects, StoreUnavailable, VersionedHead
 from dispatcher.store.lines import SCRIPTS
@@ -291,7 +292,7 @@ def test_commits_at_rest_apply_once(server: RealServer, plan: str) -> None:
     async def case() -> None:
         store, driver = faulty(server.url)
         await funded(store)
-        await store.inbound([InboundRow("i0", "1", "2", "x", None, "mattel", 1, T0)])
+        await store.receive([Received(InboundRow("i0", "1", "2", "x", None, "mattel", 1, T0))], T0, 10)
         effects = Effects()
         effects.money = {"acme": [7, 0]}
         for commit in (store.commit_receipts, store.commit):
@@ -301,7 +302,7 @@ def test_commits_at_rest_apply_once(server: RealServer, plan: str) -> None:
             assert driver.plan == ""
             await driver.arrive()
         driver.plan, driver.match = plan, b"inbound"
-        await store.inbound([InboundRow("i1", "1", "2", "x", None, "mattel", 1, T0)])
+        await store.receive([Received(InboundRow("i1", "1", "2", "x", None, "mattel", 1, T0))], T0, 10)
         await driver.arrive()
         assert await available(store) == 1_000_014
         assert [r["id"] for _, r in await store.read_stream("inbound", "", 10)] == ["i0", "i1"]
