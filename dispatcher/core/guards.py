@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from dispatcher.core.customer import Account
+from dispatcher.core.door_settings import Fraud
 from dispatcher.core.front import Code, Conversion, Extras, Take, Ticket
 from dispatcher.core.model import Lane, Refusal
 from dispatcher.core.ports import Admission
 from dispatcher.core.refusal import Objection
-from dispatcher.core.settings import Fraud
 
 PREFIX_DIGITS: Final = 7
 DAY_S: Final = 86_400

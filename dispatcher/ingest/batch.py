@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 from accounting.money import to_decimal
 from dispatcher.core.admission import Refused
-from dispatcher.core.front import Ticket
+from dispatcher.core.front import Take, Ticket
 from dispatcher.core.ids import group_members, group_of
 from dispatcher.core.model import LANE_BY_NAME, Lane, Refusal, Send
 from dispatcher.core.ports import Admission, GroupPlan, StoreUnavailable, Verdict
+from dispatcher.core.refusal import refusal_of
+from dispatcher.ingest import limits
 from dispatcher.ingest.door import Caller, Door, field_error
 from dispatcher.ingest.problems import FieldError, Problem, RejectedItem
 from dispatcher.ingest.views import BatchAccepted
@@ -53,6 +55,13 @@ async def accept(
     now = door.clock.now_ms()
     group_id = group_of(door.ids.make(now, 1)[0])
     admissions, rejected, lane, ticket = await judge(door, caller, items, group_id, now)
+    takes: list[Take] = []
+    known = key and await door.within(door.store.find_key(caller.account.name, key, now)) is not None
+    if not known:  # a repetition takes nothing: the store has its answer
+        admissions, takes, beyond = await _sift(door, admissions, rejected, group_id, now)
+        for why, times in Counter(item.error.reason for item in beyond).items():
+            door.count_sends(lane.wire, why, times)
+        rejected = sorted(rejected + beyond, key=lambda item: item.index)
     if not admissions:
         problem = Problem("batch_rejected", f"{len(rejected)} of {len(rejected)} messages were refused")
         problem.document.rejected = rejected
@@ -61,7 +70,9 @@ async def accept(
     currency = caller.account.currency
     plan = GroupPlan(group_id, caller.account.name, lane, len(admissions), price, currency, now, key, digest, ticket)
     verdict = await store(door, plan, admissions)
-    reason = door.refusal_of(verdict)
+    if verdict.verdict != "accepted":
+        await limits.give_back(door, takes, now)
+    reason = refusal_of(verdict)
     door.count_sends(lane.wire, reason or verdict.verdict, len(admissions))
     if reason is not None:
         raise door.refused(reason, verdict, price, currency)
@@ -99,6 +110,25 @@ async def judge(door: Door, caller: Caller, items: Sequence[Send | list[FieldErr
     ).items():
         door.count_sends(wire, reason, count)
     return Judged(admissions, rejected, LANE_BY_NAME[lane], ticket)
+
+
+async def _sift(
+    door: Door, admissions: list[Admission], rejected: list[RejectedItem], group_id: str, now: int
+) -> tuple[list[Admission], list[Take], list[RejectedItem]]:
+    """Those that neither a STOP nor a limit keeps out, under ids without gaps; what they took; and the others."""
+    if not admissions:
+        return admissions, [], []
+    stopped = await limits.unwanted(door, admissions[0].body.account, admissions)
+    taken = await limits.take(door, admissions, now, stopped)
+    refused = stopped | taken.refused
+    if not refused:
+        return admissions, taken.takes, []
+    before = {item.index for item in rejected}
+    places = [index for index in range(len(admissions) + len(rejected)) if index not in before]
+    beyond = [RejectedItem(places[i], field_error(why, f"$[{places[i]}]")) for i, why in refused.items()]
+    kept = [admission for i, admission in enumerate(admissions) if i not in refused]
+    ids = group_members(group_id, len(kept))
+    return [a._replace(id=new) for a, new in zip(kept, ids, strict=True)], taken.takes, beyond
 
 
 def _one(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar, cast
@@ -20,6 +21,7 @@ from dispatcher.core.customer import Account, ApiKey
 from dispatcher.core.front import FrontStore
 from dispatcher.core.model import Refusal, Send
 from dispatcher.core.ports import Admission, Clock, Ids, Store, StoreUnavailable, Verdict
+from dispatcher.core.refusal import refusal_of
 from dispatcher.core.settings import Settings
 from dispatcher.ingest.answers import Bodies
 from dispatcher.ingest.committer import Committer, Crowded
@@ -28,14 +30,6 @@ from dispatcher.ingest.faults import every_refusal
 from dispatcher.ingest.keys import Recent
 from dispatcher.ingest.problems import FieldError, Problem, invalid
 
-_REFUSED_BY_STORE = {
-    "conflict": Refusal.KEY_CONFLICT,
-    "pending": Refusal.KEY_PENDING,
-    "poor": Refusal.BALANCE,
-    "unknown": Refusal.UNKNOWN_ACCOUNT,
-    "limited": Refusal.LIMIT,
-    "opted_out": Refusal.OPTED_OUT,
-}
 T = TypeVar("T")
 
 
@@ -74,6 +68,7 @@ class Door:
         log: Log,
         waiting_max: int,
         keyed: Callable[[str], bytes],
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -82,6 +77,7 @@ class Door:
         self.clock = clock
         self.ids = ids
         self.log = log
+        self.entropy = entropy
         self.reasons: Sequence[str] = ("the server's settings have not been checked yet",)
         timeout_s = settings.server.timeout_s
         linger_s = settings.http.group_commit_ms / 1000
@@ -149,7 +145,9 @@ class Door:
 
     def objection(self, first: Refused, send: Send, account: Account, now: int) -> Problem:
         """The problem of a refused send, with everything else that is wrong with it."""
-        return invalid([field_error(refused, "$") for refused in every_refusal(first, send, account, self.book, now)])
+        problem = invalid([field_error(refused, "$") for refused in every_refusal(first, send, account, self.book, now)])
+        problem.retry_after_s = math.ceil(first.retry_after_ms / 1000)
+        return problem
 
     async def accept(self, send: Send, caller: Caller) -> tuple[Admission, Verdict]:
         """Admits one send durably: the verdict is accepted or duplicate. Raises Problem for everything else, and then
@@ -173,7 +171,7 @@ class Door:
             raise Problem("overloaded", retry_after_s=1) from None
         except StoreUnavailable:
             raise Problem("store_unavailable", "it may have been accepted: repeat with the same key", retry_after_s=1) from None
-        reason = self.refusal_of(verdict)
+        reason = refusal_of(verdict)
         self._count(lane, reason or verdict.verdict)
         if reason is not None:
             raise self.refused(reason, verdict, admission.price, admission.body.currency)
@@ -188,12 +186,6 @@ class Door:
             problem.document.price = to_decimal(price)
             problem.document.currency = currency
         return problem
-
-    def refusal_of(self, verdict: Verdict) -> Refusal | None:
-        """Why the store said no; None when it said yes."""
-        if verdict.verdict == "limited" and verdict.reason:
-            return Refusal(verdict.reason)
-        return _REFUSED_BY_STORE.get(verdict.verdict)
 
     def unforeseen(self, error: Exception) -> Problem:
         """What to answer when we have failed; logs the class and the place, never the words."""

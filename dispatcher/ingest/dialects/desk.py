@@ -20,10 +20,12 @@ import msgspec
 from dispatcher.core import ids
 from dispatcher.core.admission import Refused
 from dispatcher.core.customer import Account, ApiKey, Balance
-from dispatcher.core.front import Code, Extras, FrontStore, Take, Ticket
+from dispatcher.core.front import Code, FrontStore, Take, Ticket
+from dispatcher.core.guards import with_door
 from dispatcher.core.model import LANE_BY_NAME, Body, Lane, Refusal, Send
-from dispatcher.core.ports import Admission, GroupPlan, StoreUnavailable
-from dispatcher.ingest import batch, keys
+from dispatcher.core.ports import Admission, GroupPlan
+from dispatcher.core.refusal import refusal_of
+from dispatcher.ingest import batch, keys, limits
 from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects import repeats, shown
 from dispatcher.ingest.dialects.frame import Request
@@ -33,7 +35,7 @@ from dispatcher.ingest.problems import Problem, invalid
 
 SLICE_ORDERS = 200
 """Judged between two turns of the loop: about 2 ms."""
-OPT_OUTS_AT_ONCE = 1000
+NAMED_AT_ONCE = 1000
 SHAPES_MAX = 10_000
 
 
@@ -181,10 +183,9 @@ class Desk:
             door.count_sends(order.lane, admission.reason, 1)
             raise door.objection(admission, send, caller.account, now)
         ticket = repeats.marked(ticket, digest)
-        extras = admission.extras or Extras()
-        extras = extras._replace(ticket=ticket, code=code, takes=extras.takes + _named(takes, message_id))
         admission.body.key = key
-        verdict = await door.commit(admission._replace(digest=digest, extras=extras), order.lane)
+        admission = with_door(admission._replace(digest=digest), ticket, code, _named(takes, message_id))
+        verdict = await door.commit(admission, order.lane)
         if verdict.verdict == "duplicate":
             return await self._again(verdict.id, caller, digest, request, ticket)
         if key:
@@ -209,39 +210,21 @@ class Desk:
                     refused.append((index, word))
                 else:
                     passed.append((index, word))
-        passed, gone = await self._wanted(caller, passed)
-        refused = sorted(refused + gone, key=lambda item: item[0]) if gone else refused
+        gone = await limits.unwanted(door, caller.account.name, [admission for _, admission in passed])
+        if gone:
+            refused = sorted([*refused, *((passed[i][0], why) for i, why in gone.items())], key=lambda item: item[0])
+            passed = [item for i, item in enumerate(passed) if i not in gone]
         for _, word in refused:
             door.count_sends(lane, word.reason, 1)
         admissions: list[Admission] = []
         members = ids.group_members(group_id, len(passed))
-        for start in range(0, len(passed), OPT_OUTS_AT_ONCE):
+        for start in range(0, len(passed), NAMED_AT_ONCE):
             await asyncio.sleep(0)
-            for (_, admission), member in zip(passed[start : start + OPT_OUTS_AT_ONCE], members[start:], strict=False):
+            for (_, admission), member in zip(passed[start : start + NAMED_AT_ONCE], members[start:], strict=False):
                 admission.body.group = group_id
                 admissions.append(admission._replace(id=member))
         price = sum(admission.price for admission in admissions)
         return Judged(group_id, now, LANE_BY_NAME[lane], admissions, refused, price)
-
-    async def _wanted(
-        self, caller: Caller, passed: list[tuple[int, Admission]]
-    ) -> tuple[list[tuple[int, Admission]], list[tuple[int, Refused]]]:
-        """Those whose numbers have not said STOP, and the others."""
-        kept: list[tuple[int, Admission]] = []
-        gone: list[tuple[int, Refused]] = []
-        for start in range(0, len(passed), OPT_OUTS_AT_ONCE):
-            part = passed[start : start + OPT_OUTS_AT_ONCE]
-            pairs = [(admission.body.sender, admission.body.to_hash) for _, admission in part]
-            out = await self.door.within(self.front.opted_out(caller.account.name, pairs))
-            if not any(out):
-                kept += part
-                continue
-            for (index, admission), said in zip(part, out, strict=True):
-                if said:
-                    gone.append((index, Refused(Refusal.OPTED_OUT, "to", "the recipient has opted out")))
-                else:
-                    kept.append((index, admission))
-        return kept, gone
 
     async def submit_group(
         self,
@@ -270,13 +253,19 @@ class Desk:
         takes = _named(takes, judged.id)
         ticket = repeats.marked(ticket, digest)
         await self._take(takes, judged.at)
+        own = await limits.take(door, judged.admissions, judged.at)
+        taken = (*takes, *own.takes)
+        if own.refused:
+            await limits.give_back(door, taken, judged.at)
+            door.count_sends(judged.lane.wire, next(iter(own.refused.values())).reason, len(judged.admissions))
+            raise limits.too_much(next(iter(own.refused.values())))
         count, price = len(judged.admissions), judged.price
         plan = GroupPlan(judged.id, account.name, judged.lane, count, price, account.currency, judged.at, key, digest, ticket)
         verdict = await batch.store(door, plan, judged.admissions)
-        reason = door.refusal_of(verdict)
+        reason = refusal_of(verdict)
         door.count_sends(judged.lane.wire, reason or verdict.verdict, count)
-        if verdict.verdict != "accepted" and takes:
-            await self._give_back(takes, judged.at)
+        if verdict.verdict != "accepted":
+            await limits.give_back(door, taken, judged.at)
         if reason is not None:
             raise door.refused(reason, verdict, price, account.currency)
         if verdict.verdict == "duplicate":
@@ -293,16 +282,9 @@ class Desk:
         granted = await self.door.within(self.front.take(takes, at))
         failed = [(take, taken) for take, taken in zip(takes, granted, strict=True) if not taken.granted]
         if failed:
-            await self._give_back(tuple(t for t, taken in zip(takes, granted, strict=True) if taken.granted), at)
+            await limits.give_back(self.door, [t for t, taken in zip(takes, granted, strict=True) if taken.granted], at)
             retry_after_ms = max(taken.retry_after_ms for _, taken in failed)
             raise Problem(failed[0][0].reason, retry_after_s=max(1, math.ceil(retry_after_ms / 1000)))
-
-    async def _give_back(self, takes: tuple[Take, ...], at: int) -> None:
-        """As well as it can be done now: at worst a caller waits out a window in which nothing was sent."""
-        try:
-            await self.front.give_back(takes, at)
-        except StoreUnavailable:
-            self.door.log.warning("takes_not_given_back", count=len(takes))
 
     # -- repetitions
 
