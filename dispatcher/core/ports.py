@@ -198,7 +198,7 @@ class RejectRow(NamedTuple):
     at: int
 
 
-class Store(CustomerStore, InboxStore, Protocol):
+class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     """One partition's records, queues, money and streams, plus the untagged streams `sends` and `rejects`."""
 
     partition: str

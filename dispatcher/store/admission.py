@@ -7,17 +7,20 @@ lost write of ours can no longer apply (we after a reconnect, the sweeper) raise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
+from dispatcher.core.front import Take
 from dispatcher.core.ids import BUCKET_CHARS
 from dispatcher.core.model import Body
 from dispatcher.core.ports import Admission, Cursor, Owner, RejectRow, StoreUnavailable, Verdict
 from dispatcher.store import records, resp
-from dispatcher.store.accounts import Accounts
+from dispatcher.store.front import extras_commands
+from dispatcher.store.front_windows import Windows
 from dispatcher.store.keys import DAY_MS, family_of
 from dispatcher.store.lines import PAUSE_FIRST_S, PAUSE_MAX_S, SCRIPTS, Line, Ownership, applied
 from dispatcher.store.transport import ConnectionLost
+from dispatcher.store.verdicts import drop_refused, key_field, to_give_back, twins, twins_verdicts
 
 STEP_MESSAGES_MAX = 500
 _IDEM_S = b"259200"
@@ -26,11 +29,12 @@ _new = tuple.__new__  # a Verdict without the detour through its named construct
 
 
 class _Try(NamedTuple):
-    """One attempt's answer: what is left per account, or who was poor or known."""
+    """One attempt's answer: what is left per account, or who was poor or known, and whose opt-outs are to be looked at."""
 
     taken: bool
     money: dict[str, tuple[int, int] | None]
     known: dict[bytes, bytes]
+    stopping: frozenset[str] = frozenset()
 
 
 Refuse = Callable[[Mapping[int, Verdict]], Sequence[RejectRow]]
@@ -44,7 +48,7 @@ class Mark(NamedTuple):
     refused: Sequence[RejectRow]
 
 
-class AdmissionStep(Accounts):
+class AdmissionStep(Windows):
     """The store's door."""
 
     _families: set[str]
@@ -71,29 +75,50 @@ class AdmissionStep(Accounts):
         self, line: Line, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None, refused: Refuse | None
     ) -> list[Verdict]:
         no: dict[int, Verdict] = {}
-        twins = _twins(batch)
-        todo: Sequence[int] = [i for i in range(len(batch)) if i not in twins] if twins else range(len(batch))
+        pairs = twins(batch)
+        todo: Sequence[int] = [i for i in range(len(batch)) if i not in pairs] if pairs else range(len(batch))
+        takes: Mapping[int, tuple[Take, ...]] = {}
+        checked: set[str] = set()
+        if self._stopping or [item for item in batch if item.extras is not None]:
+            todo, takes, checked = await self.passed(batch, todo, at, no)
         left: dict[str, int] = {}
         moved = cursor is None
         while todo or not moved:
             mark = None
             if cursor is not None:
-                mark = Mark(*cursor, refused(no | _twins_verdicts(batch, no, twins)) if refused is not None else ())
-            answer = await self._attempt(line, [batch[i] for i in todo] if len(todo) < len(batch) else batch, at, mark)
+                mark = Mark(*cursor, refused(no | twins_verdicts(batch, no, pairs)) if refused is not None else ())
+            some = [batch[i] for i in todo] if len(todo) < len(batch) else batch
+            answer = await self._attempt(line, some, at, mark, checked)
             left.update((a, m[0]) for a, m in answer.money.items() if m is not None)
             if answer.taken:
                 break
-            todo = _drop_refused(batch, todo, answer, no)
-        if not no and not twins:
+            stopped = await self.stopped(batch, todo, set(answer.stopping)) if answer.stopping else frozenset()
+            checked |= answer.stopping
+            todo = drop_refused(batch, todo, answer.money, answer.known, stopped, no)
+        if not no and not pairs:
             return [_new(Verdict, ("accepted", item.id, left[item.body.account], "", 0)) for item in batch]
-        no |= _twins_verdicts(batch, no, twins)
+        no |= twins_verdicts(batch, no, pairs)
+        if takes and (spare := to_give_back(batch, takes, no)):
+            await self.return_takes(spare, at)
+        if missing := {item.body.account for item in batch} - left.keys():
+            left |= await self._left(missing)
         return [
             (no.get(i) or Verdict("accepted", item.id))._replace(available=left.get(item.body.account, 0))
             for i, item in enumerate(batch)
         ]
 
+    async def _left(self, accounts: Iterable[str]) -> dict[str, int]:
+        """Balances for verdicts that never asked for money. The verdicts stand even when the server goes away now."""
+        try:
+            found = [await self.balance(account) for account in accounts]
+        except StoreUnavailable:
+            return {}
+        return {money.account: money.available for money in found if money is not None}
+
     # -- one attempt
-    async def _attempt(self, line: Line, items: Sequence[Admission], at: int, cursor: Mark | None) -> _Try:
+    async def _attempt(
+        self, line: Line, items: Sequence[Admission], at: int, cursor: Mark | None, checked: Set[str] = frozenset()
+    ) -> _Try:
         """Until it is known what became of it; without a cursor at most twice. Raises StoreUnavailable, Deposed."""
         process = f"{self.process}-{line.role}"
         done = f"{process}".encode()
@@ -108,7 +133,7 @@ class AdmissionStep(Accounts):
                     return await self._money_now(line, sums)
                 if not sent or cursor is not None or tries <= 2:
                     txn = f"{self.process}.{line.role}.{next(line.numbers)}"
-                    wire, count, reserve = self._wire(items, sums, at, cursor, process, txn, opened)
+                    wire, count, reserve = self._wire(items, sums, at, cursor, (process, txn, opened), checked)
                     line.armed, sent = (), True
                     replies = await line.exchange(wire, count)
                     try:
@@ -173,17 +198,18 @@ class AdmissionStep(Accounts):
         sums: dict[str, int],
         at: int,
         cursor: Mark | None,
-        process: str,
-        txn: str,
-        opened: bytes,
+        names: tuple[str, str, bytes],
+        checked: Set[str],
     ) -> tuple[bytes, int, bool]:
-        """The whole write, the number of its replies, and whether a reserve is in it."""
+        """The whole write, the number of its replies, and whether a reserve is in it. `names`: process, transaction, the
+        value of `open`; `checked`: accounts whose opt-outs the caller has looked at."""
         k = self.k
+        process, txn, _ = names
         key = k.open_ + process.encode()
-        keyed = [(f"{b.account}:{b.key}".encode(), i) for i in items if (b := i.body).key]
+        keyed = [(key_field(i), i) for i in items if i.body.key]
         wire: list[bytes] = []
         if items:
-            wire.append(self._reserve(sums, [f for f, _ in keyed], at, process, txn, opened))
+            wire.append(self._reserve(sums, [f for f, _ in keyed], at, names, checked))
         wire.append(resp.MULTI)
         if items:
             wire += self._record(items, at)
@@ -202,14 +228,18 @@ class AdmissionStep(Accounts):
         wire.append(resp.command(b"MGET", key, *fence))
         return b"".join(wire), len(wire), bool(items)
 
-    def _reserve(self, sums: dict[str, int], fields: Sequence[bytes], at: int, process: str, txn: str, opened: bytes) -> bytes:
+    def _reserve(
+        self, sums: dict[str, int], fields: Sequence[bytes], at: int, names: tuple[str, str, bytes], checked: Set[str]
+    ) -> bytes:
         k = self.k
+        process, txn, opened = names
+        looked = b"".join(b"1" if a in checked else b"0" for a in sums) if checked else b""
         money = [part for a, s in sums.items() for part in (a, str(s))]
         hold = "\n".join(["a", str(at), process, str(at // DAY_MS), str(len(sums)), *money]).encode()
         hold = b"\n".join([hold, *fields])
         keys = [k.holds, k.open_ + process.encode(), k.idem(at), k.idem(at, 1), *(k.acct_ + a.encode() for a in sums)]
         debits = [b"%d" % -s for s in sums.values()]
-        return SCRIPTS["reserve"].call_text(keys, [opened, txn.encode(), hold, b"%d" % len(sums), *debits, *fields])
+        return SCRIPTS["reserve"].call_text(keys, [opened, txn.encode(), hold, b"%d" % len(sums), looked, *debits, *fields])
 
     def _record(self, items: Sequence[Admission], at: int) -> list[bytes]:
         """Bodies, queues, due times and rows of a batch."""
@@ -236,6 +266,8 @@ class AdmissionStep(Accounts):
         if new := set(names.values()) - self._families:
             wire.append(resp.command(b"SADD", k.rings, *(n.encode() for n in new)))
             self._families |= new
+        if kept := [item for item in items if item.extras is not None]:
+            wire += extras_commands(k, kept, at)
         events = [records.queued_event(i.id, i.body, at) for i in items]
         wire.append(resp.rows(k.events, records.COLUMNS["events"], records.pack(events)))
         if self.reservations:
@@ -263,9 +295,10 @@ class AdmissionStep(Accounts):
             return None
         if answer[0] == 0:
             money = {a: (int(m[0]), int(m[1])) if m[0] else None for a, m in zip(sums, answer[1], strict=True)}
-            fields = [f"{i.body.account}:{i.body.key}".encode() for i in items if i.body.key]
+            fields = [key_field(i) for i in items if i.body.key]
             known = {f: v for f, v in zip(fields, answer[2], strict=True) if v} if answer[2] else {}
-            return _Try(taken=False, money=money, known=known)
+            stopping = frozenset(a for a, m in zip(sums, answer[1], strict=True) if m[2])
+            return _Try(taken=False, money=money, known=known, stopping=stopping)
         if applied(replies, int(reserve), len(replies) - 3):
             return _Try(taken=True, money={a: (v, 0) for a, v in zip(sums, answer[1:], strict=True)}, known={})
         # Taken, and then `open` or the fence moved before the EXEC: a sweeper or a new owner was faster. The hold goes
@@ -292,51 +325,3 @@ def _sums(items: Sequence[Admission]) -> dict[str, int]:
     for item in items:
         sums[item.body.account] = sums.get(item.body.account, 0) + item.price
     return sums
-
-
-def _twins(batch: Sequence[Admission]) -> dict[int, int]:
-    """Items whose key an earlier item of the same batch carries: index -> that item's index."""
-    first: dict[tuple[str, str], int] = {}
-    twins: dict[int, int] = {}
-    for i, item in enumerate(batch):
-        if item.body.key:
-            at = first.setdefault((item.body.account, item.body.key), i)
-            if at != i:
-                twins[i] = at
-    return twins
-
-
-def _twins_verdicts(batch: Sequence[Admission], no: Mapping[int, Verdict], twins: Mapping[int, int]) -> dict[int, Verdict]:
-    """What twins get when all that were not refused so far are accepted: what their firsts got, or a duplicate."""
-    found: dict[int, Verdict] = {}
-    for i, first in twins.items():
-        verdict = no.get(first) or Verdict("duplicate", batch[first].id)
-        same = batch[first].digest == batch[i].digest or verdict.verdict not in {"duplicate", "conflict"}
-        found[i] = verdict if same else Verdict("conflict", verdict.id)
-    return found
-
-
-def _drop_refused(batch: Sequence[Admission], todo: Sequence[int], answer: _Try, verdicts: dict[int, Verdict]) -> list[int]:
-    """Gives a verdict to the known and to those beyond an account's longest affordable prefix; returns the rest."""
-    spent: dict[str, int] = {}
-    poor: set[str] = set()
-    rest: list[int] = []
-    for i in todo:
-        item = batch[i]
-        account = item.body.account
-        known = answer.known.get(f"{account}:{item.body.key}".encode()) if item.body.key else None
-        money = answer.money[account]
-        if known is not None:
-            if known.startswith(b"p"):
-                verdicts[i] = Verdict("pending", "")
-            else:
-                verdicts[i] = Verdict("duplicate" if known[26:] == item.digest else "conflict", str(known[:26], "ascii"))
-        elif money is None:
-            verdicts[i] = Verdict("unknown", "")
-        elif account in poor or money[0] - spent.get(account, 0) - item.price < money[1]:
-            poor.add(account)
-            verdicts[i] = Verdict("poor", "")
-        else:
-            spent[account] = spent.get(account, 0) + item.price
-            rest.append(i)
-    return rest

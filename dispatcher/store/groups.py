@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
+from dispatcher.core.ids import BUCKET_CHARS
 from dispatcher.core.ports import Admission, CorruptRecord, GroupPlan, GroupView, Owner, StoreUnavailable, Verdict
 from dispatcher.store import records, resp
 from dispatcher.store.accounts import DESK, by_bucket
 from dispatcher.store.admission import STEP_MESSAGES_MAX, AdmissionStep
+from dispatcher.store.front import alias_day
 from dispatcher.store.keys import DAY_MS, family_of
 from dispatcher.store.lines import PAUSE_FIRST_S, PAUSE_MAX_S, SCRIPTS
 from dispatcher.store.transport import ConnectionLost
@@ -106,6 +108,9 @@ class Groups(AdmissionStep):
             k.rings,
             k.idem(plan.at),
             k.charges,
+            k.ticket_ + group_id[:BUCKET_CHARS],
+            k.alias_ + b"%d" % alias_day(plan.id),
+            k.aliases,
         ]
         fact = records.pack([records.group_fact(plan)]) if self.reservations else b""
         arguments = [
@@ -118,6 +123,9 @@ class Groups(AdmissionStep):
             group_id + plan.digest,
             records.COLUMNS["charges"].encode(),
             fact,
+            records.pack(plan.ticket) if plan.ticket is not None else b"",
+            plan.ticket.alias.encode() if plan.ticket is not None else b"",
+            b"%d" % alias_day(plan.id),
             *(f.encode() for f in families),
         ]
         return bool(await self.run(GROUPS, "publish", keys, arguments) == 1)

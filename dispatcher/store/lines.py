@@ -60,6 +60,12 @@ SCRIPTS = {
         "parts",
         "inbound",
         "credit",
+        "take",
+        "untake",
+        "code",
+        "used",
+        "optout",
+        "alias",
         "notice_queue",
         "notice_settle",
         "notice_again",
@@ -161,19 +167,22 @@ class Lines:
         """What may be done twice: tried once more on a new connection. Raises StoreUnavailable."""
         line = self.line(role)
         async with line.lock:
-            for again in (True, False):
-                try:
-                    found = await line.exchange(wire, replies, wait_s)
-                except ConnectionLost as error:
-                    if not again:
-                        self.note(available=False)
-                        raise StoreUnavailable(str(error)) from error
-                    continue
-                if any(resp.is_noscript(r) for r in found):
-                    await self._reload(line)
-                    continue
-                self.note(available=True)
-                return [resp.checked(r) for r in found]
+            return await self._asked(line, wire, replies, wait_s)
+
+    async def _asked(self, line: Line, wire: bytes, replies: int, wait_s: float = 0.0) -> list[Any]:
+        for again in (True, False):
+            try:
+                found = await line.exchange(wire, replies, wait_s)
+            except ConnectionLost as error:
+                if not again:
+                    self.note(available=False)
+                    raise StoreUnavailable(str(error)) from error
+                continue
+            if any(resp.is_noscript(r) for r in found):
+                await self._reload(line)
+                continue
+            self.note(available=True)
+            return [resp.checked(r) for r in found]
         raise StoreUnavailable("the server forgets scripts")
 
     async def _reload(self, line: Line) -> None:
@@ -185,6 +194,20 @@ class Lines:
     async def run(self, role: str, name: str, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """One script that is safe to repeat."""
         return (await self.ask(role, SCRIPTS[name].call(keys, arguments), 1))[0]
+
+    async def once(self, role: str, name: str, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
+        """One script that counts. KEYS[1] is the line's marker, ARGV[1] the call's number: a repeat after a lost reply
+        gets the first answer, and what still travels on a dead connection is overtaken by the next call. Raises
+        StoreUnavailable: it has applied once or not at all."""
+        line = self.line(role)
+        async with line.lock:
+            marker = f"{self.process}-{role}".encode()
+            number = b"%d" % next(line.numbers)
+            wire = SCRIPTS[name].call([self.k.done_ + marker, *keys], [number, *arguments])
+            (answer,) = await self._asked(line, wire, 1)
+        if answer is None:
+            raise StoreUnavailable("a later call has overtaken this one")
+        return bytes(answer)
 
     async def persist(self, line: Line, wire: bytes, replies: int) -> list[Any]:
         """What must be done and may be repeated, on a line whose lock is held: until it is answered."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from dispatcher.core.customer import Account, ApiKey, Balance
 from dispatcher.core.front import Take
-from dispatcher.core.model import Body, Message
+from dispatcher.core.model import Message
 from dispatcher.core.ports import Admission, Cursor, GroupPlan, GroupView, Owner, Queue, RejectRow, Verdict
 from dispatcher.store import records
 from dispatcher.store.keys import DAY_MS, check_name
@@ -126,7 +126,8 @@ class MemoryAdmission(MemoryFront):
             if verdict is None and i in pairs:
                 verdict = verdicts[pairs[i]]
             if verdict is None:
-                no = self._refused(item.body) or ("poor" if account in poor else self._take(account, item.price))
+                stop = self.refuses(account, item.body.sender, item.body.to_hash)
+                no = "opted_out" if stop else "poor" if account in poor else self._take(account, item.price)
                 if no is not None:
                     poor.update({account} if no == "poor" else ())
                     verdict = Verdict(no, "")
@@ -141,7 +142,7 @@ class MemoryAdmission(MemoryFront):
             verdicts.append(verdict)
         not_in = {i: v for i, v in enumerate(verdicts) if v.verdict != "accepted"}
         for take in to_give_back(batch, takes, not_in):
-            self.windows.give_back(take)
+            self.windows.give_back(take, at)
         if self.reservations:
             self.write_rows("charges", [records.reserve_fact(a, at) for a in accepted])
         self.write_rows("events", [records.queued_event(a.id, a.body, at) for a in accepted])
@@ -157,11 +158,6 @@ class MemoryAdmission(MemoryFront):
             if not taken.granted:
                 found[i] = limited(some[refused], taken)
         return found
-
-    def _refused(self, body: Body) -> Literal["unknown", "opted_out"] | None:
-        if body.account not in self.money:
-            return "unknown"
-        return "opted_out" if self.refuses(body.account, body.sender, body.to_hash) else None
 
     def _left(self, account: str) -> int:
         row = self.money.get(account)

@@ -76,7 +76,7 @@ class MemoryFront(MemoryState):
     @step
     async def find_alias(self, alias: str) -> str | None:
         for day in sorted(self.aliases, reverse=True):
-            if alias in self.aliases[day]:
+            if self.aliases[day].get(alias, "") in self.tickets_kept:
                 return self.aliases[day][alias]
         return None
 
@@ -94,7 +94,7 @@ class MemoryFront(MemoryState):
     @step
     async def give_back(self, takes: Sequence[Take], at: int) -> None:
         for take in takes:
-            self.windows.give_back(take)
+            self.windows.give_back(take, at)
 
     @step
     async def forget_windows(self, beginning: str) -> int:
@@ -144,6 +144,8 @@ class MemoryFront(MemoryState):
     @step
     async def pause_conversion(self, conversion: str, until: int) -> None:
         self.pauses[conversion] = until
+        for counts in (*self.sent_codes.values(), *self.used_codes.values()):
+            counts.pop(conversion, None)
 
     @step
     async def paused_conversions(self, at: int) -> Mapping[str, int]:

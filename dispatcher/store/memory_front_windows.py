@@ -28,6 +28,7 @@ class Counters:
         self.width = slot_ms(span_s)
         self.last = -1
         self.slots: dict[int, int] = {}
+        self.used = False
 
     def advance(self, at: int) -> None:
         """Lets go of the slots that have left."""
@@ -47,6 +48,7 @@ class Counters:
 
     def add(self, amount: int) -> int:
         """Counts; returns the slot."""
+        self.used = True
         self.slots[self.last] = self.slots.get(self.last, 0) + amount
         return self.last
 
@@ -101,11 +103,14 @@ class MemoryWindows:
         log = self.logs.setdefault(take.subject, Log())
         if small and take.token in log.uses:
             return Taken(granted=True), None
-        waits = [(log.wait_ms(s, limit, take.amount, at), s) for s, limit in small]
+        waits: list[tuple[int, int]] = []
         counters = {s: self.sums.setdefault(take.subject, {}).setdefault(s, Counters(s)) for s, _ in large}
-        for span_s, limit in large:
-            counters[span_s].advance(at)
-            waits.append((counters[span_s].wait_ms(take.amount, limit, at), span_s))
+        for span_s, limit in take.spans:
+            if limit <= LOG_LIMIT_MAX:
+                waits.append((log.wait_ms(span_s, limit, take.amount, at), span_s))
+            else:
+                counters[span_s].advance(at)
+                waits.append((counters[span_s].wait_ms(take.amount, limit, at), span_s))
         wait, span_s = max(waits, key=lambda w: w[0], default=(0, 0))
         if wait:
             return Taken(granted=False, retry_after_ms=wait, span_s=span_s), None
@@ -120,19 +125,20 @@ class MemoryWindows:
         for span_s, slot in slots.items():
             self.sums[take.subject][span_s].give_back(take.amount, slot)
 
-    def give_back(self, take: Take) -> None:
+    def give_back(self, take: Take, at: int) -> None:
         """By token where there is a log; otherwise the amount, once per call."""
         log = self.logs.get(take.subject)
         if any(limit <= LOG_LIMIT_MAX for _, limit in take.spans) and (log is None or log.uses.pop(take.token, None) is None):
             return
         for span_s, limit in take.spans:
             if limit > LOG_LIMIT_MAX and (counters := self.sums.get(take.subject, {}).get(span_s)):
+                counters.advance(at)
                 counters.give_back(take.amount)
 
     def forget(self, beginning: str) -> int:
         """Drops subjects by how they begin; returns how many had uses."""
         known = {s for s, log in self.logs.items() if log.uses}
-        known |= {s for s, spans in self.sums.items() if any(c.last >= 0 for c in spans.values())}
+        known |= {s for s, spans in self.sums.items() if any(c.used for c in spans.values())}
         gone = {s for s in known if s.startswith(beginning)}
         for subject in gone:
             self.logs.pop(subject, None)

@@ -36,6 +36,7 @@ class RedisStore(Sweeps, Inbox, Calls, NoticeSteps):
     ) -> None:
         super().__init__(driver, prefix, partition=partition, reservations=reservations, timeout_s=timeout_s)
         self._families = set()
+        self._stopping = set()
         self._batches = {}
         self._seconds = {}
         self._windows = {}

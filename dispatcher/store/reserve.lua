@@ -1,7 +1,9 @@
 -- S1, first half: checks the money and the keys of a whole batch, and takes the money if all hold.
 -- KEYS    1 holds, 2 open, 3 idem today, 4 idem yesterday, 5.. accounts
--- ARGV    1 expected open, 2 transaction, 3 hold record, 4 number of accounts, then a debit each (0 or negative), then the key fields
--- result  {1, avail after...} or {0, {avail, floor or false}..., {known value or false}...} or {-1}: open had moved
+-- ARGV    1 expected open, 2 transaction, 3 hold record, 4 number of accounts, 5 '' or a '1' for each account whose opt-outs
+--         the caller has looked at, then a debit each (0 or negative), then the key fields
+-- result  {1, avail after...} or {0, {avail, floor, '1': opt-outs to be looked at}..., {known value}...} or {-1}: open had
+--         moved; '' stands for what is not there
 -- repeat  harmless: open moves on every refusal and on every reconnect, and then nothing here is done
 -- Always sent as EVAL: were it refused for a flushed script cache, the EXEC behind it would enqueue unpaid messages.
 local function main()
@@ -11,18 +13,21 @@ local function main()
   local n = tonumber(ARGV[4])
   local fine, money, after, known = true, {}, {1}, {}
   for i = 1, n do
-    local row = redis.call('HMGET', KEYS[4 + i], 'avail', 'floor')
-    local sum = tonumber(ARGV[4 + i])
+    local row = redis.call('HMGET', KEYS[4 + i], 'avail', 'floor', 'optouts')
+    local sum = tonumber(ARGV[5 + i])
     if not row[1] then
-      fine, money[i] = false, {'', ''}
+      fine, money[i] = false, {'', '', ''}
     else
-      money[i] = {row[1], row[2] or '0'}
+      money[i] = {row[1], row[2] or '0', ''}
+      if row[3] and row[3] ~= '0' and string.byte(ARGV[5], i) ~= 49 then
+        fine, money[i][3] = false, '1'
+      end
       if tonumber(row[1]) + sum < tonumber(money[i][2]) then
         fine = false
       end
     end
   end
-  local first = 5 + n
+  local first = 6 + n
   if #ARGV >= first then
     known = redis.call('HMGET', KEYS[3], unpack(ARGV, first))
     local older = redis.call('HMGET', KEYS[4], unpack(ARGV, first))
@@ -38,7 +43,7 @@ local function main()
     return {0, money, known}
   end
   for i = 1, n do
-    after[i + 1] = redis.call('HINCRBY', KEYS[4 + i], 'avail', ARGV[4 + i])
+    after[i + 1] = redis.call('HINCRBY', KEYS[4 + i], 'avail', ARGV[5 + i])
   end
   if #ARGV >= first then
     local pending = {}

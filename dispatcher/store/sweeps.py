@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
 
-from dispatcher.core.ids import ALPHABET, BUCKET_MS
+from dispatcher.core.ids import ALPHABET, BUCKET_CHARS, BUCKET_MS
 from dispatcher.core.ports import CorruptRecord
 from dispatcher.store import records, resp
 from dispatcher.store.accounts import DESK
+from dispatcher.store.front import glob
 from dispatcher.store.gauges import Gauges
+from dispatcher.store.keys import DAY_MS
 from dispatcher.store.streams import entry_key, next_id
 
-SCAN_COUNT = 500
 TRIM_ENTRIES_MAX = 100
 TRIM_STEPS_MAX = 100
 
@@ -46,45 +47,55 @@ class Sweeps(Gauges):
         return await self._sweep("g", at, older_ms)
 
     async def sweep_buckets(self, at: int, retention_ms: int) -> int:
-        expanding = {g[:6] for g in (await self.ask(DESK, resp.command(b"SMEMBERS", self.k.expanding), 1))[0]}
+        expanding, holds = await self.ask(
+            DESK, resp.command(b"SMEMBERS", self.k.expanding) + resp.command(b"HKEYS", self.k.holds), 2
+        )
+        busy = {g[:BUCKET_CHARS] for g in (*expanding, *holds)}
+        buckets: set[bytes] = set()
+        tickets: set[bytes] = set()
+        async for key in self.scan(glob(self.k.base) + b"[htg]*"):
+            kind, _, bucket = key[len(self.k.base) :].partition(b":")
+            if kind in {b"head", b"ticket", b"groups"}:
+                buckets.add(bucket)
+                tickets.update([bucket] if kind == b"ticket" else [])
         count = 0
-        async for key in self._scan(self.k.head_ + b"*"):
-            bucket = key[len(self.k.head_) :]
+        for bucket in sorted(buckets):
             if bucket_end(bucket.decode()) > at:
                 continue
             wire = resp.command(b"EXISTS", self.k.body_ + bucket) + resp.command(b"HGET", self.k.empties, bucket)
             full, since = await self.ask(DESK, wire, 2)
-            if full or bucket in expanding:
+            if full or bucket in busy:
                 if since is not None:
                     await self.ask(DESK, resp.command(b"HDEL", self.k.empties, bucket), 1)
             elif since is None and retention_ms > 0:
                 await self.ask(DESK, resp.command(b"HSET", self.k.empties, bucket, b"%d" % at), 1)
             elif since is None or int(since) <= at - retention_ms:
                 count += await self._unlink(bucket)
+                tickets.discard(bucket)
+        await self._unlink_aliases(tickets, at)
         return count
+
+    async def _unlink_aliases(self, tickets: Iterable[bytes], at: int) -> None:
+        """Aliases of days that are over and have no ticket left."""
+        ends = [bucket_end(b.decode()) for b in tickets]
+        kept = {(end - ms) // DAY_MS for end in ends for ms in (1, BUCKET_MS)}
+        for raw in (await self.ask(DESK, resp.command(b"SMEMBERS", self.k.aliases), 1))[0]:
+            day = int(raw)
+            if day not in kept and (day + 1) * DAY_MS + BUCKET_MS <= at:
+                wire = resp.command(b"UNLINK", self.k.alias_ + raw) + resp.command(b"SREM", self.k.aliases, raw)
+                await self.ask(DESK, wire, 2)
 
     async def _unlink(self, bucket: bytes) -> int:
         groups = (await self.ask(DESK, resp.command(b"SMEMBERS", self.k.groups_ + bucket), 1))[0]
-        gone = [self.k.head_ + bucket, self.k.groups_ + bucket, *(self.k.group_ + g for g in groups)]
+        gone = [self.k.head_ + bucket, self.k.ticket_ + bucket, self.k.groups_ + bucket, *(self.k.group_ + g for g in groups)]
         wire = resp.command(b"UNLINK", *gone) + resp.command(b"HDEL", self.k.empties, bucket)
         await self.ask(DESK, wire, 2)
         return 1
 
-    async def _scan(self, pattern: bytes) -> AsyncIterator[bytes]:
-        """Keys by pattern. There are few keys, whatever the number of messages."""
-        cursor = b"0"
-        escaped = pattern.replace(b"[", b"\\[").replace(b"]", b"\\]")
-        while True:
-            cursor, keys = (await self.ask(DESK, resp.of("SCAN", cursor, "MATCH", escaped, "COUNT", SCAN_COUNT), 1))[0]
-            for key in keys:
-                yield key
-            if cursor == b"0":
-                return
-
     async def sweep_queues(self, at: int, limit: int) -> list[str]:
         if not self._queue_keys:
-            self._queue_keys = [k async for k in self._scan(self.k.queue_ + b"*")]
-            self._queue_keys += [k async for k in self._scan(self.k.members_ + b"*")]
+            self._queue_keys = [k async for k in self.scan(glob(self.k.queue_) + b"*")]
+            self._queue_keys += [k async for k in self.scan(glob(self.k.members_) + b"*")]
             self._queue_offset = 0
         found: list[str] = []
         looked = 0
@@ -113,7 +124,7 @@ class Sweeps(Gauges):
 
     async def repair_rings(self) -> int:
         count = 0
-        async for key in self._scan(self.k.queue_ + b"*"):
+        async for key in self.scan(glob(self.k.queue_) + b"*"):
             name, _, account = key[len(self.k.queue_) :].rpartition(b":")
             wire = resp.command(b"ZADD", self.k.ring_ + name, b"NX", b"0", account)
             wire += resp.command(b"SADD", self.k.rings, name)

@@ -62,10 +62,10 @@ def drop_refused(
         left = money[account]
         if earlier is not None:
             verdicts[i] = known_verdict(earlier, item.digest)
-        elif left is None:
-            verdicts[i] = Verdict("unknown", "")
         elif i in stopped:
             verdicts[i] = Verdict("opted_out", "")
+        elif left is None:
+            verdicts[i] = Verdict("unknown", "")
         elif account in poor or left[0] - spent.get(account, 0) - item.price < left[1]:
             poor.add(account)
             verdicts[i] = Verdict("poor", "")

@@ -223,7 +223,7 @@ def test_a_half_written_admission_is_given_back(server: RealServer) -> None:
         process = f"{store.process}-admission"
         async with line.lock:
             opened = await store._arm_open(line, process, None)
-            reserve = store._reserve({"acme": PRICE}, [b"acme:k"], T0, process, "txn", opened)
+            reserve = store._reserve({"acme": PRICE}, [b"acme:k"], T0, (process, "txn", opened), set())
             assert (await line.exchange(reserve, 1))[0][0] == 1
         assert await other.open_holds() == {"acme": PRICE}
         assert [v.verdict for v in await other.admit([item], T0)] == ["pending"]
