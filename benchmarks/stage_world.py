@@ -25,8 +25,8 @@ from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Settings
 from dispatcher.engine.carriers import seats_of
 from dispatcher.engine.committer import Committer
-from dispatcher.engine.leases import Leases
 from dispatcher.engine.handsets import Handsets
+from dispatcher.engine.leases import Leases
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import Works
 from dispatcher.store.redis import RedisStore
