@@ -1,13 +1,14 @@
-"""Commands about customers: accounts and their API keys."""
+"""Commands about customers: their settings and their money. Their credentials are in keys.py."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dispatcher.commands.frame import EXIT_OK, Context, arg, command, family, moment, now_ms, table
+from dispatcher.commands.frame import EXIT_OK, Context, arg, command, family, now_ms, table
 from dispatcher.ops.errors import OpsError
 
 if TYPE_CHECKING:
@@ -15,11 +16,27 @@ if TYPE_CHECKING:
     from dispatcher.core.ports import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_DAY_MS = 86_400_000
+_LIMITS = (
+    arg("--sender-allowed", action="append", metavar="SENDER", help="a send may name it; may be repeated (none given: any)"),
+    arg("--country", action="append", metavar="CC", help="ISO 3166 code it may send to; may be repeated (none: every priced)"),
+    arg("--premium", action=argparse.BooleanOptionalAction, help="premium and satellite ranges too"),
+    arg("--velocity", metavar="S:N,...", help="at most N sends in S seconds per 7-digit prefix, every class (60:30,3600:100)"),
+    arg("--velocity-account", metavar="S:N,...", help="the same over all of its sends"),
+    arg("--velocity-country", metavar="S:N,...", help="the same over its sends to one country"),
+    arg("--spend-cap", metavar="AMOUNT", help="decimal, most that it spends in 24 hours (0: no limit)"),
+    arg("--feedback", action=argparse.BooleanOptionalAction, help="it reports which of its codes were used, all of them"),
+    arg("--payment", choices=("prepaid", "postpaid"), help="as dialects show it; postpaid: give a --floor too"),
+    arg("--country-code", metavar="DIGITS", help="of numbers written in national form, where a dialect takes such"),
+    arg("--text", action="append", metavar="LANG=TEXT", help="of one-time passwords, with {code}; may be repeated"),
+    arg("--project", help="its project's name, as a dialect shows it"),
+    arg("--trial-number", metavar="DIGITS", help="the only number a trial account may send to (empty: no trial)"),
+    arg("--callback-secret-file", metavar="FILE", help="holds what signs its callbacks that name no secret of their own"),
+)
+"""Options of `accounts add`; lists are replaced as a whole, one empty value empties them."""
 
 
 def register(commands: Any) -> None:
-    """Adds accounts and keys."""
+    """Adds accounts."""
     own = family(commands, "accounts", "create, credit and show accounts")
     name = arg("name", metavar="NAME")
     command(
@@ -37,6 +54,7 @@ def register(commands: Any) -> None:
         arg("--refund-on", help="final states that are refunded, comma-separated (default failed,rejected)"),
         arg("--unknown", choices=("post", "void"), help="money of messages whose outcome stays unknown"),
         arg("--show-numbers", action=argparse.BooleanOptionalAction, help="numbers instead of hashes in its HTTP answers"),
+        *_LIMITS,
     )
     command(own, "list", "show all accounts with their balances", "accounts list", _list)
     command(
@@ -59,29 +77,10 @@ def register(commands: Any) -> None:
         name,
         arg("--resume", action="store_true", help="lift the suspension"),
     )
-    keys = family(commands, "keys", "create, list and revoke API keys")
-    command(
-        keys,
-        "create",
-        "create an API key; its text is shown once and never kept",
-        "keys create acme",
-        _create_key,
-        arg("account", metavar="ACCOUNT"),
-        arg("--scope", action="append", choices=("send", "read"), help="may be repeated (default: both)"),
-        arg("--days", type=int, default=0, help="expires after so many days (default: never)"),
-    )
-    command(
-        keys,
-        "list",
-        "show keys without their secrets",
-        "keys list acme",
-        _list_keys,
-        arg("account", metavar="ACCOUNT", nargs="?", default=""),
-    )
-    command(keys, "revoke", "revoke a key", "keys revoke 0123456789abcdef", _revoke_key, arg("id", metavar="ID"))
 
 
-async def _known(store: Store, name: str) -> Account:
+async def known(store: Store, name: str) -> Account:
+    """The account. Raises OpsError."""
     account = await store.account(name)
     if account is None:
         raise OpsError(f"there is no account {name!r}", f"create it: dispatcher accounts add {name} --currency EUR")
@@ -108,20 +107,21 @@ def _add(context: Context, options: argparse.Namespace) -> int:
         "refund_on": None if options.refund_on is None else _refund_on(options.refund_on),
         "unknown": options.unknown,
         "show_numbers": options.show_numbers,
+        **_limits(options),
     }
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
 
     async def work(store: Store) -> Account:
-        known = await store.account(options.name)
-        if known is None:
+        before = await store.account(options.name)
+        if before is None:
             currency = given.get("currency") or tariffs.get(options.tariff or "", "")
             if not re.fullmatch("[A-Z]{3}", currency):
                 raise OpsError(f"--currency {currency!r} is not a currency", "write an ISO 4217 code, like EUR")
             account = Account(**{"name": options.name, "created_at": now_ms(), **given, "currency": currency})
         else:
-            if options.currency and options.currency != known.currency:
-                raise OpsError(f"{known.name} is kept in {known.currency}", "create another account for another currency")
-            account = msgspec.structs.replace(known, **given)
+            if options.currency and options.currency != before.currency:
+                raise OpsError(f"{before.name} is kept in {before.currency}", "create another account for another currency")
+            account = msgspec.structs.replace(before, **given)
         if account.tariff and tariffs.get(account.tariff, account.currency) != account.currency:
             raise OpsError(f"tariff {account.tariff} is in {tariffs[account.tariff]}", f"choose one in {account.currency}")
         await store.put_account(account)
@@ -141,6 +141,64 @@ def _refund_on(text: str) -> tuple[str, ...]:
         if state not in allowed:
             raise OpsError(f"--refund-on {state!r} is not possible", f"use {', '.join(allowed)}")
     return states
+
+
+def _limits(options: argparse.Namespace) -> dict[str, Any]:
+    from accounting.money import to_micro
+
+    for code in options.country or ():
+        if code and not re.fullmatch("[A-Z]{2}", code):
+            raise OpsError(f"--country {code!r} is no ISO 3166 code", "write two capital letters, like MR")
+    for name, digits in (("--country-code", options.country_code), ("--trial-number", options.trial_number)):
+        if digits and not re.fullmatch("[1-9][0-9]{0,14}", digits):
+            raise OpsError(f"{name} must be digits without +", "write it like 254")
+    if options.spend_cap is not None and to_micro(options.spend_cap) < 0:
+        raise OpsError(f"--spend-cap {options.spend_cap} is negative", "write 0 for no limit")
+    return {
+        "senders": _all(options.sender_allowed),
+        "countries": _all(options.country),
+        "premium": options.premium,
+        "velocity": _spans("--velocity", options.velocity),
+        "velocity_account": _spans("--velocity-account", options.velocity_account),
+        "velocity_country": _spans("--velocity-country", options.velocity_country),
+        "spend_cap": None if options.spend_cap is None else to_micro(options.spend_cap),
+        "feedback": options.feedback,
+        "payment": options.payment,
+        "country_code": options.country_code,
+        "texts": None if options.text is None else dict(_text(text) for text in options.text if text),
+        "project": options.project,
+        "trial_number": options.trial_number,
+        "callback_secret": None if options.callback_secret_file is None else read_secret(options.callback_secret_file),
+    }
+
+
+def read_secret(path: str) -> str:
+    """A file's content without the line end that editors put behind it. Raises OpsError, OSError."""
+    try:
+        return Path(path).read_bytes().decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise OpsError(f"{path} is not UTF-8", "write the secret alone into it") from None
+
+
+def _all(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(dict.fromkeys(value for value in values if value))
+
+
+def _spans(name: str, text: str | None) -> tuple[tuple[int, int], ...] | None:
+    if text is None:
+        return None
+    spans = [re.fullmatch("([1-9][0-9]{0,8}):([0-9]{1,9})", part.strip()) for part in text.split(",") if part.strip()]
+    found = tuple((int(span[1]), int(span[2])) for span in spans if span is not None)
+    if len(found) != len(spans):
+        raise OpsError(f"{name} {text!r} is not usable", "write seconds:sends, like 60:30,3600:100")
+    return found
+
+
+def _text(text: str) -> tuple[str, str]:
+    language, equals, words = text.partition("=")
+    if not equals or not re.fullmatch("[a-z]{2}", language) or "{code}" not in words:
+        raise OpsError(f"--text of {language!r} is not usable", "write it like en='Your code is {code}'")
+    return language, words
 
 
 def _money(balance: Balance | None) -> tuple[str, str, str]:
@@ -169,10 +227,14 @@ def _list(context: Context, _: argparse.Namespace) -> int:
 def _show(context: Context, options: argparse.Namespace) -> int:
     import msgspec
 
+    from accounting.money import to_decimal
+
     async def work(store: Store) -> dict[str, Any]:
-        account = await _known(store, options.name)
+        account = await known(store, options.name)
         available, reserved, _ = _money(await store.balance(options.name))
         shown = {name: getattr(account, name) for name in account.__struct_fields__}
+        shown["callback_secret"] = "set" if account.callback_secret else ""
+        shown["spend_cap"] = to_decimal(account.spend_cap)
         shown["floor"] = _money(await store.balance(options.name))[2]
         return msgspec.to_builtins({**shown, "available": available, "reserved": reserved})  # type: ignore[no-any-return]
 
@@ -188,7 +250,7 @@ def _credit(context: Context, options: argparse.Namespace) -> int:
     credit_id = options.id or f"cli-{secrets.token_hex(8)}"
 
     async def work(store: Store) -> tuple[str, str, str, str]:
-        account = await _known(store, options.name)
+        account = await known(store, options.name)
         balance = await store.credit(options.name, credit_id, amount, now_ms())
         return (*_money(balance), account.currency)
 
@@ -202,66 +264,10 @@ def _suspend(context: Context, options: argparse.Namespace) -> int:
     import msgspec
 
     async def work(store: Store) -> None:
-        account = await _known(store, options.name)
+        account = await known(store, options.name)
         await store.put_account(msgspec.structs.replace(account, suspended=not options.resume))
 
     context.with_store(work)
     state = "active" if options.resume else "suspended"
     context.show({"account": options.name, "state": state}, f"account {options.name} is {state}")
-    return EXIT_OK
-
-
-# -- keys --------------------------------------------------------------------------------------------------------------
-
-
-def _create_key(context: Context, options: argparse.Namespace) -> int:
-    from dispatcher.ingest.keys import issue
-
-    at = now_ms()
-    scopes = tuple(dict.fromkeys(options.scope)) if options.scope else ("send", "read")
-    text, record = issue(options.account, at, scopes, at + options.days * _DAY_MS if options.days else 0)
-
-    async def work(store: Store) -> None:
-        await _known(store, options.account)
-        await store.put_key(record)
-
-    context.with_store(work)
-    context.show({"key": text, "id": record.id, "account": options.account, "scopes": scopes}, text)
-    return EXIT_OK
-
-
-def _list_keys(context: Context, options: argparse.Namespace) -> int:
-    header = ["id", "account", "scopes", "created", "expires", "state"]
-
-    async def work(store: Store) -> list[list[str]]:
-        at = now_ms()
-        return [
-            [
-                key.id,
-                key.account,
-                ",".join(key.scopes),
-                moment(key.created_at),
-                moment(key.expires_at) or "never",
-                "revoked" if key.revoked else "expired" if 0 < key.expires_at <= at else "valid",
-            ]
-            for key in await store.keys(options.account)
-        ]
-
-    rows = context.with_store(work)
-    context.show([dict(zip(header, row, strict=True)) for row in rows], lambda: table(rows, header))
-    return EXIT_OK
-
-
-def _revoke_key(context: Context, options: argparse.Namespace) -> int:
-    import msgspec
-
-    async def work(store: Store) -> None:
-        key = await store.key(options.id.partition(".")[0])
-        if key is None:
-            raise OpsError("there is no key of this id", "see `dispatcher keys list`")
-        await store.put_key(msgspec.structs.replace(key, revoked=True))
-
-    context.with_store(work)
-    shown = options.id.partition(".")[0]
-    context.show({"id": shown, "state": "revoked"}, f"key {shown} is revoked")
     return EXIT_OK
