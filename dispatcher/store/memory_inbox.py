@@ -44,13 +44,14 @@ class MemoryInbox(MemoryFront):
                 out.append(Kept("repeat"))
                 continue
             waiting = self.waiting.setdefault(name, Waiting(at))
-            first = waiting.pieces.setdefault(piece.index, piece)
+            known = waiting.pieces.get(piece.index)
+            waiting.pieces.setdefault(piece.index, piece)
             whole: Sequence[Piece] = ()
             if name not in given and len(waiting.pieces) == piece.total:
                 given.add(name)
                 waiting.complete_at = at if waiting.complete_at < 0 else waiting.complete_at
                 whole = list(waiting.pieces.values())
-            out.append(Kept("kept" if first is piece else "repeat" if first.digest == digest else "conflict", whole))
+            out.append(Kept("kept" if known is None else "repeat" if known.digest == digest else "conflict", whole))
         return out
 
     @step
