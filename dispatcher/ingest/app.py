@@ -7,6 +7,7 @@ logs a header, a body or an exception's words: only its class and place.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -52,11 +53,24 @@ def build(
     *,
     waiting_max: int = WAITING_MAX,
     keyed: Callable[[str], bytes],
+    entropy: Callable[[int], bytes] = os.urandom,
 ) -> App:
     """The application; serve it with lifespan on (server.config). `judge` says from the server's settings why P1 is not
     kept (nothing: it is); until its first word and whenever it objects, sends get 503. `rules` must be the process'
-    own: the accounts of cancelled messages are put into it. `keyed`: 32 bytes of HMAC under the server's key."""
-    door = Door(settings, store, book, counters=counters, clock=clock, ids=ids, log=log, waiting_max=waiting_max, keyed=keyed)
+    own: the accounts of cancelled messages are put into it. `keyed`: 32 bytes of HMAC under the server's key;
+    `entropy`: random bytes for what must not be guessed."""
+    door = Door(
+        settings,
+        store,
+        book,
+        counters=counters,
+        clock=clock,
+        ids=ids,
+        log=log,
+        waiting_max=waiting_max,
+        keyed=keyed,
+        entropy=entropy,
+    )
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None, None]:

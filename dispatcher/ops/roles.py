@@ -303,6 +303,7 @@ async def _http(role: Role, parts: Parts) -> None:
         partial(judge, settings),
         parts.log,
         keyed=NumberHash(server_key(settings)).digest,
+        entropy=clocks.entropy(role.wish_file),
     )
 
     class Quiet(uvicorn.Server):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from dispatcher.ingest.dialects.chinqit import Chinqit
+from dispatcher.ingest.dialects.chinqit_bulk import ChinqitBulk
 from dispatcher.ingest.dialects.desk import Desk
 from dispatcher.ingest.dialects.frame import Dialect, Frame
 
-MAKERS: dict[str, Callable[[Desk], Dialect]] = {}
+MAKERS: dict[str, Callable[[Desk], Dialect]] = {
+    "chinqit": Chinqit,
+    "chinqit_bulk": ChinqitBulk,
+}
 """Every dialect by its name, which is also that of its module."""
 
 

@@ -6,8 +6,7 @@ and words answers. The order of checks is the seed's: key, fields, number, chann
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from dispatcher.core.front import Code, Take, Ticket
@@ -31,7 +30,7 @@ _NO_MESSAGE: Final = "Message not found"
 
 async def caller_of(desk: Desk, request: Request) -> Caller:
     """Who asks, by X-API-Key alone. Raises Problem."""
-    return await desk.credential(NAME, request.header(b"x-api-key") or None)
+    return await desk.credential(NAME, request.header(b"x-api-key").strip(" \t") or None)
 
 
 def known(request: Request) -> Caller:
@@ -42,13 +41,13 @@ def known(request: Request) -> Caller:
 
 
 class Chinqit:
-    """The dialect. `entropy` is the source of codes."""
+    """The dialect."""
 
     name = NAME
 
-    def __init__(self, desk: Desk, entropy: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._codes = Passcodes(desk.door.settings.otp, desk.keyed, entropy)
+        self._codes = Passcodes(desk.door.settings.otp, desk.keyed, desk.door.entropy)
         self._mauritania_only = desk.door.settings.chinqit.mauritania_only
         first = self._first
         self.routes: Sequence[Route] = (

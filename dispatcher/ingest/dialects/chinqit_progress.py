@@ -40,7 +40,7 @@ def count(group: ShownGroup, *, settled: bool) -> Tally:
     """The batch's status (3.8). Once a last word was shown, a message that is under way again counts as sent."""
     by_status = dict.fromkeys((words.PENDING, words.QUEUED, words.SENT, words.FAILED), 0)
     for state, messages in group.counts.items():
-        by_status[words.STATUS[state]] += messages  # type: ignore[index]  # the keys are ShownStates
+        by_status[words.STATUS[state]] += messages
     sent, failed = by_status[words.SENT], by_status[words.FAILED]
     if settled:
         sent = group.members - failed
