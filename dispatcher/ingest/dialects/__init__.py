@@ -1,24 +1,16 @@
-"""The five public APIs: one module each, on one frame (frame) and one desk (desk)."""
+"""The five public APIs: one module each, on one frame (frame) and one desk (desk); mounted.py knows them all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from dispatcher.ingest.dialects.chinqit import Chinqit
-from dispatcher.ingest.dialects.chinqit_bulk import ChinqitBulk
-from dispatcher.ingest.dialects.desk import Desk
-from dispatcher.ingest.dialects.frame import Dialect, Frame
-
-MAKERS: dict[str, Callable[[Desk], Dialect]] = {
-    "chinqit": Chinqit,
-    "chinqit_bulk": ChinqitBulk,
-}
-"""Every dialect by its name, which is also that of its module."""
+if TYPE_CHECKING:
+    from dispatcher.ingest.dialects.desk import Desk
+    from dispatcher.ingest.dialects.frame import Frame
 
 
 def frame(desk: Desk) -> Frame:
-    """The frame around the dialects that [http] dialects switches on. Raises ValueError when two want one path."""
-    http = desk.door.settings.http
-    wanted: Sequence[str] = http.dialects
-    mounts = {str(name): prefix for name, prefix in http.mount.items()}
-    return Frame(desk, [make(desk) for name, make in MAKERS.items() if name in wanted], mounts)
+    """See mounted.frame."""
+    from dispatcher.ingest.dialects import mounted
+
+    return mounted.frame(desk)

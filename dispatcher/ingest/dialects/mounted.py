@@ -1,0 +1,24 @@
+"""All dialects, by name, and the frame around those that the configuration switches on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dispatcher.ingest.dialects.chinqit import Chinqit
+from dispatcher.ingest.dialects.chinqit_bulk import ChinqitBulk
+from dispatcher.ingest.dialects.desk import Desk
+from dispatcher.ingest.dialects.frame import Dialect, Frame
+
+MAKERS: dict[str, Callable[[Desk], Dialect]] = {
+    "chinqit": Chinqit,
+    "chinqit_bulk": ChinqitBulk,
+}
+"""Every dialect by its name in [http] dialects."""
+
+
+def frame(desk: Desk) -> Frame:
+    """The frame around the dialects that [http] dialects switches on. Raises ValueError when two want one path."""
+    http = desk.door.settings.http
+    wanted: Sequence[str] = http.dialects
+    mounts = {str(name): prefix for name, prefix in http.mount.items()}
+    return Frame(desk, [make(desk) for name, make in MAKERS.items() if name in wanted], mounts)
