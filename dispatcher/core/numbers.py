@@ -27,7 +27,7 @@ from phonenumbers.data import _COUNTRY_CODE_TO_REGION_CODE as REGIONS_BY_CODE
 
 Check = Literal["possible", "valid", "shape"]
 DIGITS_MAX = 15
-SHAPE_DIGITS_MIN = 8
+SHAPE_DIGITS_MIN = 7
 _FORM = re.compile(r"\+?([1-9][0-9]{4,14})", re.ASCII)
 _TYPES = (
     "mobile",
@@ -107,7 +107,7 @@ class NumberBook:
 
     def normalise(self, text: str, check: Check = "possible") -> str | NumberProblem:
         """E.164 digits without `+`, or why not. `possible` and `valid` are phonenumbers' verdicts (is_possible_number,
-        is_valid_number) and its canonical form; `shape` takes any 8 to 15 digits that do not begin with 0."""
+        is_valid_number) and its canonical form; `shape` takes any 7 to 15 digits that do not begin with 0."""
         form = _FORM.fullmatch(text)
         if form is None:
             return _explain(text)

@@ -165,9 +165,9 @@ def test_a_plus_makes_no_difference() -> None:
     assert BOOK.normalise("+22238000000") == BOOK.normalise("22238000000") == "22238000000"
 
 
-def test_shape_asks_for_eight_to_fifteen_digits() -> None:
+def test_shape_asks_for_seven_to_fifteen_digits() -> None:
     """Limit - 1, limit, limit + 1 at both ends; no numbering plan is asked."""
-    for digits, fine in [(7, False), (8, True), (9, True), (14, True), (15, True), (16, False)]:
+    for digits, fine in [(6, False), (7, True), (8, True), (14, True), (15, True), (16, False)]:
         assert fine == isinstance(BOOK.normalise("9" * digits, "shape"), str)
     assert not isinstance(BOOK.normalise("0" * 10, "shape"), str)
 
