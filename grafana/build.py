@@ -199,6 +199,30 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Fraud",
+        (
+            Panel(
+                "Refused by guards",
+                "Does somebody pump, and where do limits bite?",
+                (
+                    (
+                        'sum by (class, result) (rate(dispatcher_sends_total{result=~"velocity|spend_cap|conversion_paused|'
+                        'destination_not_allowed|sender_not_allowed|opted_out"}[1m]))',
+                        "{{class}} {{result}}",
+                    ),
+                ),
+                "ops",
+                width=12,
+            ),
+            Panel(
+                "Codes too few of which are used",
+                "Whose codes are asked for by nobody who needs them?",
+                (("max by (state) (dispatcher_conversions)", "{{state}}"),),
+                width=12,
+            ),
+        ),
+    ),
+    (
         "Money",
         (
             Panel(

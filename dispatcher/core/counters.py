@@ -34,6 +34,12 @@ METRICS: tuple[Metric, ...] = (
         "Sends that reached admission, by verdict (accepted, duplicate or the refusal's reason).",
     ),
     Metric(
+        "dispatcher_conversions",
+        "gauge",
+        ("state",),
+        "Accounts' codes into a country of which too few are used (low), or which are paused for it (paused).",
+    ),
+    Metric(
         "dispatcher_segments_submitted_total",
         "counter",
         ("carrier", "bind", "outcome"),

@@ -21,7 +21,7 @@ from dispatcher.core.model import Refusal
 from dispatcher.core.ports import Clock, Ids, Store, StoreUnavailable
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Settings
-from dispatcher.ingest import dialects, document, reads
+from dispatcher.ingest import conversions, dialects, document, reads
 from dispatcher.ingest.answers import Disconnected, Receive, Scope, SendEvent, answer_of, write
 from dispatcher.ingest.dialects.desk import Desk
 from dispatcher.ingest.door import Door, Log
@@ -75,7 +75,7 @@ def build(
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None, None]:
         await look(door, judge)
-        steps = (door.committer.run(), _keep_looking(door, judge), _keep_noting(door))
+        steps = (door.committer.run(), _keep_looking(door, judge), _keep_noting(door), conversions.keep_watching(door))
         tasks = [asyncio.create_task(step) for step in steps]
         try:
             yield
