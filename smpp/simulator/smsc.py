@@ -136,6 +136,16 @@ class Simulator:
         """A handset's message to a system_id, sent to one of its sessions as receipts are."""
         self._deliver(system_id, [deliver_sm_body(source, dest, text, data_coding=data_coding)])
 
+    def inbound_over(self, system_id: str, session: int, body: bytes) -> None:
+        """A deliver_sm over one of its sessions that receive, counted from 0 and round again, oldest bind first. Without any
+        it waits for the next, as receipts do."""
+        peers = [peer for peer in self.server.bound_as(system_id) if peer.receives]
+        if not peers or self.stalled:
+            self._deliver(system_id, [body])
+            return
+        self.stats.receipts_sent += 1
+        peers[session % len(peers)].deliver([(body, body)])
+
     # -- what the server asks (smpp.server.Handler) ----------------------------------------------------------------------
 
     def judge(self, _peer: Peer, login: Login) -> int:
