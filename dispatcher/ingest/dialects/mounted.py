@@ -8,10 +8,14 @@ from dispatcher.ingest.dialects.chinqit import Chinqit
 from dispatcher.ingest.dialects.chinqit_bulk import ChinqitBulk
 from dispatcher.ingest.dialects.desk import Desk
 from dispatcher.ingest.dialects.frame import Dialect, Frame
+from dispatcher.ingest.dialects.laravel import Laravel
+from dispatcher.ingest.dialects.smskit import SmsKit
 
 MAKERS: dict[str, Callable[[Desk], Dialect]] = {
     "chinqit": Chinqit,
     "chinqit_bulk": ChinqitBulk,
+    "laravel": Laravel,
+    "smskit": SmsKit,
 }
 """Every dialect by its name in [http] dialects."""
 
