@@ -21,8 +21,9 @@ from dispatcher.core.model import Refusal
 from dispatcher.core.ports import Clock, Ids, Store, StoreUnavailable
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Settings
-from dispatcher.ingest import conversions, dialects, document, reads
+from dispatcher.ingest import conversions, document, reads
 from dispatcher.ingest.answers import Disconnected, Receive, Scope, SendEvent, answer_of, write
+from dispatcher.ingest.dialects import mounted
 from dispatcher.ingest.dialects.desk import Desk
 from dispatcher.ingest.door import Door, Log
 from dispatcher.ingest.native import Native
@@ -110,7 +111,7 @@ class App:
         self.door = door
         self.litestar = litestar
         self._native = Native(door)
-        self._dialects = dialects.frame(Desk(door))
+        self._dialects = mounted.frame(Desk(door))
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
         """Serves one request, or the lifespan."""
