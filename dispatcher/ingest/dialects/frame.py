@@ -20,8 +20,7 @@ from dispatcher.ingest.problems import Problem
 
 if TYPE_CHECKING:
     from dispatcher.core.front import Ticket
-    from dispatcher.ingest.dialects.desk import Desk
-    from dispatcher.ingest.door import Caller
+    from dispatcher.ingest.door import Caller, Door
 
 BODY_BYTES_MAX = 1_048_576
 BOM = b"\xef\xbb\xbf"
@@ -132,6 +131,7 @@ def _scalar(value: object) -> str | None:
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
+Remember = Callable[[str, "Ticket", Answer], Awaitable[None]]
 
 
 class Route(NamedTuple):
@@ -192,10 +192,10 @@ class _Place(NamedTuple):
 class Frame:
     """Serves the dialects that are switched on, each under its mount prefix (`mounts`, by name; mostly none)."""
 
-    def __init__(self, desk: Desk, dialects: Sequence[Dialect], mounts: Mapping[str, str]) -> None:
-        """Raises ValueError when two dialects want one path."""
-        self._desk = desk
-        self._door = desk.door
+    def __init__(self, door: Door, remember: Remember, dialects: Sequence[Dialect], mounts: Mapping[str, str]) -> None:
+        """`remember` keeps an answer for its repetition (Desk.remember). Raises ValueError when two dialects want one path."""
+        self._door = door
+        self._remember = remember
         self._fixed: dict[str, _Place] = {}
         self._patterns: dict[tuple[str, ...], _Place] = {}
         by_name = {dialect.name: dialect for dialect in dialects}
@@ -272,7 +272,7 @@ class Frame:
         with self._door.bodies.holding(len(request.body)):
             answer = await route.handler(request)
         if request.kept is not None and not request.replayed:
-            await self._desk.remember(*request.kept, answer)
+            await self._remember(*request.kept, answer)
         return answer
 
     def _find(self, path: str) -> tuple[_Place, Mapping[str, str]] | None:

@@ -25,4 +25,5 @@ def frame(desk: Desk) -> Frame:
     http = desk.door.settings.http
     wanted: Sequence[str] = http.dialects
     mounts = {str(name): prefix for name, prefix in http.mount.items()}
-    return Frame(desk, [make(desk) for name, make in MAKERS.items() if name in wanted], mounts)
+    dialects = [make(desk) for name, make in MAKERS.items() if name in wanted]
+    return Frame(desk.door, desk.remember, dialects, mounts)

@@ -17,8 +17,8 @@ from dispatcher.core.ports import GroupView
 from smpp import status
 
 if TYPE_CHECKING:
-    from dispatcher.ingest.dialects.desk import Desk
-    from dispatcher.ingest.door import Caller
+    from dispatcher.core.front import FrontStore
+    from dispatcher.ingest.door import Caller, Door
 
 SLICE_MESSAGES = 200
 """Heads read and looked at between two turns of the loop: about 2 ms."""
@@ -30,7 +30,7 @@ FAILURES = frozenset({"undelivered", "failed", "expired", "rejected", "cancelled
 
 
 class Shown(NamedTuple):
-    """A message. `was_submitted`: a carrier has taken it before, or a part of it, even if it is queued again now. `price`
+    """A message. `was_submitted`: a carrier has taken all of it before, even if it is queued again now. `price`
     total, `refunded` what of it was given back, micro-units. `at` acceptance, `changed_at` last change, ms. `cause`: why it
     failed (SMPP status name or receipt cause, "" unknown). `to` E.164 digits from the ticket ("" without one)."""
 
@@ -63,11 +63,10 @@ class ShownGroup(NamedTuple):
     ticket: Ticket
 
 
-async def read_message(desk: Desk, caller: Caller, message_id: str) -> Shown | None:
+async def read_message(door: Door, front: FrontStore, caller: Caller, message_id: str) -> Shown | None:
     """See Desk.message."""
-    door = desk.door
     group_id = ids.group_of(message_id)
-    ticket, of_group = await door.within(desk.front.tickets([message_id, group_id]))
+    ticket, of_group = await door.within(front.tickets([message_id, group_id]))
     index = ids.index_in_group(message_id)
     ticket = ticket or of_group
     record = (await door.within(door.store.messages([message_id])))[0]
@@ -84,13 +83,14 @@ async def read_message(desk: Desk, caller: Caller, message_id: str) -> Shown | N
     return Shown(message_id, "accepted", to, view.at, view.at, ticket=ticket)
 
 
-async def read_group(desk: Desk, caller: Caller, group_id: str, offset: int, limit: int | None) -> ShownGroup | None:
+async def read_group(
+    door: Door, front: FrontStore, caller: Caller, group_id: str, offset: int, limit: int | None
+) -> ShownGroup | None:
     """See Desk.group."""
-    door = desk.door
     view = await door.within(door.store.group(group_id))
     if view is None or view.account != caller.account.name or view.state != "live":
         return None
-    ticket = (await door.within(desk.front.tickets([group_id])))[0]
+    ticket = (await door.within(front.tickets([group_id])))[0]
     if ticket is None:
         return None
     last = view.members if limit is None else min(view.members, offset + limit)
@@ -198,7 +198,7 @@ def _of_head(message_id: str, head: Head, to: str, ticket: Ticket | None, state:
         to,
         head.accepted_at,
         head.at,
-        was_submitted=any(a.outcome == Outcome.ACCEPTED for segment in head.segments for a in segment.attempts),
+        was_submitted=all(any(a.outcome == Outcome.ACCEPTED for a in segment.attempts) for segment in head.segments),
         cause=cause_of(head) if state in FAILURES else "",
         price=head.unit_price * len(head.segments),
         refunded=given_back(head),
