@@ -12,6 +12,9 @@ from pathlib import Path
 
 OWN = Path(sys.prefix) / "interop"
 """Inside the virtual environment: `make clean` removes it."""
+ROUNDS_MAX = 5
+"""Libraries of libraries of ...: so deep at most."""
+_ODD = {"libvorbis.so.0": "libvorbis0a"}
 
 
 class Missing(Exception):
@@ -51,11 +54,38 @@ def program(name: str, package: str) -> str:
         found = shutil.which(name, path=str(OWN / "usr" / "bin"))
     if found is None:
         raise Missing(f"the package {package} brings no {name}")
-    for library in _lacking(found):
-        fetch(_package_of(library))
-    if lacking := _lacking(found):
-        raise Missing(f"{name} lacks {', '.join(lacking)}")
-    return found
+    return complete(found)
+
+
+def browser() -> str:
+    """Path of Chromium's binary (not its starter, which looks for it where it would be installed)."""
+    found = OWN / "usr" / "lib" / "chromium" / "chromium"
+    if not found.exists():
+        fetch("chromium")
+        fetch("chromium-common")
+    return complete(str(found))
+
+
+def part(pattern: str, package: str) -> str:
+    """Path of a file that a package brings, e.g. an extension of an interpreter."""
+    found = list(OWN.glob(pattern))
+    if not found:
+        fetch(package)
+        found = list(OWN.glob(pattern))
+    if not found:
+        raise Missing(f"the package {package} brings no {pattern}")
+    return complete(str(found[0]))
+
+
+def complete(path: str) -> str:
+    """The path of a binary, after the libraries it lacks were fetched, and those that these lack."""
+    for _ in range(ROUNDS_MAX):
+        lacking = sorted(set(_lacking(path)))
+        if not lacking:
+            return path
+        for library in lacking:
+            fetch(_package_of(library))
+    raise Missing(f"{path} lacks {', '.join(_lacking(path))}")
 
 
 def environment() -> dict[str, str]:
@@ -70,6 +100,6 @@ def _lacking(path: str) -> list[str]:
 
 
 def _package_of(library: str) -> str:
-    """Debian names a library's package after it: libjemalloc.so.2 is in libjemalloc2."""
-    name, _, version = library.partition(".so.")
-    return f"{name}-{version}" if name[-1].isdigit() else name + version
+    """Debian names a library's package after it: libjemalloc.so.2 is in libjemalloc2. Nearly always."""
+    name, _, version = library.lower().partition(".so.")
+    return _ODD.get(library) or (f"{name}-{version}" if name[-1].isdigit() else name + version)

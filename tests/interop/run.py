@@ -1,6 +1,6 @@
 """`make interop`: foreign programs against a running dispatcher. promtool reads the shipped configuration and rules and tests
 each alert, Debian's redis-cli sends as the documents say, and a Prometheus scrapes: each dashboard query runs, and every
-metric on a dashboard has samples.
+metric on a dashboard has samples. Node and PHP run the samples that the dialects' documents print; a browser renders our pages.
 
 The last line is `interop: PASS ...`, or `interop: FAIL ...` with what did not fit; exit code 1 then.
 """
@@ -22,7 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.contract.ground import started
 from tests.interop.foreign import Missing, environment, program
+from tests.interop.pages import show_pages
+from tests.interop.samples import run_samples
 from tests.process.installation import ROOT, Carrier, Installation, free_ports, wait_for
 
 SHIPPED = ROOT / "deploy" / "prometheus"
@@ -196,6 +199,17 @@ def scrape_checks(address: str, faults: list[str]) -> int:
     return count
 
 
+def others(directory: Path, faults: list[str]) -> None:
+    """Printed samples in Node and PHP, pages in a browser. Raises Missing."""
+
+    def checked(name: str, well: bool, why: str) -> None:
+        check(name, well, why, faults)
+
+    run_samples(checked)
+    with started() as running:
+        show_pages(running, directory, checked)
+
+
 def main() -> int:
     """Runs everything; 1 when anything did not fit."""
     faults: list[str] = []
@@ -216,11 +230,15 @@ def main() -> int:
         send_as_documented(redis_cli, installation, faults)
         with prometheus(server, directory, installation.metrics_port) as address:
             count = scrape_checks(address, faults)
+    try:
+        others(directory, faults)
+    except Missing as error:
+        check("foreign programs", False, str(error), faults)
     shutil.rmtree(directory, ignore_errors=True)
     if faults:
         print(f"interop: FAIL {len(faults)} of the checks: {'; '.join(faults)}")
         return 1
-    print(f"interop: PASS promtool, redis-cli, Prometheus; {count} dashboard queries")
+    print(f"interop: PASS promtool, redis-cli, Prometheus, Node, PHP, Chromium; {count} dashboard queries")
     return 0
 
 

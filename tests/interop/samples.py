@@ -1,0 +1,70 @@
+"""The samples printed in the dialects' source documents in the languages that the fast suite cannot run: JavaScript by Node,
+PHP by its own interpreter, unchanged but for base address, credentials and placeholders.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.contract.chinqit_shop import BASE, SAMPLES, Shop
+from tests.contract.ground import Running, started
+from tests.interop.foreign import environment, part, program
+
+Check = Callable[[str, bool, str], None]
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+
+
+class Interpreters:
+    """Node and PHP with curl."""
+
+    def __init__(self) -> None:
+        """Raises Missing."""
+        self.node = program("node", "nodejs")
+        self.php = program("php8.2", "php8.2-cli")
+        self.curl = part("usr/lib/php/*/curl.so", "php8.2-curl")
+
+    def run(self, path: Path, replaced: Mapping[str, str], after: str = "") -> str:
+        """What a sample prints, with words replaced, `after` appended; its errors too when it fails."""
+        text = path.read_text(encoding="utf-8")
+        for printed, ours in replaced.items():
+            text = text.replace(printed, ours)
+        javascript = [self.node, "--input-type=module", "-"]
+        command = javascript if path.suffix == ".js" else [self.php, "-n", "-d", f"extension={self.curl}"]
+        ended = subprocess.run(
+            command, input=text + after, capture_output=True, text=True, timeout=60, env=environment(), check=False
+        )
+        return ended.stdout.strip() if ended.returncode == 0 else f"ended with {ended.returncode}: {ended.stderr}{ended.stdout}"
+
+
+def chinqit(running: Running, run: Interpreters, check: Check) -> None:
+    """Sections "JavaScript" and "PHP" of the two Chinqit documents."""
+    shop = Shop(running, "foreign")
+    ours = {BASE: running.base, "your-api-key": shop.key, "your_api_key_here": shop.key}
+
+    def says(name: str, wanted: str, after: str = "", **more: str) -> str:
+        printed = run.run(SAMPLES / name, ours | more, after)
+        check(f"{name} prints {wanted}", re.search(wanted, printed) is not None, printed)
+        return printed
+
+    says("send_message.js", f"^Message ID: {UUID}$")
+    says("send_otp.js", "^OTP expires in: undefined seconds$")  # the second request asks for WhatsApp: 502 without a provider
+    says("verify_otp.js", r"^Invalid OTP\. Retries left: 2$", **{'"123456"': '"12345x"'.replace("x", _wrong(shop))})
+    says("verify_otp.js", "^OTP verified successfully$", **{'"123456"': f'"{shop.code("1234567890", 2)}"'})
+    batch = says("bulk.js", f"^{UUID}$")
+    says("bulk.php", f"^{UUID}$")
+    says("poll.js", "Batch complete!", after=f"\nawait checkStatus('{batch}');\n")
+
+
+def _wrong(shop: Shop) -> str:
+    """A last digit with which 12345 is not the code that was sent."""
+    return "7" if shop.code("1234567890", 2) != "123457" else "8"
+
+
+def run_samples(check: Check) -> None:
+    """All of them against one running dispatcher. Raises Missing when an interpreter cannot be had."""
+    run = Interpreters()
+    with started() as running:
+        chinqit(running, run, check)
