@@ -93,6 +93,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
                 operation["security"] = []  # Litestar leaves an empty list out, and then the document's default holds
     paths["/readyz"]["get"]["responses"]["503"] = {**paths["/readyz"]["get"]["responses"]["200"], "description": "the reasons"}
     paths["/v1/messages/{message_id}"]["delete"]["responses"] |= _errors((409,))
+    paths["/v1/messages/{message_id}/feedback"]["post"]["responses"] |= _errors((422,))
     for path, operation in _sending().items():
         paths.setdefault(path, {})["post"] = operation
     _, schemas = msgspec.json.schema_components((Send, Accepted, BatchAccepted, Preview, ProblemDocument), ref_template=_REF)

@@ -1,4 +1,4 @@
-"""The reading half of the native API, and cancelling: Litestar routes, from whose types the OpenAPI document is made.
+"""The reading half of the native API, cancelling and feedback: Litestar routes, from whose types the OpenAPI document is made.
 
 This module refuses to know how records are kept and which messages may be cancelled (core/lifecycle decides that).
 What belongs to another account does not exist here: 404, never 403.
@@ -7,15 +7,17 @@ What belongs to another account does not exist here: 404, never 403.
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, cast
 
-from litestar import Request, Response, delete, get
+from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State as AppState
 from litestar.params import PathParameter, QueryParameter
 
 from dispatcher.core import ids, lifecycle
 from dispatcher.core.evidence import Cancel
-from dispatcher.core.model import Message
+from dispatcher.core.front import FrontStore
+from dispatcher.core.guards import conversion_of
+from dispatcher.core.model import Lane, Message
 from dispatcher.core.ports import Effects
 from dispatcher.core.retry import Rules
 from dispatcher.ingest import views
@@ -25,6 +27,9 @@ from dispatcher.ingest.problems import Problem
 CANCEL_TRIES = 5
 CANCEL_PAUSE_S = 0.02
 """A message that an engine has just popped is undecided for a few ms; then its head says what it is."""
+
+NUMBER_MAX = 1 << 53
+"""Above it a number is none that a server's sorted set can hold."""
 
 _NO_MESSAGE = "no such message of this account"
 _Asked = Request[None, None, AppState]
@@ -80,6 +85,24 @@ async def cancel_message(request: _Asked, message_id: MessageId) -> views.Messag
     raise Problem("not_cancellable", "it is being submitted right now")
 
 
+@post("/v1/messages/{message_id:str}/feedback", status_code=200, summary="Was the code used?", tags=["messages"])
+async def give_feedback(request: _Asked, message_id: MessageId, data: views.Feedback) -> views.FeedbackAnswer:
+    """Tells whether the recipient of a one-time password used it. Counted once per message, for accounts of which the operator
+    knows that they report every code that was used; a message of another class, or of a batch, is not counted."""
+    door, caller = await _caller(request, "send")
+    record = await _record(door, caller, message_id)
+    known = None if record is None else record.head or record.body
+    if known is None:
+        await _missing(door, caller, message_id)
+        return views.FeedbackAnswer(id=message_id, counted=False)
+    counts = caller.account.feedback and known.lane == Lane.OTP and not known.group
+    if not data.converted or not counts:
+        return views.FeedbackAnswer(id=message_id, counted=False)
+    name = conversion_of(caller.account.name, known.country)
+    step = cast(FrontStore, door.store).converted(message_id, name, door.clock.now_ms())
+    return views.FeedbackAnswer(id=message_id, counted=await door.within(step))
+
+
 @get("/v1/groups/{group_id:str}", summary="A batch and how far it is", tags=["messages"])
 async def get_group(request: _Asked, group_id: GroupId) -> views.GroupAnswer:
     """Counts of final states appear as messages reach them."""
@@ -98,6 +121,18 @@ async def get_balance(request: _Asked) -> views.BalanceView:
     if money is None:
         raise Problem("not_found", "the account has no balance")
     return views.balance(money)
+
+
+@get("/v1/inbound", summary="Messages from handsets", tags=["inbound"])
+async def get_inbound(
+    request: _Asked,
+    after: Annotated[int, QueryParameter(description="the number of the last one you have", ge=0, le=NUMBER_MAX)] = 0,
+    limit: Annotated[int, QueryParameter(description="how many at most", ge=1, le=1000)] = 100,
+) -> views.InboundPage:
+    """What was sent to the account's numbers, oldest first, for as long as it is kept. Reading marks nothing as read."""
+    door, caller = await _caller(request, "read")
+    found = await door.within(door.store.inbox(caller.account.name, after, limit + 1))
+    return views.inbound(found[:limit], after, more=len(found) > limit)
 
 
 @get("/healthz", summary="Is the process alive?", tags=["operation"], security=[])
@@ -120,7 +155,7 @@ async def readyz(request: _Asked) -> Response[views.Ready]:
     return Response(ready, status_code=200 if ready.ready else 503, headers={} if ready.ready else {"retry-after": "5"})
 
 
-ROUTES = [get_message, find_message, cancel_message, get_group, get_balance, healthz, readyz]
+ROUTES = [get_message, find_message, cancel_message, give_feedback, get_group, get_balance, get_inbound, healthz, readyz]
 
 
 async def _record(door: Door, caller: Caller, message_id: str) -> Message | None:

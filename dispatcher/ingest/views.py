@@ -14,6 +14,7 @@ import msgspec
 
 from accounting.money import to_decimal
 from dispatcher.core.customer import Account, Balance
+from dispatcher.core.inbox import InboxMessage
 from dispatcher.core.model import Attempt, Body, Head, Lane, Message, Outcome, Segment, State
 from dispatcher.core.ports import GroupView
 from dispatcher.ingest.problems import RejectedItem
@@ -30,6 +31,19 @@ class Accepted(msgspec.Struct, kw_only=True):
     encoding: str
     price: str
     currency: str
+
+
+class Feedback(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether a one-time password was used."""
+
+    converted: bool
+
+
+class FeedbackAnswer(msgspec.Struct):
+    """`counted`: it raised the account's count of codes used (once per message, and only where these are watched)."""
+
+    id: str
+    counted: bool
 
 
 class BatchAccepted(msgspec.Struct, kw_only=True):
@@ -240,6 +254,52 @@ def message(record: Message, account: Account) -> MessageView | None:
         if account.show_numbers:
             view.to = body.to
     return view
+
+
+class InboundView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A message from a handset. `number` counts up per account, from 1; `parts` below `total`: the rest never came. `text`,
+    or `binary` (base64) where it is none. `word`: stop, start or help, where it says that."""
+
+    number: int
+    id: str
+    sender: str = msgspec.field(name="from")
+    to: str
+    at: str
+    parts: int
+    total: int
+    text: str | None = None
+    binary: bytes | None = None
+    keyword: str = ""
+    word: str = ""
+
+
+class InboundPage(msgspec.Struct, kw_only=True):
+    """A page of messages from handsets. Ask again with `after` = `last`; `more`: there are some already."""
+
+    messages: Sequence[InboundView]
+    last: int
+    more: bool
+
+
+def inbound(found: Sequence[InboxMessage], after: int, *, more: bool) -> InboundPage:
+    """A page; `last` stays where it was when there is nothing new."""
+    shown = [
+        InboundView(
+            number=number,
+            id=row.id,
+            sender=row.sender,
+            to=row.to,
+            at=moment(row.at),
+            parts=row.parts,
+            total=row.total,
+            text=row.text,
+            binary=row.binary,
+            keyword=row.keyword,
+            word=row.word,
+        )
+        for number, row in found
+    ]
+    return InboundPage(messages=shown, last=found[-1].number if found else after, more=more)
 
 
 def staged(message_id: str, view: GroupView) -> MessageView:
