@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SHOWN = {
     "events": ("id", "account", "state", "carrier", "attempt", "error"),
     "charges": ("fact", "account", "kind", "amount", "currency", "carrier"),
-    "inbound": ("id", "from", "to", "carrier", "parts"),
+    "inbound": ("id", "account", "from", "to", "carrier", "parts", "total", "word"),
 }
 
 

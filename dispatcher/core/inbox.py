@@ -26,6 +26,7 @@ import msgspec
 
 from dispatcher.core.door_settings import Inbound, Inbox
 from dispatcher.core.model import InboundRow
+from dispatcher.core.numbers import NumberBook
 from dispatcher.core.settings import Settings
 from smpp.parts import Content, text_of
 
@@ -143,6 +144,12 @@ def handset_number(address: str, ton: int, country_code: str) -> str:
     if country_code and (ton == 2 or number.startswith("0")):
         return country_code + number.lstrip("0")
     return number
+
+
+def forms_of(number: str, numbers: NumberBook) -> list[str]:
+    """A number as sends to it may bear it: as it is, and in its canonical form."""
+    canonical = numbers.normalise(number, "possible")
+    return list(dict.fromkeys([number, canonical] if isinstance(canonical, str) else [number]))
 
 
 class OptChange(NamedTuple):

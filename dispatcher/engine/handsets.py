@@ -21,7 +21,7 @@ import trio
 
 from dispatcher.core.admission import Book, Refused, admit
 from dispatcher.core.door_settings import Inbound
-from dispatcher.core.inbox import Desk, Kept, Overdue, Piece, Received, handset_number, joined, piece_of, single
+from dispatcher.core.inbox import Desk, Kept, Overdue, Piece, Received, forms_of, handset_number, joined, piece_of, single
 from dispatcher.core.model import InboundRow, Lane, Send
 from dispatcher.core.ports import Admission
 from dispatcher.engine.deliveries import SYSTEM_ERROR, Read, answer
@@ -198,10 +198,7 @@ class Handsets:
                 works.counters.add("dispatcher_sends_total", (Lane.TRANSACTIONAL.wire, answered.reason or answered.verdict))
 
     def _hashes(self, number: str) -> Sequence[str]:
-        """As sends to it bear them: of the number as it is, and of its canonical form."""
-        canonical = self._book.numbers.normalise(number, "possible")
-        forms = {number: None, **({canonical: None} if isinstance(canonical, str) else {})}
-        return [self._book.hash_number(form) for form in forms]
+        return [self._book.hash_number(form) for form in forms_of(number, self._book.numbers)]
 
     def _answer(self, items: Sequence[_Item], status: int) -> None:
         links: dict[Link[Token], list[int]] = {}
