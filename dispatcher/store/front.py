@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+import msgspec
+
 from dispatcher.core.front import Code, CodeCheck, Conversion, Ticket
 from dispatcher.core.ids import BUCKET_CHARS, time_of
 from dispatcher.core.ports import Admission
@@ -23,6 +25,10 @@ SCAN_COUNT = 500
 _WILD = re.compile(rb"[\\*?\[\]^-]")
 _CONVERSIONS_S = b"691200"
 _CODE_KEPT_MS = DAY_MS
+NUMBERS_MAX = 5000
+"""So many numbers stay within a ticket."""
+_APART = ("",)
+"""Stands in a ticket for numbers that are kept apart."""
 
 
 class Front(Accounts):
@@ -44,19 +50,42 @@ class Front(Accounts):
         for start in range(0, len(ids), STEP_FIELDS_MAX):
             some = ids[start : start + STEP_FIELDS_MAX]
             raw = (await self.read_ids(FRONT, some, [self.k.ticket_]))[0]
-            out += [records.decode_ticket(raw[i], f"ticket {i}") if i in raw else None for i in some]
+            found = [records.decode_ticket(raw[i], f"ticket {i}") if i in raw else None for i in some]
+            for i, ticket in zip(some, found, strict=True):
+                if ticket is not None and ticket.to[:1] == _APART:
+                    ticket.to = await self._numbers(i)
+            out += found
         return out
 
+    async def _numbers(self, group_id: str) -> tuple[str, ...]:
+        flat = (await self.ask(FRONT, resp.command(b"HGETALL", self.k.numbers_ + group_id.encode()), 1))[0]
+        parts = sorted((int(n), part) for n, part in zip(flat[::2], flat[1::2], strict=True))
+        return tuple(number for n, part in parts for number in records.decode_numbers(part, f"numbers {group_id} {n}"))
+
     async def put_ticket(self, message_id: str, ticket: Ticket) -> None:
+        ticket = await self.numbers_apart(FRONT, message_id, ticket)
         wire = ticket_commands(self.k, [(message_id, ticket)])
         await self.ask(FRONT, b"".join(wire), len(wire))
+
+    async def numbers_apart(self, role: str, message_id: str, ticket: Ticket) -> Ticket:
+        """The ticket as it is to be written. The numbers of a large group go before it, in steps, into a key of their own,
+        which goes with the bucket: in one value of 650 KB they would hold the server for milliseconds."""
+        if len(ticket.to) <= NUMBERS_MAX:
+            return ticket
+        bucket = message_id[:BUCKET_CHARS].encode()
+        key = self.k.numbers_ + message_id.encode()
+        await self.ask(role, resp.command(b"SADD", self.k.groups_ + bucket, message_id.encode()), 1)
+        for start in range(0, len(ticket.to), NUMBERS_MAX):
+            part = records.pack(ticket.to[start : start + NUMBERS_MAX])
+            await self.ask(role, resp.command(b"HSET", key, b"%d" % start, part), 1)
+        return msgspec.structs.replace(ticket, to=_APART)
 
     async def find_alias(self, alias: str) -> str | None:
         found = await self.run(FRONT, "alias", [self.k.aliases], [alias.encode(), self.k.alias_, self.k.ticket_])
         return found.decode() if found is not None else None
 
     async def draw_numbers(self, name: str, count: int) -> int:
-        last = (await self.ask(FRONT, resp.of("HINCRBY", self.k.numbers, name, count), 1))[0]
+        last = (await self.ask(FRONT, resp.of("HINCRBY", self.k.drawn, name, count), 1))[0]
         return int(last) - count + 1
 
     # -- codes and what became of them

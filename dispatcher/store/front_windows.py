@@ -129,7 +129,9 @@ def _steps(sends: Sequence[Sequence[Take]]) -> Iterable[Sequence[Sequence[Take]]
 
 
 def _cost(take: Take) -> int:
-    return 2 + min(take.amount, LOG_LIMIT_MAX) // 4 + sum(2 if limit <= LOG_LIMIT_MAX else 8 for _, limit in take.spans)
+    small = sum(limit <= LOG_LIMIT_MAX for _, limit in take.spans)
+    members = min(take.amount, LOG_LIMIT_MAX) // 2 if small else 0
+    return 2 + members + 2 * small + 12 * (len(take.spans) - small)
 
 
 def _arguments(takes: Iterable[Take]) -> list[bytes]:

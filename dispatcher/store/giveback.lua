@@ -18,7 +18,7 @@ if lines[1] == 'g' then
     return -1
   end
   redis.call('HSET', group, 'state', 'void')
-  redis.call('UNLINK', base .. 'stage:' .. ARGV[1])
+  redis.call('UNLINK', base .. 'stage:' .. ARGV[1], base .. 'numbers:' .. ARGV[1])
 else
   -- a sleeping process can no longer enqueue what it took this money for
   redis.call('INCR', base .. 'open:' .. lines[3])

@@ -45,6 +45,8 @@ class Groups(AdmissionStep):
             ]
             if -1 in await self.ask(GROUPS, b"".join(wire), len(wire)):
                 break  # live already, or void: publishing tells which
+        if plan.ticket is not None:
+            plan = plan._replace(ticket=await self.numbers_apart(GROUPS, plan.id, plan.ticket))
         if not await self._publish(plan, field, families):
             raise StoreUnavailable(f"group {plan.id} was given up after its time; its money is back")
         return Verdict("accepted", plan.id, avail)

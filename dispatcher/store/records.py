@@ -45,6 +45,7 @@ _head = msgspec.msgpack.Decoder(Head)
 _account = msgspec.msgpack.Decoder(Account)
 _api_key = msgspec.msgpack.Decoder(ApiKey)
 _ticket = msgspec.msgpack.Decoder(Ticket)
+_numbers = msgspec.msgpack.Decoder(list[str])
 _notice = msgspec.msgpack.Decoder(Notice)
 _inbound = msgspec.msgpack.Decoder(InboundRow)
 _correlation = msgspec.msgpack.Decoder(Correlation)
@@ -109,6 +110,11 @@ def decode_notice(raw: bytes, where: str) -> Notice:
 def decode_inbound(raw: bytes, where: str) -> InboundRow:
     """A handset's message as an inbox keeps it. Raises CorruptRecord."""
     return _decode(_inbound.decode, raw, where)
+
+
+def decode_numbers(raw: bytes, where: str) -> list[str]:
+    """Numbers of a group, as a part of its ticket. Raises CorruptRecord."""
+    return _decode(_numbers.decode, raw, where)
 
 
 def decode_correlation(raw: bytes, where: str) -> Correlation:

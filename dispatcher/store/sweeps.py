@@ -87,7 +87,12 @@ class Sweeps(Gauges):
 
     async def _unlink(self, bucket: bytes) -> int:
         groups = (await self.ask(DESK, resp.command(b"SMEMBERS", self.k.groups_ + bucket), 1))[0]
-        gone = [self.k.head_ + bucket, self.k.ticket_ + bucket, self.k.groups_ + bucket, *(self.k.group_ + g for g in groups)]
+        gone = [
+            self.k.head_ + bucket,
+            self.k.ticket_ + bucket,
+            self.k.groups_ + bucket,
+            *(key + g for g in groups for key in (self.k.group_, self.k.numbers_)),
+        ]
         wire = resp.command(b"UNLINK", *gone) + resp.command(b"HDEL", self.k.empties, bucket)
         await self.ask(DESK, wire, 2)
         return 1

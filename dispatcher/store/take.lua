@@ -36,49 +36,47 @@ local function log_wait(uses, span, limit, amount)
   return nth[2] and math.max(0, tonumber(nth[2]) + span * 1000 - at) or 0
 end
 
--- The counters of a span: slots that still count, the newest slot seen, the sum.
+-- Names of a span's counters, oldest first.
+local function names_of(span, first, last)
+  local out = {}
+  for n = first, last do
+    out[#out + 1] = span .. ':' .. text(n)
+  end
+  return out
+end
+
+-- The counters of a span: width, newest slot, sum of what still counts. Lets go of those that have left since.
 local function counters(sums, span)
   local width = math.ceil(span * 1000 / SLOTS)
   local slot = math.floor(at / width)
   local row = redis.call('HMGET', sums, span .. 'k', span .. 't')
   local last, total = tonumber(row[1] or '-1'), tonumber(row[2] or '0')
   if slot > last and total > 0 then
-    local gone, all = {}, redis.call('HGETALL', sums)
-    total = 0
-    for i = 1, #all, 2 do
-      local s, n = string.match(all[i], '^(%d+):(%d+)$')
-      if tonumber(s) == span then
-        if tonumber(n) < slot - SLOTS then
-          gone[#gone + 1] = all[i]
-        else
-          total = total + tonumber(all[i + 1])
-        end
-      end
+    local names = names_of(span, last - SLOTS, math.min(last, slot - SLOTS - 1))
+    for _, n in ipairs(redis.call('HMGET', sums, unpack(names))) do
+      total = total - (n and tonumber(n) or 0)
     end
-    if #gone > 0 then
-      redis.call('HDEL', sums, unpack(gone))
-    end
+    redis.call('HDEL', sums, unpack(names))
     redis.call('HSET', sums, span .. 'k', text(slot), span .. 't', text(total))
   end
   return {span = span, width = width, slot = math.max(slot, last), total = total}
 end
 
+local read = {} -- counters of subjects that were refused in this call: an attack asks for the same ones again and again
 local function sum_wait(sums, c, limit, amount)
   if c.total + amount <= limit then
     return 0
   end
-  local slots, all, total = {}, redis.call('HGETALL', sums), c.total
-  for i = 1, #all, 2 do
-    local s, n = string.match(all[i], '^(%d+):(%d+)$')
-    if tonumber(s) == c.span then
-      slots[#slots + 1] = {tonumber(n), tonumber(all[i + 1])}
-    end
-  end
-  table.sort(slots, function(a, b) return a[1] < b[1] end)
-  for _, slot in ipairs(slots) do
-    total = total - slot[2]
-    if total + amount <= limit then
-      return math.max(1, (slot[1] + SLOTS + 1) * c.width - at)
+  local total = c.total
+  local name = sums .. ' ' .. c.span
+  local slots = read[name] or redis.call('HMGET', sums, unpack(names_of(c.span, c.slot - SLOTS, c.slot)))
+  read[name] = slots
+  for j = 1, SLOTS + 1 do
+    if slots[j] then
+      total = total - tonumber(slots[j])
+      if total + amount <= limit then
+        return math.max(1, (c.slot + j) * c.width - at)
+      end
     end
   end
   return c.span * 1000
@@ -125,6 +123,7 @@ local function take(i)
     done.uses, done.members = uses, names
   end
   for _, c in ipairs(large) do
+    read[sums .. ' ' .. c.span] = nil
     redis.call('HSET', sums, c.span .. 'k', text(c.slot), c.span .. 't', text(c.total + amount))
     redis.call('HINCRBY', sums, c.span .. ':' .. text(c.slot), text(amount))
   end
@@ -139,6 +138,7 @@ local function undo(done)
     redis.call('ZREM', done.uses, unpack(done.members))
   end
   for _, c in ipairs(done.large) do
+    read[done.sums .. ' ' .. c.span] = nil
     redis.call('HINCRBY', done.sums, c.span .. ':' .. text(c.slot), text(-done.amount))
     redis.call('HINCRBY', done.sums, c.span .. 't', text(-done.amount))
   end

@@ -20,18 +20,18 @@ local function text(n)
 end
 
 local function lower(sums, span, amount)
-  local oldest, slots, all = math.floor(at / math.ceil(span * 1000 / SLOTS)) - SLOTS, {}, redis.call('HGETALL', sums)
-  for i = 1, #all, 2 do
-    local s, n = string.match(all[i], '^(%d+):(%d+)$')
-    if tonumber(s) == span and tonumber(n) >= oldest then
-      slots[#slots + 1] = {tonumber(n), tonumber(all[i + 1]), all[i]}
-    end
+  local last = tonumber(redis.call('HGET', sums, span .. 'k') or '-1')
+  local names = {}
+  for n = math.max(last, math.floor(at / math.ceil(span * 1000 / SLOTS))) - SLOTS, last do
+    names[#names + 1] = span .. ':' .. text(n)
   end
-  table.sort(slots, function(a, b) return a[1] < b[1] end)
-  for _, slot in ipairs(slots) do
-    local some = math.min(amount, slot[2])
+  if #names == 0 then
+    return
+  end
+  for j, n in ipairs(redis.call('HMGET', sums, unpack(names))) do
+    local some = math.min(amount, n and tonumber(n) or 0)
     if some > 0 then
-      redis.call('HINCRBY', sums, slot[3], text(-some))
+      redis.call('HINCRBY', sums, names[j], text(-some))
       redis.call('HINCRBY', sums, span .. 't', text(-some))
       amount = amount - some
     end

@@ -9,6 +9,7 @@ from dispatcher.core.front import Answered, Callback, Code, CodeCheck, Conversio
 from dispatcher.core.ids import encode
 from dispatcher.core.model import State
 from dispatcher.core.ports import Admission, Effects, VersionedHead
+from dispatcher.store.memory import MemoryStore
 from tests.conformance.world import PRICE, T0, AnyStore, World, admission, available, funded, group, head, owner_of, submitted
 
 HOUR = 3_600_000
@@ -96,6 +97,33 @@ def test_a_group_has_a_ticket(world: World) -> None:
         poor, others = group(200, ticket=ticket(alias="1235"))
         assert (await store.accept_group(poor, others)).verdict == "poor"
         assert (await store.tickets([poor.id]), await store.find_alias("1235")) == ([None], None)
+
+    world.run(case)
+
+
+@pytest.mark.parametrize("count", [4999, 5000, 5001, 10_001])
+def test_the_numbers_of_a_large_group(world: World, count: int) -> None:
+    """Come back in order, however many; a replaced ticket keeps them; they go with the bucket."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        numbers = tuple(f"2557{n:08}" for n in range(count))
+        plan, members = group(1, ticket=ticket("chinqit_bulk", to=numbers))
+        await store.accept_group(plan, members)
+        small = admission().id
+        await store.put_ticket(small, ticket(to=("1",)))
+        assert await store.tickets([plan.id, small]) == [plan.ticket, ticket(to=("1",))]
+        answered = msgspec.structs.replace(ticket("chinqit_bulk", to=numbers), answer=Answered(202, b"{}"))
+        await store.put_ticket(plan.id, answered)
+        assert await store.tickets([plan.id]) == [answered]
+        await store.expand_groups(await owner_of(store))
+        effects = Effects()
+        effects.heads, effects.erase = [VersionedHead(members[0].id, 1, head(members[0].body, State.EXPIRED))], [members[0].id]
+        assert await store.commit(effects) == []
+        assert await store.sweep_buckets(T0 + 1_000_000, 0) == 1
+        assert await store.tickets([plan.id]) == [None]
+        if not isinstance(store, MemoryStore):
+            assert [key async for key in store.scan(b"*numbers:*")] == []
 
     world.run(case)
 
