@@ -138,6 +138,19 @@ class Chinqit(Table, kw_only=True, frozen=True):
     batches_per_hour: Annotated[int, Meta(ge=0, description="batches per API key in 3,600 s, sliding; 0: any")] = 100
 
 
+class Otpiq(Table, kw_only=True, frozen=True):
+    """The OTPIQ API."""
+
+    text: Annotated[
+        str,
+        Meta(
+            pattern=r"\{code\}", max_length=140, description="of a verification, holds {code}; an account's en text comes first"
+        ),
+    ] = "Your verification code is: {code}"
+    sends_max: Annotated[int, Meta(ge=0, description="verifications per number and API key in the window; 0: any")] = 10
+    window_minutes: Annotated[Positive, Meta(description="the window, sliding")] = 10
+
+
 class Notices(Table, kw_only=True, frozen=True):
     """Webhooks: the events of messages, to the callbacks that their sends named."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from dispatcher.core.door_settings import Chinqit, Fraud, Http, Inbound, Inbox, Notices, Otp
+from dispatcher.core.door_settings import Chinqit, Fraud, Http, Inbound, Inbox, Notices, Otp, Otpiq
 from dispatcher.core.tables import Name, Positive, Rate, Seconds, Table
 
 
@@ -253,6 +253,7 @@ class Settings(Table, kw_only=True, frozen=True):
     charges: Charges = Charges()
     otp: Otp = Otp()
     chinqit: Chinqit = Chinqit()
+    otpiq: Otpiq = Otpiq()
     fraud: Fraud = Fraud()
     notices: Notices = Notices()
     privacy: Privacy = Privacy()

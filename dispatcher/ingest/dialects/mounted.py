@@ -9,6 +9,7 @@ from dispatcher.ingest.dialects.chinqit_bulk import ChinqitBulk
 from dispatcher.ingest.dialects.desk import Desk
 from dispatcher.ingest.dialects.frame import Dialect, Frame
 from dispatcher.ingest.dialects.laravel import Laravel
+from dispatcher.ingest.dialects.otpiq import Otpiq
 from dispatcher.ingest.dialects.smskit import SmsKit
 
 MAKERS: dict[str, Callable[[Desk], Dialect]] = {
@@ -16,6 +17,7 @@ MAKERS: dict[str, Callable[[Desk], Dialect]] = {
     "chinqit_bulk": ChinqitBulk,
     "laravel": Laravel,
     "smskit": SmsKit,
+    "otpiq": Otpiq,
 }
 """Every dialect by its name in [http] dialects."""
 
