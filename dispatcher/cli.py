@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 
 from dispatcher import __version__
-from dispatcher.commands import accounts, configuration, keys, messages, money, operations, optouts, service, streams
+from dispatcher.commands import accounts, configuration, fraud, keys, messages, money, operations, optouts, service, streams
 from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, expected, report_error
 
-FAMILIES = (service, messages, streams, accounts, keys, money, optouts, configuration, operations)
+FAMILIES = (service, messages, streams, accounts, keys, money, optouts, fraud, configuration, operations)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ SMPP_PURE = {
     "smpp.codec",
     "smpp.framing",
     "smpp.text",
+    "smpp.parts",
     "smpp.segments",
     "smpp.receipts",
     "smpp.status",
