@@ -1,0 +1,77 @@
+"""A customer of the Laravel dialect, as the contract tests play it: a user name with its password, and an API key."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from tests.contract.ground import Response, Running
+
+BASE: Final = "http://localhost"
+SAMPLES: Final = Path(__file__).with_name("samples_laravel")
+FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+NUMBERS: Final = "0701234567, 0712345678"
+TEXT: Final = "Hello, this is a test message."
+REQUIRED: Final = {"error": "API key is required", "help": "Provide X-API-Key header or api_key parameter"}
+INVALID: Final = {"error": "Invalid API key", "help": "Generate a key with POST /api/generate-key"}
+EXPIRED: Final = {"error": "API key has expired", "help": "Replace it with POST /api/regenerate-key"}
+UNAUTHORIZED: Final = {"error": "Unauthorized."}
+BAD_NUMBER: Final = {"error": "Invalid phone number format."}
+POOR: Final = {"error": "Insufficient balance."}
+PATHS: Final = {
+    "/v1/sms/send": ("POST",),
+    "/api/v2": ("GET",),
+    "/api/oauth2-callback": ("GET",),
+    "/api/v2/sms/send": ("GET", "POST"),
+    "/api/v2/account/balance": ("GET",),
+    "/api/generate-key": ("POST",),
+    "/api/revoke-key": ("POST",),
+    "/api/regenerate-key": ("POST",),
+}
+
+
+class User:
+    """An account in KES (1 a part) with a user name and a password; `login` is what a form needs."""
+
+    def __init__(self, running: Running, name: str, money: str = "100", *options: str) -> None:
+        self.running = running
+        self.name = name
+        self.password = f"pass-of-{name}-+&= 123"
+        running.account(name, "KES", money, *options)
+        running.import_key(name, "laravel", self.password, "--user", f"user-{name}")
+        self.login = {"username": f"user-{name}", "password": self.password}
+
+    def form(self, path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Response:
+        """POST of a form."""
+        return self.running.request("POST", path, urlencode(fields), FORM | dict(headers or {}))
+
+    def v1(self, numbers: str = NUMBERS, text: str = TEXT, **more: str) -> Response:
+        """POST /v1/sms/send."""
+        return self.form("/v1/sms/send", {"numbers": numbers, "message_body": text} | self.login | more)
+
+    def key(self, action: str = "regenerate", **fields: Any) -> Response:
+        """POST /api/<action>-key with the login, as JSON."""
+        return self.running.request("POST", f"/api/{action}-key", self.login | fields)
+
+    def new_key(self, **fields: Any) -> str:
+        """A fresh API key."""
+        answer = self.key(**fields)
+        assert answer.status == 200, answer
+        return str(answer.json["api_key"])
+
+    def balance(self, key: str) -> Response:
+        """GET /api/v2/account/balance."""
+        return self.running.request("GET", "/api/v2/account/balance", headers={"X-API-Key": key})
+
+
+def sample(running: Running, name: str) -> subprocess.CompletedProcess[str]:
+    """Runs a printed sample with our address in place of the printed one, and nothing else replaced."""
+    text = running.localise((SAMPLES / name).read_text(encoding="utf-8"), BASE)
+    assert running.base in text
+    if name.endswith(".sh"):
+        return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=False)
+    text = text.replace("response => response.json()", "response => response.text().then(t => console.log(response.status, t))")
+    return subprocess.run(["node", "-e", text], capture_output=True, text=True, timeout=30, check=False)
