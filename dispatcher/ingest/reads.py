@@ -11,7 +11,7 @@ from typing import Annotated, cast
 
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State as AppState
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from dispatcher.core import ids, lifecycle
 from dispatcher.core.evidence import Cancel
@@ -86,7 +86,7 @@ async def cancel_message(request: _Asked, message_id: MessageId) -> views.Messag
 
 
 @post("/v1/messages/{message_id:str}/feedback", status_code=200, summary="Was the code used?", tags=["messages"])
-async def give_feedback(request: _Asked, message_id: MessageId, data: views.Feedback) -> views.FeedbackAnswer:
+async def give_feedback(request: _Asked, message_id: MessageId, data: JSONBody[views.Feedback]) -> views.FeedbackAnswer:
     """Tells whether the recipient of a one-time password used it. Counted once per message, for accounts of which the operator
     knows that they report every code that was used; a message of another class, or of a batch, is not counted."""
     door, caller = await _caller(request, "send")
