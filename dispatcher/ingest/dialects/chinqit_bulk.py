@@ -1,8 +1,7 @@
 """Chinqit Bulk v2: up to 50,000 recipients in one batch, and how far it is (the seed's `/api/v2/bulk`).
 
 This module refuses to know how a group is priced, accepted and kept. A batch's answers are made again from its ticket: the
-members' numbers and, in its note, the recipients that were left out ("invalid") and whether a last word has been shown
-("settled").
+members' numbers, behind them the recipients that were left out, and in its note whether a last word has been shown.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects import chinqit_words as words
 from dispatcher.ingest.dialects.amounts import number
 from dispatcher.ingest.dialects.chinqit import caller_of, known
-from dispatcher.ingest.dialects.chinqit_progress import count, rendered, shown_invalid
+from dispatcher.ingest.dialects.chinqit_progress import count, kept_invalid, rendered, shown_invalid
 from dispatcher.ingest.dialects.chinqit_recipients import PHONE_CHARS_MAX, Recipient, Sorted, read, sort
 from dispatcher.ingest.dialects.desk import Desk, Judged, SubmittedGroup
 from dispatcher.ingest.dialects.frame import Request, Route
@@ -29,6 +28,8 @@ from dispatcher.ingest.problems import Problem, invalid
 
 NAME: Final = "chinqit_bulk"
 BODY_BYTES_MAX: Final = 67_108_864
+SETTLED: Final = "settled"
+"""In a ticket's note: a last word has been shown."""
 _NO_BATCH: Final = "Batch not found"
 
 
@@ -81,8 +82,7 @@ class ChinqitBulk:
         ticket = Ticket(
             door=NAME,
             account=caller.account.name,
-            to=tuple([admission.body.to for admission in judged.admissions]),
-            note={"invalid": _kept(left_out)} if left_out else {},
+            to=tuple([a.body.to for a in judged.admissions] + [kept_invalid(phone, reason) for _, phone, reason in left_out]),
         )
         takes = (Take("bulk:" + caller.key.id, self._spans, "", str(Refusal.LIMIT)),) if self._spans else ()
         try:
@@ -105,18 +105,18 @@ class ChinqitBulk:
         if group is None or group.ticket.door != NAME:
             return words.failure(404, _NO_BATCH)
         tally = count(group, settled=await self._settled(group))
-        if tally.terminal and "settled" not in group.ticket.note:
-            ticket = msgspec.structs.replace(group.ticket, note=group.ticket.note | {"settled": True})
+        if tally.terminal and SETTLED not in group.ticket.note:
+            ticket = msgspec.structs.replace(group.ticket, note=group.ticket.note | {SETTLED: True})
             await self._desk.door.within(self._desk.front.put_ticket(group.id, ticket))
         return Answer(200, await rendered(group, tally, offset))
 
     async def _settled(self, group: ShownGroup) -> bool:
         """Has a last word been shown? Where a message is under way again it is looked up anew, after the states were read:
         else a request that began before the last word was shown could take it back."""
-        if "settled" in group.ticket.note or not group.resubmitting:
-            return "settled" in group.ticket.note
+        if SETTLED in group.ticket.note or not group.resubmitting:
+            return SETTLED in group.ticket.note
         ticket = (await self._desk.door.within(self._desk.front.tickets([group.id])))[0]
-        return ticket is not None and "settled" in ticket.note
+        return ticket is not None and SETTLED in ticket.note
 
 
 def _refused(
@@ -142,17 +142,13 @@ def _refused(
 # -- answers
 
 
-def _kept(left_out: Sequence[tuple[int, str, str]]) -> list[str | tuple[str, str]]:
-    """For the ticket: the number alone where only its form was wrong."""
-    return [phone if reason == words.PHONE_FORMAT else (phone, reason) for _, phone, reason in left_out]
-
-
 def _none_valid(left_out: Sequence[tuple[int, str, str]]) -> Answer:
-    return words.failure(400, "No valid recipients found", invalidRecipients=shown_invalid(_kept(left_out)))
+    told = shown_invalid([kept_invalid(phone, reason) for _, phone, reason in left_out])
+    return words.failure(400, "No valid recipients found", invalidRecipients=told)
 
 
 def _created(accepted: SubmittedGroup) -> Answer:
-    invalid = accepted.ticket.note.get("invalid", ())
+    invalid = accepted.ticket.to[accepted.members :]
     body: dict[str, Any] = {
         "success": True,
         "message": "Bulk batch created successfully",

@@ -20,10 +20,17 @@ SLICE: Final = 1_000
 """Rows written between two turns of the loop: about 1 ms."""
 
 
-def shown_invalid(kept: Sequence[Any]) -> list[dict[str, str]]:
-    """Recipients that were left out, from a ticket's note: a phone, or a phone and the reason."""
-    pairs = [(each, words.PHONE_FORMAT) if isinstance(each, str) else (each[0], each[1]) for each in kept]
-    return [{"phone": phone, "reason": reason, "code": "INVALID_DESTINATION"} for phone, reason in pairs]
+def kept_invalid(phone: str, reason: str) -> str:
+    """A recipient that was left out, as the batch's ticket keeps it: behind the members' numbers, which are the one part of a
+    ticket that may be large."""
+    return f"{words.DESTINATION_SENTENCES.index(reason)}{phone}"
+
+
+def shown_invalid(kept: Sequence[str]) -> list[dict[str, str]]:
+    """Recipients that were left out, from what `kept_invalid` made of them."""
+    return [
+        {"phone": each[1:], "reason": words.DESTINATION_SENTENCES[int(each[0])], "code": "INVALID_DESTINATION"} for each in kept
+    ]
 
 
 class Tally(NamedTuple):
@@ -54,7 +61,7 @@ def count(group: ShownGroup, *, settled: bool) -> Tally:
 async def rendered(group: ShownGroup, tally: Tally, offset: int) -> bytes:
     """The answer's body; `offset` is the first row's place in the batch. Rows are put together by hand: an encoder of maps
     takes a quarter of a second for 50,000."""
-    invalid = group.ticket.note.get("invalid", ())
+    invalid = group.ticket.to[group.members :]
     batch: dict[str, Any] = {
         "batchId": to_uuid(group.id),
         "status": tally.status,

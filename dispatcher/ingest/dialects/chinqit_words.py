@@ -223,6 +223,8 @@ DESTINATION_WORDS: Final[Mapping[str, str]] = {
     Refusal.OPTED_OUT: "Recipient has opted out",
 }
 """Why a number that has the right shape gets nothing."""
+DESTINATION_SENTENCES: Final = tuple(dict.fromkeys(DESTINATION_WORDS.values()))
+"""Each once; their places are kept in tickets, so new ones go to the end."""
 
 
 def word(problem: Problem, phone_field: str, text_field: str, *, sends: bool) -> Answer:

@@ -10,16 +10,16 @@ import pytest
 
 from dispatcher.core.front import Ticket
 from dispatcher.core.ids import group_members, group_of, to_uuid
-from dispatcher.ingest.dialects.chinqit_progress import count, rendered
+from dispatcher.ingest.dialects.chinqit_progress import count, kept_invalid, rendered
 from dispatcher.ingest.dialects.shown import Shown, ShownGroup
 
 GROUP = group_of("01HF8ZRW8X0123456789ABCD00")
 
 
-def group(counts: dict[str, int], *, rows: list[Shown] | None = None, note: dict[str, Any] | None = None) -> ShownGroup:
+def group(counts: dict[Any, int], *, rows: list[Shown] | None = None, invalid: tuple[str, ...] = ()) -> ShownGroup:
     """A group with these states."""
     members = sum(counts.values())
-    ticket = Ticket(door="chinqit_bulk", account="shop", note=note or {})
+    ticket = Ticket(door="chinqit_bulk", account="shop", to=("22238089336",) * members + invalid)
     return ShownGroup(GROUP, members, members * 20_000, 0, 1_705_314_600_000, 1_705_314_690_000, counts, 0, rows or [], ticket)
 
 
@@ -70,9 +70,8 @@ def shown(found: ShownGroup, *, settled: bool = False, offset: int = 0) -> dict[
 
 def test_the_samples_arithmetic() -> None:
     """98 valid of 100, 45 sent and 5 failed are 51 %, 1.96 in all."""
-    found = group(
-        {"delivered": 45, "failed": 5, "queued": 48}, note={"invalid": ["invalid", ["+99", "Destination is not supported"]]}
-    )
+    invalid = (kept_invalid("invalid", "Invalid phone number format"), kept_invalid("+99", "Destination is not supported"))
+    found = group({"delivered": 45, "failed": 5, "queued": 48}, invalid=invalid)
     batch = shown(found)
     assert batch.pop("batchId") == to_uuid(GROUP)
     assert batch == {
