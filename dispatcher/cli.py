@@ -12,10 +12,22 @@ import sys
 from collections.abc import Sequence
 
 from dispatcher import __version__
-from dispatcher.commands import accounts, configuration, fraud, keys, messages, money, operations, optouts, service, streams
+from dispatcher.commands import (
+    accounts,
+    configuration,
+    fraud,
+    keys,
+    messages,
+    money,
+    operations,
+    optouts,
+    service,
+    streams,
+    webhooks,
+)
 from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, expected, report_error
 
-FAMILIES = (service, messages, streams, accounts, keys, money, optouts, fraud, configuration, operations)
+FAMILIES = (service, messages, streams, accounts, keys, money, webhooks, optouts, fraud, configuration, operations)
 
 
 def build_parser() -> argparse.ArgumentParser:

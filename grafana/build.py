@@ -250,6 +250,17 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "ops",
             ),
             Panel("HTTP time", "How long does an answer take?", _latency("dispatcher_http_seconds", "door"), "s"),
+            Panel(
+                "Webhook calls",
+                "What do customers' receivers answer?",
+                ((_rate("dispatcher_webhooks_total", "result"), "{{result}}"),),
+                "ops",
+            ),
+            Panel(
+                "Webhook backlog",
+                "How many events wait for a receiver, how many were given up?",
+                (("max(dispatcher_webhook_backlog)", "waiting"), ("max(dispatcher_webhooks_parked)", "given up")),
+            ),
             Panel("Store steps", "Which step of the store is slow?", _latency("dispatcher_store_seconds", "step"), "s"),
             Panel("Store memory", "Is the store filling up?", (("max(dispatcher_store_bytes)", "used"),), "bytes", width=12),
             Panel(

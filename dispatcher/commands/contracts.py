@@ -155,7 +155,7 @@ SEND_WORDS: dict[str, str] = {
     "ref": "opaque, at most 256 characters, echoed in every event",
     "group": "a label of yours",
     "client_ip": "for your own records; checked for its form",
-    "callback": "`{url, secret, events}`; checked and kept, webhooks are not sent yet",
+    "callback": "`{url, secret, events}`: where its events go; url https, events `all` (default) or `final`; [producers.md](producers.md#webhooks)",
 }
 
 REFUSAL_WORDS: dict[Refusal, str] = {

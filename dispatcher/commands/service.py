@@ -18,7 +18,12 @@ def register(commands: Any) -> None:
         "run the dispatcher: server, engines, HTTP, metrics",
         "run --config deploy/dispatcher.toml",
         _run,
-        arg("--role", choices=("all", "engine", "http"), default="all", help="only this role, without supervisor or server"),
+        arg(
+            "--role",
+            choices=("all", "engine", "http", "notices"),
+            default="all",
+            help="only this role, without supervisor or server",
+        ),
         arg("--workers", type=_count, default=1, metavar="N", help="engine processes (default 1)"),
         arg("--run-dir", default="", metavar="DIR", help="pid files and metrics (default: run in server.data_dir)"),
         arg(
@@ -76,7 +81,7 @@ def _run(context: Context, options: argparse.Namespace) -> int:
     if options.test_control:
         raise OpsError("--test-control with one role alone", "run --role all: the supervisor moves all its processes")
     from dispatcher.ops import metrics
-    from dispatcher.ops.roles import Role, engine_main, http_main
+    from dispatcher.ops.roles import MAINS, Role
 
     settings = context.settings
     run_dir = Path(options.run_dir or Path(settings.server.data_dir) / "run").resolve()
@@ -90,7 +95,7 @@ def _run(context: Context, options: argparse.Namespace) -> int:
         say(f"http     http://{settings.http.listen}")
     role = Role(options.role, 0, context.config_path, str(run_dir), supervised=False)
     try:
-        return engine_main(role) if options.role == "engine" else http_main(role)
+        return MAINS[options.role](role)
     finally:
         exposer.close()
 

@@ -160,7 +160,7 @@ def judge(send: Send, account: Account, book: Book, now: int, message_id: str) -
     ticket = None
     if send.callback is not None:
         callback = rare.callback_of(send.callback, insecure=book.settings.notices.allow_insecure)
-        ticket = Ticket(door="native", account=account.name, callback=callback)
+        ticket = Ticket(door="native", account=account.name, to=(to,) if account.show_numbers else (), callback=callback)
     body = Body(
         to,
         content.text,

@@ -94,6 +94,15 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("dispatcher_http_requests_total", "counter", ("door", "status"), "HTTP answers by door and status."),
     Metric("dispatcher_http_seconds", "histogram", ("door",), "Time from request to answer.", _FAST),
+    Metric(
+        "dispatcher_webhooks_total",
+        "counter",
+        ("result",),
+        "Webhook calls by what became of them (delivered, gone, refused, timeout, unreachable, blocked, too_large), and events "
+        "given up (parked).",
+    ),
+    Metric("dispatcher_webhook_backlog", "gauge", (), "Events waiting to be told to a webhook."),
+    Metric("dispatcher_webhooks_parked", "gauge", (), "Events that were given up and can be requeued."),
     Metric("dispatcher_store_seconds", "histogram", ("step",), "Time of the store's steps.", _FAST),
     Metric("dispatcher_store_bytes", "gauge", (), "Memory the server uses."),
     Metric(

@@ -150,13 +150,13 @@ def target_of(notice: Notice) -> str:
 
 
 def next_try(notice: Notice, now: int, first_s: float, give_up_s: float, retry_after_s: float = 0.0) -> int:
-    """When the try after a failed one at `now` is due: doubling from `first_s`, the last one just `give_up_s` after the
-    first; 0 when that was it. `retry_after_s`: what the receiver asked for, heeded up to an hour and within that end."""
-    first_at = notice.first_at or now
-    end = first_at + round(give_up_s * 1000)
+    """When a notice is due again whose last try (it is counted) failed at `now`: doubling from `first_s`, the last one just
+    `give_up_s` after the first; 0 when that was it. `retry_after_s`: what the receiver asked for, heeded up to an hour and
+    within that end."""
+    end = notice.first_at + round(give_up_s * 1000)
     if now >= end:
         return 0
-    delay_s: float = max(first_s * 2 ** min(notice.tries, 30), min(retry_after_s, RETRY_AFTER_MAX_S))
+    delay_s: float = max(first_s * 2 ** min(notice.tries - 1, 30), min(retry_after_s, RETRY_AFTER_MAX_S))
     return min(now + round(delay_s * 1000), end)
 
 

@@ -18,12 +18,15 @@ import trio
 
 from dispatcher.core.lifecycle import TakenOver, collect, decide
 from dispatcher.core.model import Message, State
+from dispatcher.core.notices import LEASE as NOTICES_LEASE
 from dispatcher.core.ports import Deposed, Due, Effects, Owner, StoreUnavailable
 from dispatcher.engine.works import BATCH_MAX, Works, chunks
 
 SESSION_PREFIX: Final = "session."
 """Lease names of carrier sessions begin with it; they hold nothing in flight."""
 INTAKE_LEASE: Final = "intake"
+NO_ENGINES: Final = frozenset({INTAKE_LEASE, NOTICES_LEASE})
+"""Leases of one task each: who holds one opens no sessions for it."""
 
 
 class Lease:
@@ -138,7 +141,7 @@ class Leases:
         """One look. Raises StoreUnavailable."""
         works = self.works
         views = await works.store.engines()
-        names = {v.name for v in views if v.alive and v.name != INTAKE_LEASE and not v.name.startswith(SESSION_PREFIX)}
+        names = {v.name for v in views if v.alive and v.name not in NO_ENGINES and not v.name.startswith(SESSION_PREFIX)}
         alive = tuple(sorted(names | {works.name}))
         if alive != self.alive:
             works.log.info("engines_changed", engines=len(alive))

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from accounting.money import to_decimal
 from dispatcher.core.admission import Refused
 from dispatcher.core.front import Take, Ticket
@@ -100,7 +102,7 @@ async def judge(door: Door, caller: Caller, items: Sequence[Send | list[FieldErr
             verdict = _one(door, caller, item, index, ids[len(admissions) - first], (lane, callback), group_id, now)
             if isinstance(verdict, Admission):
                 if callback is not None and verdict.extras is not None:
-                    ticket = verdict.extras.ticket
+                    ticket = ticket or _common(verdict.extras.ticket)
                     verdict = verdict._replace(extras=verdict.extras._replace(ticket=None))
                 admissions.append(verdict)
             else:
@@ -110,6 +112,11 @@ async def judge(door: Door, caller: Caller, items: Sequence[Send | list[FieldErr
     ).items():
         door.count_sends(wire, reason, count)
     return Judged(admissions, rejected, LANE_BY_NAME[lane], ticket)
+
+
+def _common(ticket: Ticket | None) -> Ticket | None:
+    """Of a message's ticket what holds for the whole batch."""
+    return None if ticket is None else msgspec.structs.replace(ticket, to=())
 
 
 async def _sift(

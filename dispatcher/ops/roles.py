@@ -1,4 +1,4 @@
-"""The two working processes, engine and http: their parts put together, started, measured, stopped.
+"""The working processes, engine, http and notices: their parts put together, started, measured, stopped.
 
 This is one of the few modules that wire rooms together; it holds no policy. A role ends when it gets SIGTERM (it drains
 first) or when its stdin reaches the end: the supervisor holds the other end of that pipe, so a killed supervisor leaves
@@ -15,7 +15,6 @@ import signal
 import socket
 import ssl
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +29,7 @@ from dispatcher.core.ids import RandomIds
 from dispatcher.core.ports import Store, StoreError
 from dispatcher.core.settings import Bind, Settings
 from dispatcher.ops import clocks, config, logs, metrics, preflight
+from dispatcher.ops.asyncio_life import SNAPSHOT_S, measure, stop_event
 from dispatcher.ops.connection import store_url
 from dispatcher.ops.errors import OpsError
 from dispatcher.ops.secret_key import server_key
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from dispatcher.core.admission import Book
     from dispatcher.core.retry import Rules
 
-SNAPSHOT_S = 1.0
 RED_POLL_S = 1.0
 HANGING_S = 15.0
 """Beyond engine.drain_s: an engine that has not ended by then waits for something that does not come."""
@@ -284,12 +283,7 @@ async def _http(role: Role, parts: Parts) -> None:
     from dispatcher.ingest import app, server
     from dispatcher.store.redis import open_asyncio_store
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if role.supervised:
-        loop.add_reader(0, partial(_read_stdin, loop, stop))
+    stop = stop_event(supervised=role.supervised)
     settings = parts.settings
     store = await open_asyncio_store(role.url or store_url(settings), settings.server.prefix, **_store_options(settings))
     application = app.build(
@@ -315,7 +309,7 @@ async def _http(role: Role, parts: Parts) -> None:
 
     served = Quiet(server.config(application, settings.http))
     sockets = [socket.socket(fileno=role.listen_fd)] if role.listen_fd >= 0 else None
-    tasks = [asyncio.create_task(_measure_http(parts)), asyncio.create_task(_end(served, stop))]
+    tasks = [asyncio.create_task(measure(parts.counters, parts.directory)), asyncio.create_task(_end(served, stop))]
     await served.serve(sockets)
     for task in tasks:
         task.cancel()
@@ -324,23 +318,44 @@ async def _http(role: Role, parts: Parts) -> None:
     metrics.write(parts.directory, parts.counters.snapshot())
 
 
-def _read_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    if not os.read(0, 64):
-        loop.remove_reader(0)
-        stop.set()
-
-
 async def _end(served: Any, stop: asyncio.Event) -> None:
     await stop.wait()
     served.should_exit = True
 
 
-async def _measure_http(parts: Parts) -> None:
-    while True:
-        wanted = time.monotonic() + SNAPSHOT_S
-        await asyncio.sleep(SNAPSHOT_S)
-        parts.counters.put("dispatcher_loop_lag_seconds", (parts.counters.process,), max(0.0, time.monotonic() - wanted))
-        metrics.write(parts.directory, parts.counters.snapshot())
+# -- notices -----------------------------------------------------------------------------------------------------------
+
+
+def notices_main(role: Role) -> int:
+    """Sends webhooks until it is told to stop; returns the exit code."""
+    import uvloop
+
+    parts = prepare(role)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_notices(role, parts))
+    return 0
+
+
+async def _notices(role: Role, parts: Parts) -> None:
+    from dispatcher.notices.addresses import Names
+    from dispatcher.notices.client import Client
+    from dispatcher.notices.webhooks import Webhooks
+    from dispatcher.store.redis import open_asyncio_store
+
+    stop = stop_event(supervised=role.supervised)
+    settings, clock = parts.settings, clocks.wall_clock(role.wish_file)
+    store = await open_asyncio_store(role.url or store_url(settings), settings.server.prefix, **_store_options(settings))
+    names = Names()
+    client = Client(settings.notices, names.resolve, now_ms=clock.now_ms)
+    measuring = asyncio.create_task(measure(parts.counters, parts.directory))
+    await Webhooks(settings, store, client, clock, parts.counters, parts.log).run(stop)
+    measuring.cancel()
+    names.close()
+    await store.close()
+    metrics.write(parts.directory, parts.counters.snapshot())
+
+
+MAINS = {"engine": engine_main, "http": http_main, "notices": notices_main}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -349,7 +364,7 @@ def main(arguments: Sequence[str]) -> int:
     role = msgspec.json.decode(arguments[0], type=Role)
     log = logs.configure(role.process)
     try:
-        return engine_main(role) if role.kind == "engine" else http_main(role)
+        return MAINS[role.kind](role)
     except OpsError as error:
         log.error("not_started", error=type(error).__name__, remedy=error.remedy)
     except Exception as error:

@@ -1,8 +1,8 @@
-"""`dispatcher run`: starts the embedded server, the engines and the HTTP processes, and starts again what dies.
+"""`dispatcher run`: starts the embedded server, the engines, the HTTP and the webhook processes, and starts again what dies.
 
 It refuses to know what they do. Order of a stop: the doors first (nothing new is accepted), then the engines (they wait
-for the carriers' answers), then the embedded server. A process that dies is back within half a second; one that keeps
-dying is tried at growing intervals, and its fellows run on.
+for the carriers' answers), then the webhooks, then the embedded server. A process that dies is back within half a
+second; one that keeps dying is tried at growing intervals, and its fellows run on.
 
 The listening socket of the HTTP processes is opened here and inherited, so that a connection made while one of them is
 being restarted waits instead of being refused.
@@ -39,6 +39,7 @@ LIVED_S = 10.0
 """A process that lived so long is restarted at once, whatever happened before."""
 WATCH_S = 0.1
 HTTP_PATIENCE_S = 15.0
+NOTICES_PATIENCE_S = 15.0
 BACKLOG_CONNECTIONS = 1024
 WISH_FILE = "test-wish"
 
@@ -52,7 +53,7 @@ class Supervisor:
         *,
         workers: int = 1,
         run_dir: str | Path = "",
-        kinds: tuple[str, ...] = ("engine", "http"),
+        kinds: tuple[str, ...] = ("engine", "http", "notices"),
         test_control: str = "",
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -166,6 +167,9 @@ class Supervisor:
                 if self._socket is not None:
                     for number in range(self.settings.http.processes):
                         nursery.start_soon(self._keep, "http", number)
+                if "notices" in self.kinds:
+                    for number in range(self.settings.notices.processes):
+                        nursery.start_soon(self._keep, "notices", number)
                 if self.embedded is not None:
                     nursery.start_soon(self._keep_server, self.embedded)
                 if self._control:
@@ -186,6 +190,7 @@ class Supervisor:
             self._socket = None
         await self._end("http", HTTP_PATIENCE_S)
         await self._end("engine", self.settings.engine.drain_s + 20)
+        await self._end("notices", NOTICES_PATIENCE_S)
         scope.cancel()
 
     async def _end(self, kind: str, patience_s: float) -> None:

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from dispatcher.core import ids
+from dispatcher.core.front import Callback, Ticket
 from dispatcher.core.model import Message
 from dispatcher.core.ports import StoreUnavailable
 from dispatcher.ingest import batch
@@ -243,5 +244,23 @@ def test_a_keyed_batch_that_was_cut_short_is_ended_soon() -> None:
             money = await w.store.balance("shop")
             assert money is not None
             assert money.reserved == PRICE
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_has_one_callback() -> None:
+    """It becomes the group's ticket; a message with another one, or with none, is refused by itself."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            hook = {"url": "https://example.com/hook", "secret": "s", "events": "final"}
+            other = {"url": "https://example.com/other"}
+            items = [{**good(1), "callback": hook}, {**good(2), "callback": other}, good(3), {**good(4), "callback": hook}]
+            told = (await post(w, items)).json()
+            assert told["accepted"] == 2
+            assert [(r["index"], r["error"]["path"]) for r in told["rejected"]] == [(1, "$[1].callback"), (2, "$[2].callback")]
+            group, first = await w.store.tickets([told["group"], ids.group_members(told["group"], 1)[0]])
+            assert group == Ticket(door="native", account="shop", callback=Callback(**hook))
+            assert first is None
 
     asyncio.run(scenario())
