@@ -127,6 +127,10 @@ class FrontStore(Protocol):
     async def take(self, takes: Sequence[Take], at: int) -> list[Taken]:
         """Tries each take, in order, each atomically over all processes."""
 
+    async def take_together(self, sends: Sequence[Sequence[Take]], at: int) -> list[tuple[int, Taken]]:
+        """For each send, in order, whose takes are all counted or none: the index of the refused one (-1: none), and its
+        answer."""
+
     async def give_back(self, takes: Sequence[Take], at: int) -> None:
         """Undoes granted takes, by their tokens."""
 

@@ -19,7 +19,7 @@ from dispatcher.core.refusal import Refused
 from dispatcher.ingest.door import Door
 from dispatcher.ingest.problems import Problem
 
-SLICE_TAKES = 500
+SLICE_SENDS = 500
 SLICE_NUMBERS = 1000
 """Opt-outs asked for in one step of the store."""
 _WORDS = {
@@ -50,30 +50,24 @@ class Taken(NamedTuple):
 async def take(door: Door, admissions: Sequence[Admission], at: int, but: Container[int] = ()) -> Taken:
     """Tries what each of them takes, `but` these. Raises Problem store_unavailable, and then nothing is kept taken."""
     asked = [
-        (i, each._replace(token=admission.id))  # its own: a group's messages may have been judged under one id
-        for i, admission in enumerate(admissions)
-        if admission.extras is not None and i not in but
-        for each in admission.extras.takes
+        (i, [each._replace(token=a.id) for each in a.extras.takes])  # a group's messages may be judged under one id
+        for i, a in enumerate(admissions)
+        if a.extras is not None and a.extras.takes and i not in but
     ]
     taken = Taken([], {})
-    if not asked:
-        return taken
     front = cast(FrontStore, door.store)
-    granted: list[tuple[int, Take]] = []
     try:
-        for start in range(0, len(asked), SLICE_TAKES):
-            part = asked[start : start + SLICE_TAKES]
-            answers = await door.within(front.take([each for _, each in part], at))
-            for (i, each), answer in zip(part, answers, strict=True):
+        for start in range(0, len(asked), SLICE_SENDS):
+            part = asked[start : start + SLICE_SENDS]
+            answers = await door.within(front.take_together([takes for _, takes in part], at))
+            for (i, takes), (refused, answer) in zip(part, answers, strict=True):
                 if answer.granted:
-                    granted.append((i, each))
-                elif i not in taken.refused:
-                    taken.refused[i] = _beyond(each.reason, answer.retry_after_ms)
+                    taken.takes.extend(takes)
+                else:
+                    taken.refused[i] = _beyond(takes[refused].reason, answer.retry_after_ms)
     except BaseException:
-        await give_back(door, [each for _, each in granted], at)
+        await give_back(door, taken.takes, at)
         raise
-    taken.takes.extend(each for i, each in granted if i not in taken.refused)
-    await give_back(door, [each for i, each in granted if i in taken.refused], at)
     return taken
 
 
@@ -91,7 +85,7 @@ async def give_back(door: Door, takes: Sequence[Take], at: int) -> None:
     """Undoes what was taken. Where the store is away it stays taken until its windows have passed."""
     front = cast(FrontStore, door.store)
     try:
-        for start in range(0, len(takes), SLICE_TAKES):
-            await front.give_back(takes[start : start + SLICE_TAKES], at)
+        for start in range(0, len(takes), SLICE_SENDS):
+            await front.give_back(takes[start : start + SLICE_SENDS], at)
     except StoreUnavailable:
         door.log.warning("limits_not_given_back", takes=len(takes))

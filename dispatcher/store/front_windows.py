@@ -26,10 +26,9 @@ class Windows(Front):
     """Accounts known to have opt-outs: asked before the money is, which saves a refusal."""
 
     async def take(self, takes: Sequence[Take], at: int) -> list[Taken]:
-        return [taken for _, taken in await self._take([(take,) for take in takes], at)]
+        return [taken for _, taken in await self.take_together([(take,) for take in takes], at)]
 
-    async def _take(self, sends: Sequence[Sequence[Take]], at: int) -> list[tuple[int, Taken]]:
-        """For each send, whose takes are all counted or none: the index of the refused one (-1: none) and its answer."""
+    async def take_together(self, sends: Sequence[Sequence[Take]], at: int) -> list[tuple[int, Taken]]:
         out: list[tuple[int, Taken]] = []
         for some in _steps(sends):
             arguments = [b"%d" % at, self.k.base]
@@ -56,7 +55,7 @@ class Windows(Front):
     async def over_limit(self, batch: Sequence[Admission], takes: Mapping[int, Sequence[Take]], at: int) -> dict[int, Verdict]:
         """Takes what the sends take; who is over a limit, by index. A process that dies before its admission leaves its
         takes counted: too careful, never too generous."""
-        answers = await self._take(list(takes.values()), at)
+        answers = await self.take_together(list(takes.values()), at)
         return {
             i: limited(takes[i][refused], taken)
             for i, (refused, taken) in zip(takes, answers, strict=True)

@@ -92,6 +92,10 @@ class MemoryFront(MemoryState):
         return [self.windows.take_all([take], at)[1] for take in takes]
 
     @step
+    async def take_together(self, sends: Sequence[Sequence[Take]], at: int) -> list[tuple[int, Taken]]:
+        return [self.windows.take_all(takes, at) for takes in sends]
+
+    @step
     async def give_back(self, takes: Sequence[Take], at: int) -> None:
         for take in takes:
             self.windows.give_back(take, at)

@@ -67,6 +67,23 @@ def test_a_batch_of_takes_is_tried_in_order(world: World) -> None:
     world.run(case)
 
 
+def test_takes_of_one_send_are_counted_together_or_not_at_all(world: World) -> None:
+    """What a later one refuses leaves nothing of the earlier ones; the next send of the same call finds it so."""
+
+    async def case(store: AnyStore) -> None:
+        few, many = ((60, 2),), ((60, 2000),)
+        sends = [(use(n, "large", many, 900), use(n, "small", few)) for n in range(4)]
+        found = await store.take_together(sends, T0)
+        assert found[:2] == [(-1, Taken(granted=True))] * 2
+        assert [(index, answer.granted) for index, answer in found[2:]] == [(0, False)] * 2
+        assert (await store.take_together([(use(8, "large", many, 200), use(8, "small", few))], T0))[0][0] == 1
+        assert await granted(store, use(9, "large", many, 200), T0)
+        assert not await granted(store, use(10, "large", many, 1), T0)
+        assert await store.take_together([], T0) == []
+
+    world.run(case)
+
+
 def test_a_token_counts_once(world: World) -> None:
     """The same use tried again, as after a crash, is granted and not counted anew."""
 
