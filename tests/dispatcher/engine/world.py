@@ -89,10 +89,8 @@ def route(*groups: Mapping[str, int], name: str = "main", **match: Any) -> dict[
 
 def settings_of(carriers: list[dict[str, Any]], routes: list[dict[str, Any]], **tables: Any) -> Settings:
     """Settings with short timings; `tables` are merged over them."""
-    table = {
-        name: FAST.get(name, {}) | tables.get(name, {}) if isinstance(FAST.get(name, {}), dict) else FAST[name]
-        for name in {*FAST, *tables}
-    }
+    table = {name: tables[name] if isinstance(tables.get(name), list) else FAST.get(name) for name in {*FAST, *tables}}
+    table |= {name: FAST.get(name, {}) | more for name, more in tables.items() if isinstance(more, dict)}
     return msgspec.convert(table | {"carrier": carriers, "route": routes}, Settings)
 
 
