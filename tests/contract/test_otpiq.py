@@ -1,0 +1,446 @@
+"""OTPIQ against a running dispatcher: the key, the fields one by one, channels, credit, limits, tracking, senders."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.contract.ground import Response, Running, started
+from tests.process.installation import wait_for
+
+SMS_ID: Final = re.compile("sms-[0-9a-f]{24}")
+UNAUTHORIZED: Final = {"message": "Unauthorized, please use your project api key"}
+EVERY_PATH: Final = [
+    ("POST", "/api/sms"),
+    ("GET", "/api/sms/track/sms-1234567890abcdef123456"),
+    ("GET", "/api/info"),
+    ("GET", "/api/sender-ids"),
+]
+
+
+class Project:
+    """An account in IQD (200 a part) with a key of its own."""
+
+    def __init__(self, running: Running, name: str, money: str = "15000", *options: str) -> None:
+        self.running = running
+        self.name = name
+        self.key = f"sk_live_of_{name}_0123456789abcdef"
+        running.account(name, "IQD", money, *options)
+        running.import_key(name, "otpiq", self.key)
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
+        """A request with the key; headers are written with _ for -."""
+        every = {"Authorization": f"Bearer {self.key}"} | {n.replace("_", "-"): v for n, v in headers.items()}
+        return self.running.request(method, path, body, every)
+
+    def verification(self, number: str, code: str = "123456", **more: Any) -> Response:
+        """POST /api/sms of a code."""
+        return self.request(
+            "POST", "/api/sms", {"phoneNumber": number, "smsType": "verification", "verificationCode": code} | more
+        )
+
+    def custom(self, number: str, text: str = "Hello", **more: Any) -> Response:
+        """POST /api/sms of a text."""
+        return self.request("POST", "/api/sms", {"phoneNumber": number, "smsType": "custom", "customMessage": text} | more)
+
+    def track(self, sms_id: str) -> Response:
+        """GET /api/sms/track."""
+        return self.request("GET", f"/api/sms/track/{sms_id}")
+
+    def ended(self, sms_id: str) -> dict[str, Any]:
+        """What tracking says when nothing more is to come."""
+
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.track(sms_id).json
+            return found if found["isFinalStatus"] else None
+
+        return dict(wait_for(f"the last status of {sms_id}", 15.0, look))
+
+
+def text_to(running: Running, number: str) -> str:
+    """The text of the first submission to a number, in plain letters."""
+    return bytes.fromhex(running.sent_to(number)[0].text).decode("ascii")
+
+
+@pytest.fixture(scope="module")
+def project(running: Running) -> Project:
+    """A customer with a default sender."""
+    return Project(running, "project", "1000000", "--sender", "OTPIQ")
+
+
+# -- 6.1 keys and errors
+
+
+@pytest.mark.parametrize(("method", "path"), EVERY_PATH)
+def test_keys(running: Running, project: Project, method: str, path: str) -> None:
+    """Absent, malformed and unknown answer alike, 401 under `message`; the scheme's name has any case."""
+    presented = ["", project.key, f"Basic {project.key}", "Bearer", "Bearer ", f"Bearer {project.key}x", f"Bearer{project.key}"]
+    for authorization in presented:
+        answer = running.request(method, path, headers={"Authorization": authorization} if authorization else {})
+        assert (answer.status, answer.json) == (401, UNAUTHORIZED), authorization
+    assert running.request(method, path, headers={"X-API-Key": project.key}).status == 401
+    for scheme in ("bearer", "BEARER", "Bearer"):
+        assert running.request(method, path, headers={"Authorization": f"{scheme} {project.key}"}).status in {200, 400, 404}
+
+
+def test_suspended_accounts_and_revoked_keys(running: Running) -> None:
+    """Both answer like an unknown key, once the caches have forgotten."""
+    held, gone = Project(running, "held"), Project(running, "gone")
+    assert held.request("GET", "/api/info").status == gone.request("GET", "/api/info").status == 200
+    running.installation.cli("accounts", "suspend", "held")
+    record = next(key for key in running.installation.cli("keys", "list", "gone"))
+    running.installation.cli("keys", "revoke", record["id"])
+    running.advance(4)
+    for each in (held, gone):
+        answer = each.request("GET", "/api/info")
+        assert (answer.status, answer.json) == (401, UNAUTHORIZED)
+
+
+def test_a_key_rotates_with_two_live_ones(running: Running) -> None:
+    """Both are good while they overlap; then only the new one; its last use is listed within half a minute."""
+    turning = Project(running, "turning")
+    old = turning.key
+    record = running.installation.cli("keys", "list", "turning")[0]
+    assert (record["dialect"], record["label"], record["last_used"]) == ("otpiq", "...cdef", "never")
+    new = running.installation.cli("keys", "rotate", record["id"], "--overlap-s", "100")["key"]
+    assert new.startswith("sk_live_")
+    for key in (old, new):
+        assert running.request("GET", "/api/info", headers={"Authorization": f"Bearer {key}"}).status == 200
+    running.advance(101)
+    assert running.request("GET", "/api/info", headers={"Authorization": f"Bearer {old}"}).status == 401
+    assert running.request("GET", "/api/info", headers={"Authorization": f"Bearer {new}"}).status == 200
+    running.advance(31)
+    wait_for(
+        "the last use of both",
+        5.0,
+        lambda: all(key["last_used"] != "never" for key in running.installation.cli("keys", "list", "turning")),
+    )
+
+
+# -- 6.2 fields
+
+
+def test_the_sample_answer(running: Running) -> None:
+    """15,000 IQD, one part of 200: the seed's numbers. The text is the template with the client's code."""
+    first = Project(running, "first")
+    answer = first.verification("964750123456", senderId="OTPIQ")
+    assert answer.status == 200
+    assert SMS_ID.fullmatch(answer.json["smsId"])
+    assert answer.json == {
+        "message": "SMS task created successfully",
+        "smsId": answer.json["smsId"],
+        "remainingCredit": 14800,
+        "cost": 200,
+        "canCover": True,
+        "paymentType": "prepaid",
+    }
+    assert isinstance(answer.json["remainingCredit"], int)
+    assert text_to(running, "964750123456") == "Your verification code is: 123456"
+
+
+def bare(**fields: Any) -> dict[str, Any]:
+    """A whole verification with other fields; None takes one out."""
+    whole = {"phoneNumber": "9647500000000", "smsType": "verification", "verificationCode": "1"} | fields
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+WRONG: Final[list[tuple[dict[str, Any], str]]] = [
+    (bare(phoneNumber=None), "phoneNumber is required"),
+    (bare(phoneNumber=""), "phoneNumber is required"),
+    (bare(phoneNumber=964750123456), "phoneNumber must be a string"),
+    (bare(phoneNumber="+964750123456"), "Invalid phone number format"),
+    (bare(phoneNumber="964750 123456"), "Invalid phone number format"),
+    (bare(phoneNumber="123456789"), "Invalid phone number format"),
+    (bare(phoneNumber="1234567890123456"), "Invalid phone number format"),
+    (bare(phoneNumber="0647501234"), "Invalid phone number format"),
+    (bare(phoneNumber="٩٦٤٧٥٠١٢٣٤"), "Invalid phone number format"),
+    (bare(smsType=None), "smsType is required"),
+    (bare(smsType="marketing"), "Invalid smsType"),
+    (bare(verificationCode=None), "verificationCode is required"),
+    (bare(verificationCode=""), "verificationCode must be between 1 and 20 characters"),
+    (bare(verificationCode="1" * 21), "verificationCode must be between 1 and 20 characters"),
+    (bare(verificationCode=123456), "verificationCode must be a string"),
+    (bare(smsType="custom"), "customMessage is required"),
+    (bare(smsType="custom", customMessage=""), "customMessage must be between 1 and 1000 characters"),
+    (bare(smsType="custom", customMessage="x" * 1001), "customMessage must be between 1 and 1000 characters"),
+    (bare(senderId="TWELVE CHARS"), "SenderID must be at most 11 characters"),
+    (bare(senderId=5), "SenderID must be a string"),
+    (bare(provider="pigeon"), "Invalid provider"),
+    (bare(provider=1), "Invalid provider"),
+    (bare(provider="whatsapp"), "WhatsApp channel is not configured"),
+    (bare(provider="telegram"), "Telegram channel is not configured"),
+    (bare(smsType="whatsapp-template", templateName="t"), "WhatsApp channel is not configured"),
+    (bare(smsType="whatsapp-template", provider="sms"), "WhatsApp channel is not configured"),
+    (bare(deliveryReport="https://example.com"), "deliveryReport must be an object"),
+    (bare(deliveryReport={}), "webhookUrl is required"),
+    (bare(deliveryReport={"webhookUrl": "http://example.com/"}), "webhookUrl must be a valid HTTPS URL"),
+    (bare(deliveryReport={"webhookUrl": "https://"}), "webhookUrl must be a valid HTTPS URL"),
+    (bare(deliveryReport={"webhookUrl": "ftp://example.com/"}), "webhookUrl must be a valid HTTPS URL"),
+    (bare(deliveryReport={"webhookUrl": 7}), "webhookUrl must be a valid HTTPS URL"),
+    (bare(deliveryReport={"webhookUrl": "https://example.com/", "deliveryReportType": "some"}), "Invalid deliveryReportType"),
+    (
+        bare(deliveryReport={"webhookUrl": "https://example.com/", "webhookSecret": "a\nb"}),
+        "webhookSecret must be at most 256 printable ASCII characters",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "words"), WRONG)
+def test_wrong_fields(project: Project, body: dict[str, Any], words: str) -> None:
+    """400 under `error`, and only errors about senders and trials hold the words that clients look for."""
+    answer = project.request("POST", "/api/sms", body)
+    assert (answer.status, answer.json) == (400, {"error": words})
+    assert "trial mode" not in words
+    assert ("SenderID" in words) == ("senderId" in body)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"x"', b"{", b"{'a':1}", b'{"phoneNumber":"\xff"}', b"[" * 100_000])
+def test_no_object(project: Project, body: bytes) -> None:
+    """What is no JSON object is a 400, whatever it calls itself."""
+    answer = project.request("POST", "/api/sms", body, Content_Type="text/plain")
+    assert (answer.status, answer.json) == (400, {"error": "Request body must be a JSON object"})
+
+
+def test_limits_of_fields(running: Running, project: Project) -> None:
+    """The longest and shortest that pass; nulls are absent; unknown keys and WhatsApp's are ignored; the last key wins."""
+    fine: list[dict[str, Any]] = [
+        {"verificationCode": "1" * 20, "phoneNumber": "9647511111"},
+        {"senderId": "ELEVENCHARS", "phoneNumber": "964751111111111"},
+        {"senderId": None, "provider": None, "deliveryReport": None},
+        {"senderId": "", "whatsappAccountId": "a", "whatsappPhoneId": "b", "templateName": "c", "extra": [1]},
+        {"deliveryReport": {"webhookUrl": "https://example.com/hook", "deliveryReportType": None, "webhookSecret": None}},
+    ]
+    for fields in fine:
+        body = {"phoneNumber": "9647512345678", "smsType": "verification", "verificationCode": "1"} | fields
+        assert project.request("POST", "/api/sms", body).status == 200, fields
+    double = b'\xef\xbb\xbf{"phoneNumber":"9647512000001","smsType":"no","smsType":"verification","verificationCode":"77"}'
+    assert project.request("POST", "/api/sms", double, Content_Type="text/plain").status == 200
+    assert text_to(running, "9647512000001").endswith(" 77")
+
+
+def test_custom_messages(running: Running, project: Project) -> None:
+    """They go by SMS whatever `provider` holds, long ones in parts that each cost; without any sender they are refused."""
+    for number, provider in enumerate(("auto", "whatsapp", "telegram", "whatsapp-sms", "sms"), 1):
+        assert project.custom(f"964752000000{number}", f"Hello {number}", provider=provider).status == 200
+        assert text_to(running, f"964752000000{number}") == f"Hello {number}"
+    answer = project.custom("9647520000010", "x" * 1000)
+    assert (answer.status, answer.json["cost"]) == (200, 1400)
+    assert len(running.sent_to("9647520000010", 7)) == 7
+    nobody = Project(running, "nobody")
+    answer = nobody.custom("9647520000011")
+    assert (answer.status, answer.json) == (400, {"error": "SenderID is required for custom messages"})
+    assert nobody.custom("9647520000011", senderId="Shop").status == 200
+
+
+def test_senders(running: Running) -> None:
+    """A list of senders is kept to; the account's own is always one of them."""
+    strict = Project(running, "strict", "15000", "--sender", "Strict", "--sender-allowed", "Other")
+    for sender in ("Strict", "Other", None):
+        assert strict.verification("9647530000001", senderId=sender).status == 200
+    for sender in ("Third", "strict", "Bäcker"):
+        answer = strict.verification("9647530000001", senderId=sender)
+        assert (answer.status, answer.json) == (400, {"error": "SenderID not found"}), sender
+
+
+def test_chains_of_channels(running: Running, project: Project) -> None:
+    """A chain that ends in sms is sent by SMS; tracking shows the others as not tried."""
+    chains = {
+        "auto": ["sms"],
+        "sms": ["sms"],
+        "whatsapp-sms": ["whatsapp", "sms"],
+        "telegram-sms": ["telegram", "sms"],
+        "whatsapp-telegram-sms": ["whatsapp", "telegram", "sms"],
+    }
+    for number, (provider, chain) in enumerate(chains.items()):
+        sms_id = project.verification(f"964754000100{number}", provider=provider).json["smsId"]
+        found = project.ended(sms_id)
+        flow = [{"channel": name, "tried": False} for name in chain[:-1]]
+        assert found == {
+            "smsId": sms_id,
+            "phoneNumber": f"964754000100{number}",
+            "status": "delivered",
+            "cost": 200,
+            "isFinalStatus": True,
+            "lastChannel": "sms",
+            "channelFlow": [*flow, {"channel": "sms", "tried": True, "success": True}],
+        }
+    before = running.available("project")
+    assert project.verification("9647540000009", provider="whatsapp").status == 400
+    assert running.available("project") == before
+    assert running.never_sent_to("9647540000009")
+
+
+# -- money, trial, limits
+
+
+def test_credit_too_low(running: Running) -> None:
+    """400 with the credit and what is needed; nothing is charged or sent."""
+    poor = Project(running, "poor", "300.5")
+    assert poor.verification("9647550000101").json["remainingCredit"] == 100.5
+    answer = poor.verification("9647550000102")
+    assert answer.status == 400
+    assert answer.json == {
+        "error": "Insufficient credit, please add more credit",
+        "yourCredit": 100.5,
+        "requiredCredit": 200,
+        "canCover": False,
+    }
+    assert running.available("poor") == "100.50"
+    assert running.never_sent_to("9647550000102")
+
+
+def test_the_last_credit_is_spent_once(running: Running) -> None:
+    """Of twelve requests at once with money for five, five are accepted."""
+    tight = Project(running, "tight", "1000")
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda n: tight.verification(f"96475600005{n:02}"), range(12)))
+    assert sorted(a.status for a in answers) == [200] * 5 + [400] * 7
+    assert running.available("tight") == "0.00"
+
+
+def test_postpaid(running: Running) -> None:
+    """The credit is what is left of the limit, here and in info."""
+    later = Project(running, "later", "", "--payment", "postpaid", "--floor", "-1000", "--project", "My SMS Project")
+    answer = later.verification("9647570000100")
+    assert (answer.json["remainingCredit"], answer.json["paymentType"]) == (800, "postpaid")
+    assert later.request("GET", "/api/info").json == {"projectName": "My SMS Project", "credit": 800}
+    assert [later.verification(f"964757000020{n}").status for n in range(5)] == [200] * 4 + [400]
+    assert later.verification("9647570000109").json["yourCredit"] == 0
+
+
+def test_trial_accounts(running: Running) -> None:
+    """They send to their own number only."""
+    trial = Project(running, "trial", "15000", "--trial-number", "9647580000001")
+    answer = trial.verification("9647580000002")
+    words = (
+        "Account is in trial mode, you can only send sms to your own phone number for verification, "
+        "add credit to send to other numbers"
+    )
+    assert (answer.status, answer.json) == (400, {"error": words})
+    assert trial.verification("9647580000001").status == 200
+
+
+def test_a_spending_threshold(running: Running) -> None:
+    """What the account may spend in a day; clients know it by `spendingThreshold`."""
+    capped = Project(running, "capped", "15000", "--spend-cap", "500")
+    assert [capped.verification(f"964759100001{n}").status for n in range(2)] == [200, 200]
+    answer = capped.verification("9647591000009")
+    assert (answer.status, answer.json["spendingThreshold"]) == (400, 500)
+    assert "requiredCredit" not in answer.json
+    assert running.available("capped") == "14600.00"
+
+
+def test_the_limit_per_number_and_key(running: Running) -> None:
+    """Ten in ten minutes, then 429 with the minutes to wait; another number is free; custom messages are not counted."""
+    busy = Project(running, "busy", "100000", "--sender", "Busy")
+    assert [busy.verification("9647600000001").status for _ in range(10)] == [200] * 10
+    running.advance(130)
+    answer = busy.verification("9647600000001")
+    assert answer.status == 429
+    assert answer.json == {
+        "message": "Rate limit exceeded. Please try again in 8 minutes.",
+        "waitMinutes": 8,
+        "maxRequests": 10,
+        "timeWindowMinutes": 10,
+    }
+    assert 0 < int(answer.headers["retry-after"]) <= 480
+    assert busy.verification("9647600000002").status == 200
+    assert busy.custom("9647600000001").status == 200
+    running.advance(480)
+    assert busy.verification("9647600000001").status == 200
+
+
+# -- 6.3 tracking
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "success"), [("9647700000001", "failed", False), ("9647700000002", "failed", False)]
+)
+def test_tracking_a_failure(project: Project, number: str, status: str, success: bool) -> None:
+    """A carrier's refusal and a receipt that says no are `failed`, and final."""
+    found = project.ended(project.verification(number).json["smsId"])
+    assert (found["status"], found["channelFlow"]) == (status, [{"channel": "sms", "tried": True, "success": success}])
+
+
+def test_refunds(running: Running) -> None:
+    """What no carrier took is given back."""
+    back = Project(running, "back", "1000")
+    back.ended(back.verification("9647710000002").json["smsId"])
+    wait_for("the refund", 5.0, lambda: running.available("back") == "1000.00")
+
+
+def test_no_receipt_in_time() -> None:
+    """`sent` and not final until the deadline of receipts has passed, then `sent` and final; success stays open."""
+    with started(config="[receipts]\nsweep_s = 0.5\n") as running:
+        _no_receipt(running, Project(running, "silent"))
+
+
+def _no_receipt(running: Running, project: Project) -> None:
+    sms_id = project.verification("9647720000003").json["smsId"]
+    running.sent_to("9647720000003")
+    wait_for("sent", 5.0, lambda: project.track(sms_id).json["status"] == "sent")
+    assert project.track(sms_id).json["isFinalStatus"] is False
+    running.advance(3700)
+    found = project.ended(sms_id)
+    assert (found["status"], found["channelFlow"]) == ("sent", [{"channel": "sms", "tried": True}])
+
+
+def test_tracking_what_is_not_ours(running: Running, project: Project) -> None:
+    """Unknown ids, other accounts' and impossible ones: 404 under `message`."""
+    foreign = Project(running, "foreign").verification("9647730000001").json["smsId"]
+    for sms_id in (foreign, "sms-1234567890abcdef123456", "sms_0123456789abcdef", "x" * 64, "x" * 65, "a%2Fb", "%00", "%C3%A9"):
+        answer = project.track(sms_id)
+        assert (answer.status, answer.json) == (
+            404,
+            {"message": "SMS not found"} if "%2F" not in sms_id else {"message": "Not found"},
+        )
+
+
+# -- 6.4 info and senders
+
+
+def test_info_and_senders(running: Running) -> None:
+    """The account's name without a project; each sender it may name with its prices."""
+    shown = Project(running, "shown", "15000", "--sender", "OTPIQ", "--sender-allowed", "Second", "--sender-allowed", "OTPIQ")
+    assert shown.request("GET", "/api/info").json == {"projectName": "shown", "credit": 15000}
+    answer = shown.request("GET", "/api/sender-ids")
+    assert answer.status == 200
+    assert answer.json["success"] is True
+    prices = {"korekTelecom": 200, "asiaCell": 200, "zainIraq": 200, "others": 200}
+    assert [(s["senderId"], s["status"], s["pricePerSms"]) for s in answer.json["data"]] == [
+        ("OTPIQ", "accepted", prices),
+        ("Second", "accepted", prices),
+    ]
+    ids = [sender["_id"] for sender in answer.json["data"]]
+    assert all(re.fullmatch("[0-9a-f]{24}", name) for name in ids)
+    assert len(set(ids)) == 2
+    assert ids == [sender["_id"] for sender in shown.request("GET", "/api/sender-ids").json["data"]]
+
+
+def test_not_implemented(project: Project) -> None:
+    """The vendor's further endpoints are 404."""
+    for path in ("/api/sms/pricing", "/api/sms/track", "/api/smsx", "/api/sms/track/a/b"):
+        answer = project.request("GET", path)
+        assert (answer.status, answer.json) == (404, {"message": "Not found"}), path
+
+
+# -- the printed sample
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_the_printed_sample(running: Running, project: Project) -> None:
+    """curl as printed, with our address, a token, and something in each placeholder."""
+    sample = running.localise((Path(__file__).with_name("samples_otpiq") / "send.sh").read_text(), "https://api.otpiq.com")
+    sample = sample.replace("<token>", project.key)
+    for value in ("9647740000001", "verification", "9182", "OTPIQ", "w", "w", "t", "https://example.com/hook", "whsecret"):
+        sample = sample.replace("<string>", value, 1)
+    done = subprocess.run(["sh", "-c", sample], capture_output=True, text=True, timeout=30, check=True)
+    assert json.loads(done.stdout)["message"] == "SMS task created successfully"
+    assert text_to(running, "9647740000001") == "Your verification code is: 9182"
