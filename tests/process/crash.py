@@ -112,6 +112,9 @@ otp_s = [0.5]
 retry_cost_max = 5.0
 retry_cost_max_otp = 5.0
 
+[fraud]
+velocity_otp = [0, 0, 0]
+
 [receipts]
 grace_s = 1.5
 deadline_s = 10.0
