@@ -93,7 +93,8 @@ class CodeCheck(NamedTuple):
 
 
 class Extras(NamedTuple):
-    """What goes with one admission, in its transaction. `takes` are tried before it, and given back when it is refused.
+    """What goes with one admission, in its transaction. `takes` are tried before it, all or
+    none, and given back when it is refused; a process that dies in between leaves them counted.
     `conversion`: count the send as asked for under (account, country)."""
 
     ticket: Ticket | None = None
@@ -125,21 +126,23 @@ class FrontStore(Protocol):
         """The first of `count` numbers that nobody else gets, counting up from 1."""
 
     async def take(self, takes: Sequence[Take], at: int) -> list[Taken]:
-        """Tries each take, in order, each atomically over all processes."""
+        """Tries each take, in order, each atomically over all processes, by the time `at`. Up to a limit of 1,000 a span is
+        exact and a token counts once, however often it is tried. Above, uses count for up to a sixtieth of the span
+        longer, and each try counts."""
 
     async def take_together(self, sends: Sequence[Sequence[Take]], at: int) -> list[tuple[int, Taken]]:
         """For each send, in order, whose takes are all counted or none: the index of the refused one (-1: none), and its
         answer."""
 
     async def give_back(self, takes: Sequence[Take], at: int) -> None:
-        """Undoes granted takes, by their tokens."""
+        """Undoes granted takes, each once: by their tokens where a span is exact, by their amounts elsewhere."""
 
     async def count_call(self, subject: str, window_s: int, at: int) -> Counted:
         """Counts one call in the subject's fixed window of `window_s` seconds, which begins with its first call; one count
         over all processes. Refuses nothing: what too many means is the caller's rule."""
 
     async def forget_windows(self, beginning: str) -> int:
-        """Forgets what was taken under subjects that begin so; returns how many subjects."""
+        """Forgets what was taken and called under subjects that begin so; returns how many subjects."""
 
     async def check_code(self, subject: str, digest: bytes, at: int) -> CodeCheck:
         """One guess, in one atomic step. A right one, counted as a conversion with its send, cannot be made twice."""

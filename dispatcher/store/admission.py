@@ -248,8 +248,11 @@ class AdmissionStep(Windows):
         for bucket, (ids, bodies) in _by_bucket(items).items():
             wire.append(resp.hset_ids(k.body_ + bucket.encode(), ids, list(map(records.pack, bodies))))
         queued: dict[tuple[str, int, str], list[str]] = {}
+        kept: list[Admission] = []
         for item in items:
             body = item.body
+            if item.extras is not None:
+                kept.append(item)
             family = (body.route, body.lane, body.account)
             if item.due_at:
                 member = f"{family_of(body.route, body.lane)}:{body.account}:{item.id}".encode()
@@ -266,7 +269,7 @@ class AdmissionStep(Windows):
         if new := set(names.values()) - self._families:
             wire.append(resp.command(b"SADD", k.rings, *(n.encode() for n in new)))
             self._families |= new
-        if kept := [item for item in items if item.extras is not None]:
+        if kept:
             wire += extras_commands(k, kept, at)
         events = [records.queued_event(i.id, i.body, at) for i in items]
         wire.append(resp.rows(k.events, records.COLUMNS["events"], records.pack(events)))

@@ -15,6 +15,6 @@ class Calls(RedisBase):
     """Fixed windows; time is an argument, the key's own expiry only clears away."""
 
     async def count_call(self, subject: str, window_s: int, at: int) -> Counted:
-        key = self.k.base + b"calls:" + subject.encode()
+        key = self.k.calls_ + subject.encode()
         used, ends_at = await self.run(CALLS, "calls", [key], [b"%d" % at, b"%d" % (window_s * 1000)])
         return Counted(used, ends_at)

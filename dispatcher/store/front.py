@@ -140,17 +140,20 @@ class Front(Accounts):
         """By account: whether it has any opt-outs, and for each (sender, number's hash) whether it is refused."""
         wire = [resp.command(b"HGET", self.k.acct_ + account.encode(), b"optouts") for account in pairs]
         counts = await self.ask(FRONT, b"".join(wire), len(wire))
-        out: dict[str, tuple[bool, list[bool]]] = {}
-        for (account, some), count in zip(pairs.items(), counts, strict=True):
-            refused: list[bool] = []
-            has_any = int(count or 0) > 0
-            for start in range(0, len(some) if has_any else 0, STEP_FIELDS_MAX):
-                step = some[start : start + STEP_FIELDS_MAX]
-                look = resp.of("HMGET", self.k.optouts_ + account.encode(), *(to_hash for _, to_hash in step))
-                found = (await self.ask(FRONT, look, 1))[0]
-                refused += [_refuses(raw, sender) for raw, (sender, _) in zip(found, step, strict=True)]
-            out[account] = (has_any, refused or [False] * len(some))
-        return out
+        has_any = {account for account, count in zip(pairs, counts, strict=True) if int(count or 0) > 0}
+        asked = [(account, *pair) for account, some in pairs.items() if account in has_any for pair in some]
+        senders: dict[tuple[str, str], bytes | None] = {}
+        for start in range(0, len(asked), STEP_FIELDS_MAX):
+            fields: dict[str, list[str]] = {}
+            for account, _, to_hash in asked[start : start + STEP_FIELDS_MAX]:
+                fields.setdefault(account, []).append(to_hash)
+            wire = [resp.of("HMGET", self.k.optouts_ + account.encode(), *some) for account, some in fields.items()]
+            for (account, some), found in zip(fields.items(), await self.ask(FRONT, b"".join(wire), len(wire)), strict=True):
+                senders.update(zip(((account, to_hash) for to_hash in some), found, strict=True))
+        return {
+            account: (account in has_any, [_refuses(senders.get((account, to_hash)), sender) for sender, to_hash in some])
+            for account, some in pairs.items()
+        }
 
     # -- keys
     async def note_key_uses(self, uses: Mapping[str, int]) -> None:

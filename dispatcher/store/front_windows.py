@@ -45,7 +45,7 @@ class Windows(Front):
 
     async def forget_windows(self, beginning: str) -> int:
         subjects: set[bytes] = set()
-        for kind in (self.k.uses_, self.k.sums_):
+        for kind in (self.k.uses_, self.k.sums_, self.k.calls_):
             async for key in self.scan(glob(kind + beginning.encode()) + b"*"):
                 subjects.add(key[len(kind) :])
                 await self.ask(TAKES, resp.command(b"UNLINK", key), 1)

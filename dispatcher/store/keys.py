@@ -79,18 +79,7 @@ class Keys:
         self.controls = base + b"controls"
         self.cursor = base + b"cursor:sends"
         self.refused = base + b"refused:sends"
-        self.ticket_ = base + b"ticket:"
-        self.numbers_ = base + b"numbers:"
-        self.alias_ = base + b"alias:"
-        self.aliases = base + b"aliases"
-        self.drawn = base + b"drawn"
-        self.uses_ = base + b"uses:"
-        self.sums_ = base + b"sums:"
-        self.code_ = base + b"code:"
-        self.conversions_ = base + b"conversions:"
-        self.pauses = base + b"pauses"
-        self.optouts_ = base + b"optouts:"
-        self.keyuses = base + b"keyuses"
+        self._of_doors(base)
         self.charges = base + b"charges"
         self.events = base + b"events"
         self.inbound = base + b"inbound"
@@ -114,6 +103,22 @@ class Keys:
         self.notice_cursor = base + b"cursor:events"
         self.sends = f"{prefix}sends".encode()
         self.rejects = f"{prefix}rejects".encode()
+
+    def _of_doors(self, base: bytes) -> None:
+        """What doors keep besides messages."""
+        self.ticket_ = base + b"ticket:"
+        self.numbers_ = base + b"numbers:"
+        self.alias_ = base + b"alias:"
+        self.aliases = base + b"aliases"
+        self.drawn = base + b"drawn"
+        self.uses_ = base + b"uses:"
+        self.sums_ = base + b"sums:"
+        self.calls_ = base + b"calls:"
+        self.code_ = base + b"code:"
+        self.conversions_ = base + b"conversions:"
+        self.pauses = base + b"pauses"
+        self.optouts_ = base + b"optouts:"
+        self.keyuses = base + b"keyuses"
 
     def stream(self, name: str) -> bytes:
         """A public stream's key. Raises KeyError for another name."""

@@ -102,7 +102,10 @@ class MemoryFront(MemoryState):
 
     @step
     async def forget_windows(self, beginning: str) -> int:
-        return self.windows.forget(beginning)
+        called = {subject for subject in self.calls if subject.startswith(beginning)}
+        for subject in called:
+            del self.calls[subject]
+        return len(self.windows.forget(beginning) | called)
 
     # -- codes and what became of them
     def _count(self, counts: dict[int, dict[str, int]], conversion: str, at: int) -> None:

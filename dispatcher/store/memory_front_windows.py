@@ -135,12 +135,12 @@ class MemoryWindows:
                 counters.advance(at)
                 counters.give_back(take.amount)
 
-    def forget(self, beginning: str) -> int:
-        """Drops subjects by how they begin; returns how many had uses."""
+    def forget(self, beginning: str) -> set[str]:
+        """Drops subjects by how they begin; returns those that had uses."""
         known = {s for s, log in self.logs.items() if log.uses}
         known |= {s for s, spans in self.sums.items() if any(c.used for c in spans.values())}
         gone = {s for s in known if s.startswith(beginning)}
         for subject in gone:
             self.logs.pop(subject, None)
             self.sums.pop(subject, None)
-        return len(gone)
+        return gone

@@ -99,8 +99,8 @@ class Sweeps(Gauges):
 
     async def sweep_queues(self, at: int, limit: int) -> list[str]:
         if not self._queue_keys:
-            self._queue_keys = [k async for k in self.scan(glob(self.k.queue_) + b"*")]
-            self._queue_keys += [k async for k in self.scan(glob(self.k.members_) + b"*")]
+            kinds = (self.k.queue_, self.k.members_)
+            self._queue_keys = [k async for k in self.scan(glob(self.k.base) + b"[qm]*") if k.startswith(kinds)]
             self._queue_offset = 0
         found: list[str] = []
         looked = 0

@@ -211,6 +211,10 @@ def test_windows_are_forgotten_by_how_subjects_begin(world: World) -> None:
         assert await store.forget_windows("otp:a*") == 0
         assert [t.granted for t in await store.take([t._replace(token="z") for t in full], T0)] == [True, True, False, False]
         assert await store.forget_windows("") == 3
+        await store.count_call("otp:a*", 60, T0)
+        assert (await store.count_call("otp:a*", 60, T0)).used == 2
+        assert await store.forget_windows("otp:") == 1
+        assert (await store.count_call("otp:a*", 60, T0)).used == 1
 
     world.run(case)
 
