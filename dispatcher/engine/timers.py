@@ -30,7 +30,7 @@ BUCKETS_S: Final = 30.0
 RINGS_S: Final = 3600.0
 STREAMS_S: Final = 60.0
 PARTS_S: Final = 1.0
-INBOX_S: Final = 60.0
+INBOX_S: Final = 5.0
 STALE_MS: Final = 60_000
 """Admissions and groups without progress for so long are given back."""
 _ROUNDS_MAX: Final = 3

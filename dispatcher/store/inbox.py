@@ -109,19 +109,25 @@ class Inbox(RedisBase):
             gone = resp.command(b"HDEL", k.joined, *names) + resp.command(b"ZREM", k.joined_at, *names)
             await self.ask(DESK, gone, 2)
         count = 0
-        for account in accounts:
-            wire = resp.of("ZRANGE", k.inbox_ + account, 0, SWEEP_MAX - 1, "WITHSCORES")
-            flat = (await self.ask(DESK, wire, 1))[0]
-            old = [
-                int(n)
-                for raw, n in zip(flat[::2], flat[1::2], strict=True)
-                if records.decode_inbound(raw, "inbox").at < at - keep_ms
-            ]
-            if old:
-                cut = resp.of("ZREMRANGEBYSCORE", k.inbox_ + account, "-inf", old[-1])
-                cut += resp.of("ZREMRANGEBYSCORE", k.unread_ + account, "-inf", old[-1])
-                count += (await self.ask(DESK, cut, 2))[0]
+        for start in range(0, len(accounts), SWEEP_MAX):
+            some = accounts[start : start + SWEEP_MAX]
+            oldest = await self.ask(DESK, b"".join([resp.of("ZRANGE", k.inbox_ + a, 0, 0) for a in some]), len(some))
+            for account, raw in zip(some, oldest, strict=True):
+                if raw and records.decode_inbound(raw[0], "inbox").at < at - keep_ms:
+                    count += await self._forget(account, at - keep_ms)
         return count
+
+    async def _forget(self, account: bytes, before: int) -> int:
+        """Some of an inbox' messages that are older."""
+        key = self.k.inbox_ + account
+        flat = (await self.ask(DESK, resp.of("ZRANGE", key, 0, SWEEP_MAX - 1, "WITHSCORES"), 1))[0]
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        old = [int(n) for raw, n in pairs if records.decode_inbound(raw, "inbox").at < before]
+        if not old:
+            return 0
+        cut = resp.of("ZREMRANGEBYSCORE", key, "-inf", old[-1])
+        cut += resp.of("ZREMRANGEBYSCORE", self.k.unread_ + account, "-inf", old[-1])
+        return int((await self.ask(DESK, cut, 2))[0])
 
     async def inbox(self, account: str, after: int, limit: int, *, unread: bool = False) -> list[InboxMessage]:
         key = self.k.inbox_ + account.encode()
