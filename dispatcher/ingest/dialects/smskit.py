@@ -109,7 +109,7 @@ class SmsKit:
             ticket = await self._ticket(caller, numbers, listed.bad)
             sent = await self._desk.submit(caller, order._replace(to=numbers[0]), request, ticket=ticket)
             return sent.ticket.alias, sent.at
-        judged = await self._desk.judge_group(caller, [order._replace(to=number) for number in numbers])
+        judged = await self._desk.judge_group(caller, await _orders(order, numbers))
         refused = dict(judged.refused)
         for why in refused.values():
             if why.reason not in words.NUMBER_WORDS or not judged.admissions:
@@ -213,30 +213,47 @@ class SmsKit:
 
 
 def _action(request: Request) -> str:
-    """The action, as far as the request can be read."""
+    """The action, as far as the request can be read; the body is looked at only when the query has none."""
+    found = rules.action_of(request.query, ())
+    if found:
+        return found
     try:
-        names = [name for name, _ in request.body_pairs()]
+        return rules.action_of(b"", [name for name, _ in request.body_pairs()])
     except NotAnObject:
-        names = []
-    return rules.action_of(request.query, names)
+        return ""
 
 
 async def _listed(to: str) -> Listed:
-    """The list, each entry once. Raises Misread for too long a one."""
-    items = list(dict.fromkeys(item for part in to.split(",") if (item := part.strip())))
-    if len(items) > rules.RECIPIENTS_MAX:
-        raise rules.Misread(f"Too many recipients: at most {rules.RECIPIENTS_MAX}")
+    """The list, each number and each other entry once. Raises Misread for too long a one."""
     numbers: dict[str, None] = {}
     bad: dict[int, str] = {}
-    for index, item in enumerate(items):
-        if index and not index % SLICE:
+    seen: set[str] = set()
+    items = to.split(",")
+    for start in range(0, len(items), SLICE):
+        if start:
             await asyncio.sleep(0)
-        number = rules.number(item)
-        if number is None:
-            bad[len(numbers) + len(bad)] = rules.shown(item)
-        else:
-            numbers[number] = None
+        for item in map(str.strip, items[start : start + SLICE]):
+            if not item or item in seen:
+                continue
+            seen.add(item)
+            number = rules.number(item)
+            if number is None:
+                bad[len(numbers) + len(bad)] = rules.shown(item)
+            else:
+                numbers[number] = None
+        if len(numbers) + len(bad) > rules.RECIPIENTS_MAX:
+            raise rules.Misread(f"Too many recipients: at most {rules.RECIPIENTS_MAX}")
     return Listed(list(numbers), bad)
+
+
+async def _orders(order: Order, numbers: Sequence[str]) -> list[Order]:
+    """The same to each of them."""
+    rest = order[1:]
+    found: list[Order] = []
+    for start in range(0, len(numbers), SLICE):
+        await asyncio.sleep(0)
+        found += [Order(number, *rest) for number in numbers[start : start + SLICE]]
+    return found
 
 
 def _shown(message: InboxMessage) -> dict[str, str]:
