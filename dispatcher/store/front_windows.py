@@ -52,7 +52,7 @@ class Windows(Front):
         return len(subjects)
 
     # -- for an admission
-    async def over_limit(self, batch: Sequence[Admission], takes: Mapping[int, Sequence[Take]], at: int) -> dict[int, Verdict]:
+    async def over_limit(self, takes: Mapping[int, Sequence[Take]], at: int) -> dict[int, Verdict]:
         """Takes what the sends take; who is over a limit, by index. A process that dies before its admission leaves its
         takes counted: too careful, never too generous."""
         answers = await self.take_together(list(takes.values()), at)
@@ -81,7 +81,8 @@ class Windows(Front):
         """What comes before the money: gives verdicts to those over a limit, and to the opted out of accounts known to have
         such. The rest; what was taken, by index; the accounts whose opt-outs were looked at."""
         takes = takes_of(batch, todo)
-        refused = await self.over_limit(batch, takes, at) if takes else {}
+        refused = await self.over_limit(takes, at) if takes else {}
+        taken = {i: some for i, some in takes.items() if i not in refused}
         accounts = self._stopping & {batch[i].body.account for i in todo} if self._stopping else set()
         if accounts:
             some = await self.stopped(batch, [i for i in todo if i not in refused], accounts)
@@ -89,7 +90,7 @@ class Windows(Front):
         if refused:
             no |= refused | await self._known(batch, [i for i in refused if batch[i].body.key], at)
             todo = [i for i in todo if i not in refused]
-        return todo, {i: some for i, some in takes.items() if no.get(i, _TAKEN).verdict != "limited"}, accounts
+        return todo, taken, accounts
 
     async def _known(self, batch: Sequence[Admission], keyed: Sequence[int], at: int) -> dict[int, Verdict]:
         """Of refused sends those whose key is known: a repeat is no new send."""
@@ -107,9 +108,6 @@ class Windows(Front):
             await self.give_back(takes, at)
         except StoreUnavailable:
             return
-
-
-_TAKEN = Verdict("accepted", "")
 
 
 def _steps(sends: Sequence[Sequence[Take]]) -> Iterable[Sequence[Sequence[Take]]]:

@@ -120,6 +120,7 @@ class MemoryAdmission(MemoryFront):
         pairs = twins(batch)
         takes = takes_of(batch, [i for i in range(len(batch)) if i not in pairs])
         over = self._limited(takes, at)
+        takes = {i: some for i, some in takes.items() if i not in over}
         for i, item in enumerate(batch):
             account = item.body.account
             verdict = self._known(account, item.body.key, item.digest, at) or over.get(i)

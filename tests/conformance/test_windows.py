@@ -279,6 +279,24 @@ def test_refused_sends_give_their_takes_back(world: World) -> None:
     world.run(case)
 
 
+def test_a_limited_repeat_gives_nothing_back(world: World) -> None:
+    """It took nothing: sums without tokens stay as they are."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        cap = ((86_400, 5000),)
+        assert (await store.admit([limited_item(use(1, "m", cap, 4000), key="k", digest=b"1")], T0))[0].verdict == "accepted"
+        for n in range(3):
+            repeat = limited_item(use(2 + n, "m", cap, 4000), key="k", digest=b"1")
+            assert (await store.admit([repeat], T0 + 1))[0].verdict == "duplicate"
+        assert not await granted(store, use(9, "m", cap, 1001), T0 + 2)
+        small = limited_item(use(10, "m", cap, 900), key="k", digest=b"1")
+        assert (await store.admit([small], T0 + 3))[0].verdict == "duplicate"
+        assert [await granted(store, use(n, "m", cap, 500), T0 + 4) for n in (11, 12, 13)] == [True, True, False]
+
+    world.run(case)
+
+
 def test_a_repeat_under_its_key_is_a_duplicate_even_when_limited(world: World) -> None:
     """The limit is for new sends; a conflict is told too; a twin gets what its first got."""
 

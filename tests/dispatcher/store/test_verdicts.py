@@ -23,15 +23,14 @@ def test_twins_get_what_their_firsts_get() -> None:
 
 
 def test_only_what_did_not_get_through_is_given_back() -> None:
-    """Not the limited, who took nothing; not one that found itself under its own key, as a repeat after a crash does."""
+    """Not one that found itself under its own key, as a repeat after a crash does."""
     batch: list[Admission] = [admission() for _ in range(5)]
     no = {
-        0: limited(USE, Taken(granted=False, retry_after_ms=5, span_s=60)),
         1: Verdict("duplicate", batch[1].id),
         2: Verdict("duplicate", batch[0].id),
         3: Verdict("poor", ""),
     }
-    assert no[0] == Verdict("limited", "", 0, "velocity", 5)
+    assert limited(USE, Taken(granted=False, retry_after_ms=5, span_s=60)) == Verdict("limited", "", 0, "velocity", 5)
     takes = {i: (USE._replace(token=str(i)),) for i in range(5)}
     assert [t.token for t in to_give_back(batch, takes, no)] == ["2", "3"]
     assert takes_of(batch, range(5)) == {}
