@@ -125,6 +125,7 @@ class Bench:
         self, server: EmbeddedServer, sink: subprocess.Popen[str], engine: subprocess.Popen[bytes], port: int, config: Path
     ) -> None:
         self.server, self.sink, self.engine, self.config = server, sink, engine, config
+        self.port = port
         self.redis = redis.Redis(port=port)
         self.server_pid = int(self.redis.info("server")["process_id"])
 

@@ -27,7 +27,7 @@ from benchmarks.installation import Durability, machine, server_version
 from benchmarks.sink import ceiling
 
 RESULTS = Path(__file__).with_name("results")
-FIGURES = ("engine_us", "server_us", "wall_per_s", "engine_rss_mb")
+FIGURES = ("engine_us", "server_us", "wall_per_s", "engine_rss_mb", "slowdown")
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -45,7 +45,7 @@ def end_to_end(messages: int, runs: int, binds: int, window: int) -> dict[str, A
             rows[mode].append(row)
             print(
                 f"  run {number + 1} {mode:9} engine {row['engine_us']:6.1f}  server {row['server_us']:5.1f}"
-                f"  {row['wall_per_s']:>6}/s"
+                f"  {row['wall_per_s']:>6}/s  processors {row['slowdown']:.2f}"
             )
     return {
         mode: {name: spread([row[name] for row in found]) for name in FIGURES} | {"runs": found} for mode, found in rows.items()
