@@ -23,7 +23,7 @@ from typing import Any, cast
 import hiredis
 
 from benchmarks.installation import machine
-from benchmarks.stage_world import FENCE, SAMPLE, Bench, Canned, finish
+from benchmarks.stage_world import FENCE, SAMPLE, T0, Bench, Canned, finish
 from dispatcher.core.model import State
 from dispatcher.core.ports import Owner
 from dispatcher.engine.feeder import Feeder
@@ -101,15 +101,17 @@ class Life(Bench):
             self.works.pool.add(seat)
             self.works.seats.append(seat)
         self.feeder = Feeder(self.works, self.committer, self.book)
+        self.store.admitted.popped(b"0")
         self.store._windows["sink"] = [1]
 
     def replies(self) -> tuple[bytes, bytes]:
         """The pop's reply and the bodies' of a new batch."""
         admissions = self.admissions()
+        self.store.admitted.keep(admissions, T0)
         ids = b"".join(b"$26\r\n%b\r\n" % a.id.encode() for a in admissions)
         bodies = [records.pack(a.body) for a in admissions]
         return (
-            b"*2\r\n*%d\r\n%b*0\r\n" % (len(admissions), ids),
+            b"*3\r\n*%d\r\n%b*0\r\n$1\r\n0\r\n" % (len(admissions), ids),
             b"*%d\r\n%b" % (len(bodies), b"".join(b"$%d\r\n%b\r\n" % (len(b), b) for b in bodies)),
         )
 

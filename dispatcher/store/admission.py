@@ -15,6 +15,7 @@ from dispatcher.core.ids import BUCKET_CHARS
 from dispatcher.core.model import Body
 from dispatcher.core.ports import Admission, Cursor, Owner, RejectRow, StoreUnavailable, Verdict
 from dispatcher.store import records, resp
+from dispatcher.store.admitted import Admitted
 from dispatcher.store.front import extras_commands
 from dispatcher.store.front_windows import Windows
 from dispatcher.store.keys import DAY_MS, family_of
@@ -52,6 +53,7 @@ class AdmissionStep(Windows):
     """The store's door."""
 
     _families: set[str]
+    admitted: Admitted
 
     async def admit(
         self,
@@ -83,6 +85,8 @@ class AdmissionStep(Windows):
             todo, takes, checked = await self.passed(batch, todo, at, no)
         left: dict[str, int] = {}
         moved = cursor is None
+        if cursor is not None:  # intake's: the same process pops it, and finds the bodies here
+            self.admitted.keep(batch, at)
         while todo or not moved:
             mark = None
             if cursor is not None:

@@ -1,5 +1,5 @@
 -- S6, S7, takeover: compares every head's version, then applies all effects or none. Knows no state.
--- KEYS    1 done, 2 counter of at-rest writes, 3 inflight, 4 fence
+-- KEYS    1 done, 2 counter of at-rest writes, 3 inflight, 4 fence, 5 counter of messages that got their first head here
 -- ARGV    1 number of this batch on its line, 2 '1': refuse ids in flight, 3 fence value ('': none needed),
 --         4 in-flight fields to be replaced: count, then field, expected value, new value ('': delete) each;
 --         buckets: count, then per bucket key, count, packed expected versions, id and head each;
@@ -31,7 +31,7 @@ if ARGV[2] == '1' then
     end
   end
 end
-local byte, moved = string.byte, {}
+local byte, moved, first_heads = string.byte, {}, 0
 local buckets = tonumber(ARGV[i])
 i = i + 1
 local heads = i
@@ -45,6 +45,8 @@ for _ = 1, buckets do
     local have = 0
     if old[j] then
       have = byte(old[j], 1) * 256 + byte(old[j], 2)
+    else
+      first_heads = first_heads + 1
     end
     if have ~= byte(packed, 2 * j - 1) * 256 + byte(packed, 2 * j) or (held and held[ids[j]]) then
       moved[#moved + 1] = ids[j]
@@ -75,4 +77,7 @@ for f = fields, fields + 3 * tonumber(ARGV[4]) - 1, 3 do
 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', 604800)
 redis.call('INCR', KEYS[2])
+if first_heads > 0 then -- they waited in a queue: whoever remembers their bodies must forget them
+  redis.call('INCR', KEYS[5])
+end
 return 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from dispatcher.core.model import LANE_BY_NAME, Message
+from dispatcher.core.model import LANE_BY_NAME, Body, Message
 from dispatcher.core.ports import CorruptRecord, Effects, Owner, Queue, StoreUnavailable, VersionedHead
 from dispatcher.store import effects as written
 from dispatcher.store import records, resp
@@ -97,7 +97,7 @@ class Hot(Correlations):
         """Elements now in flight, and groups in the way. After a lost reply the field tells."""
         own = self.ownership(owner)
         k = self.k
-        keys = [k.fence_ + owner.name.encode(), k.inflight, k.expanding, k.pointers]
+        keys = [k.fence_ + owner.name.encode(), k.inflight, k.expanding, k.pointers, k.withdrawn]
         tail = [field, b"%d" % limit, b"%d" % at, b"%d" % TURN, k.base, *(family(q).encode() for q in queues)]
         pause = PAUSE_FIRST_S
         while True:
@@ -113,6 +113,7 @@ class Hot(Correlations):
                 reply = (await self.persist_once(line, wire))[0]
                 self.note(available=True)
                 if reply is not None:
+                    self.admitted.popped(reply[2])
                     return reply[0], reply[1]
                 await self.check_fence(line, own, up=False)
             except StoreUnavailable:
@@ -121,6 +122,7 @@ class Hot(Correlations):
                 await self.driver.sleep(pause)  # refused, and what became of the lost try is not known yet
             except ConnectionLost:
                 self.note(available=False)
+                self.admitted.forget()
                 await self.driver.sleep(pause)
                 pause = min(2 * pause, PAUSE_MAX_S)
 
@@ -143,7 +145,8 @@ class Hot(Correlations):
                 pause = min(2 * pause, PAUSE_MAX_S)
 
     async def _read_batch(self, field: bytes, elements: Sequence[bytes]) -> list[Message]:
-        """Bodies, and heads where there are some. No body: final meanwhile, settled here."""
+        """Bodies, as far as they are not known from their admission here, and heads where there are some. No body: final
+        meanwhile, settled here."""
         if not elements:
             return []
         ids: list[str] = []
@@ -154,9 +157,14 @@ class Hot(Correlations):
             else:
                 ids.append(text[-26:])
                 again.append(text[-26:])
-        bodies = (await self.read_ids(READ, ids, [self.k.body_]))[0]
-        heads = (await self.read_ids(READ, again, [self.k.head_]))[0] if again else {}
-        found, corrupt = _decoded(ids, bodies, heads)
+        known = self.admitted.take(dict.fromkeys(ids) if not again else set(ids).difference(again))
+        if len(known) == len(ids):
+            corrupt: list[str] = []
+            found = [Message(i, 0, None, body) for i, body in known.items()]
+        else:
+            bodies = (await self.read_ids(READ, [i for i in ids if i not in known], [self.k.body_]))[0]
+            heads = (await self.read_ids(READ, again, [self.k.head_]))[0] if again else {}
+            found, corrupt = _decoded(ids, bodies, heads, known)
         if corrupt:
             await self.ask(DESK, resp.of("RPUSH", self.k.corrupt, *corrupt), 1)
         if not found:
@@ -228,11 +236,14 @@ class Hot(Correlations):
             raise
 
 
-def _decoded(ids: Sequence[str], bodies: Mapping[str, bytes], heads: Mapping[str, bytes]) -> tuple[list[Message], list[str]]:
-    """The messages of the ids that have a body, each once; and the ids of those whose record does not decode."""
+def _decoded(
+    ids: Sequence[str], bodies: Mapping[str, bytes], heads: Mapping[str, bytes], known: Mapping[str, Body]
+) -> tuple[list[Message], list[str]]:
+    """The messages of the ids that have a body, each once; and the ids of those whose record does not decode. `known`: the
+    bodies of those that were not read."""
     unique = dict.fromkeys(ids)
     decode = records.decode_body
-    if not heads:
+    if not heads and not known:
         fast = records.body_decoder
         try:
             return [Message(i, 0, None, fast(bodies[i])) for i in unique if i in bodies], []
@@ -241,6 +252,9 @@ def _decoded(ids: Sequence[str], bodies: Mapping[str, bytes], heads: Mapping[str
     found: list[Message] = []
     corrupt: list[str] = []
     for i in unique:
+        if i in known:
+            found.append(Message(i, 0, None, known[i]))
+            continue
         raw = bodies.get(i)
         if raw is None:
             continue

@@ -59,7 +59,7 @@ class Keys:
         self.lease_ = base + b"lease:"
         self.engines = base + b"engines"
         self.done_ = base + b"done:"
-        self.rest = base + b"rest"
+        self.rest, self.withdrawn = base + b"rest", base + b"withdrawn"
         self.due = base + b"due"
         self.acct_ = base + b"acct:"
         self.accounts = base + b"accounts"

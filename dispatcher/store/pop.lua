@@ -1,8 +1,8 @@
 -- S3: takes elements from queues, accounts in turns, the longest waiting first, and notes them as in flight.
--- KEYS    1 fence, 2 inflight, 3 expanding, 4 pointers
+-- KEYS    1 fence, 2 inflight, 3 expanding, 4 pointers, 5 counter of messages withdrawn before they were ever popped
 -- ARGV    1 fence value, 2 in-flight field, 3 limit, 4 now, 5 turn, 6 beginning of the partition's keys,
 --         then families route:lane in the order they are to be served
--- result  {elements, groups that must be expanded first}, or nil: the fence moved
+-- result  {elements, groups that must be expanded first, that counter}, or nil: the fence moved
 -- repeat  after a lost reply the field tells; a pop still travelling then meets a raised fence
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return false
@@ -92,4 +92,4 @@ if #out > 0 then
   end
   redis.call('HSET', KEYS[2], ARGV[2], table.concat(ids))
 end
-return {out, grow}
+return {out, grow, redis.call('GET', KEYS[5]) or '0'}

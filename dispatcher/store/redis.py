@@ -7,6 +7,7 @@ line's name.
 
 from __future__ import annotations
 
+from dispatcher.store.admitted import Admitted
 from dispatcher.store.asyncio_connection import AsyncioDriver
 from dispatcher.store.calls import Calls
 from dispatcher.store.inbox import Inbox
@@ -36,6 +37,7 @@ class RedisStore(Sweeps, Inbox, Calls, NoticeSteps):
     ) -> None:
         super().__init__(driver, prefix, partition=partition, reservations=reservations, timeout_s=timeout_s)
         self._families = set()
+        self.admitted = Admitted()
         self._stopping = set()
         self._batches = {}
         self._seconds = {}

@@ -110,6 +110,7 @@ class Rest(Hot):
             k.rest,
             k.inflight,
             k.fence_ + (own.name.encode() if own else b"-"),
+            k.withdrawn,
         ]
         head = [
             number or b"%d" % next(line.numbers),
