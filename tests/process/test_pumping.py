@@ -74,12 +74,13 @@ def test_a_thousand_numbers_of_one_range(running: Running) -> None:
     )
     assert answer.status == 200
 
-    def in_range() -> list[str]:
-        sent = [each.number for each in running.installation.carriers["sim"].records()]
-        return [number for number in sent if FIRST <= int(number) < FIRST + NUMBERS]
+    def in_range() -> set[int]:
+        """Numbers, not submissions: the carrier refuses one of them at first."""
+        sent = {int(each.number) for each in running.installation.carriers["sim"].records()}
+        return sent & set(range(FIRST, FIRST + NUMBERS))
 
-    wait_for("the accepted ones have left", 15, lambda: len(in_range()) >= PER_HOUR + 2)
-    assert len(in_range()) == PER_HOUR + 2
+    wait_for("the accepted ones have left", 15, lambda: len(in_range()) >= PER_HOUR)
+    assert len(in_range()) == PER_HOUR
 
     def fires() -> bool:
         return pumping_alert(first, running.installation.scrape()) == ["otp"]
