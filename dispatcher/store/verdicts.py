@@ -86,5 +86,5 @@ def limited(take: Take, taken: Taken) -> Verdict:
 
 
 def to_give_back(batch: Sequence[Admission], takes: Mapping[int, tuple[Take, ...]], no: Mapping[int, Verdict]) -> list[Take]:
-    """What was taken (`takes`, by index) for sends that ended otherwise. One that found itself under its own key got through."""
+    """What was taken (`takes`, by index) for sends that ended otherwise. One that found itself under its key got through."""
     return [take for i, some in takes.items() if i in no and no[i].id != batch[i].id for take in some]
