@@ -181,10 +181,11 @@ class Door:
         """The problem of a store's verdict that is neither accepted nor duplicate."""
         retry_after_s = 1 if reason is Refusal.KEY_PENDING else math.ceil(verdict.retry_after_ms / 1000)
         problem = Problem(reason, retry_after_s=retry_after_s)
-        if reason is Refusal.BALANCE:
-            problem.document.available = to_decimal(verdict.available)
+        if reason in {Refusal.BALANCE, Refusal.SPEND_CAP}:
             problem.document.price = to_decimal(price)
             problem.document.currency = currency
+        if reason is Refusal.BALANCE:
+            problem.document.available = to_decimal(verdict.available)
         return problem
 
     def unforeseen(self, error: Exception) -> Problem:

@@ -78,8 +78,8 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class ProblemDocument(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """The body of every error answer. `available` and `price` (decimal) come with insufficient_balance, `reasons` with
-    promise_not_kept, `rejected` with batch_rejected."""
+    """The body of every error answer. `available` and `price` (decimal) come with insufficient_balance, `price` also with
+    spend_cap, `reasons` with promise_not_kept, `rejected` with batch_rejected."""
 
     type: str
     title: str

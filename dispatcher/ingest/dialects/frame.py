@@ -217,7 +217,9 @@ class Frame:
     def takes(self, path: str) -> bool:
         """True for every path but the native API's own."""
         whole = path + "/"
-        return not whole.startswith(_NATIVE) or whole.startswith("/v1/sms/") or self._find(_trimmed(path)) is not None
+        if not whole.startswith(_NATIVE) or whole.startswith("/v1/sms/"):
+            return True
+        return self._find(_trimmed(path)) is not None or any(whole.startswith(area) for area, _ in self._areas)
 
     async def serve(self, scope: Scope, receive: Receive) -> tuple[str, Answer]:
         """The door's name for metrics, and the answer. Raises Disconnected, and nothing else."""
