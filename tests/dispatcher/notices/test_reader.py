@@ -1,0 +1,190 @@
+"""From rows to notices: whose callback it is, in steps that a kill at any point neither loses nor doubles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import pytest
+
+from dispatcher.core import notices as rules
+from dispatcher.core.customer import Account
+from dispatcher.core.front import Callback, Ticket
+from dispatcher.core.ids import encode, group_members, group_of
+from dispatcher.core.model import Lane
+from dispatcher.core.notices import STEP_NOTICES_MAX
+from dispatcher.core.ports import Cursor, GroupPlan, StoreUnavailable
+from dispatcher.notices.reader import Accounts, Reader
+from dispatcher.store.memory import MemoryStore
+from tests.dispatcher.notices.world import T0, MovedClock, event
+
+URL = "https://example.com/hook"
+
+
+async def reader_of(store: MemoryStore) -> Reader:
+    """A fresh reader."""
+    clock = MovedClock()
+    return Reader(store, Accounts(store, clock), clock)
+
+
+async def read_all(store: MemoryStore) -> list[tuple[str, str]]:
+    """Reads to the end under a lease of its own; the ids of messages queued so far, with their targets."""
+    store.expire(rules.LEASE)
+    owner = await store.take_lease(rules.LEASE, "n", 1000)
+    assert owner is not None
+    reader = await reader_of(store)
+    while True:
+        cursor = await store.notice_cursor()
+        if await reader.step(owner, cursor, {}) == cursor:
+            break
+    due = await store.due_notices([(t, 100_000) for t in await store.notice_targets(1 << 60, 1000)], 1 << 60)
+    return sorted((n.message_id, n.account) for some in due for n in some)
+
+
+def run(case: object) -> None:
+    """One asyncio life."""
+    asyncio.run(case())  # type: ignore[operator]
+
+
+async def group(store: MemoryStore, members: int, ticket: Ticket | None, account: str = "acme") -> tuple[str, list[str]]:
+    """A group as the store knows it, with its ticket; its id and its members'."""
+    group_id = group_of(encode(T0, 7 << 40))
+    plan = GroupPlan(group_id, account, Lane.BULK, members, 0, "EUR", T0, ticket=ticket)
+    await store.put_account(Account(name=account, currency="EUR"))
+    await store.accept_group(plan, [])
+    if ticket is not None:
+        await store.put_ticket(group_id, ticket)
+    return group_id, group_members(group_id, members)
+
+
+def callback(account: str = "acme") -> Ticket:
+    """A ticket with a callback."""
+    return Ticket(door="native", account=account, callback=Callback(url=URL))
+
+
+def test_a_groups_callback_speaks_for_its_members() -> None:
+    """A member's own ticket comes before it; a member of another account hears nothing."""
+
+    async def case() -> None:
+        store = MemoryStore()
+        _, members = await group(store, 4, callback())
+        await store.put_ticket(members[1], Ticket(door="native", account="acme"))
+        rows = [event(m, "delivered") for m in members[:3]] + [event(members[3], "delivered", "other")]
+        store.write_rows("events", rows)
+        assert await read_all(store) == [(members[0], "acme"), (members[2], "acme")]
+
+    run(case)
+
+
+def test_a_message_never_speaks_for_its_neighbours() -> None:
+    """Ids of one batch are in a row: one whose last bits are zero looks like a group's, and is none."""
+
+    async def case() -> None:
+        store = MemoryStore()
+        await store.put_account(Account(name="acme", currency="EUR"))
+        lookalike = group_of(encode(T0, 9 << 40))
+        neighbours = group_members(lookalike, 3)
+        await store.put_ticket(lookalike, callback())
+        store.write_rows("events", [event(m, "delivered") for m in (lookalike, *neighbours)])
+        assert await read_all(store) == [(lookalike, "acme")]
+
+    run(case)
+
+
+def test_many_rows_go_in_bounded_steps() -> None:
+    """Also those of one entry; the cursor ends after the last entry."""
+
+    async def case() -> None:
+        store = MemoryStore()
+        await store.put_account(Account(name="acme", currency="EUR"))
+        ids = [encode(T0, n << 20) for n in range(1, 2 * STEP_NOTICES_MAX + 51)]
+        for message in ids:
+            await store.put_ticket(message, callback())
+        store.write_rows("events", [event(m, "queued") for m in ids])
+        store.write_rows("events", [event(ids[0], "delivered")])
+        steps: list[tuple[Cursor, int]] = []
+        queue = store.queue_notices
+
+        async def counted(owner: object, before: Cursor, after: Cursor, notices: Sequence[object], due: object) -> None:
+            steps.append((after, len(notices)))
+            await queue(owner, before, after, notices, due)  # type: ignore[arg-type]
+
+        store.queue_notices = counted  # type: ignore[method-assign,assignment]
+        assert [i for i, _ in await read_all(store)] == sorted(ids)
+        assert [count for _, count in steps] == [STEP_NOTICES_MAX, STEP_NOTICES_MAX, 51]
+        assert steps[0][0].done == STEP_NOTICES_MAX
+        assert steps[-1][0].done == 0
+        assert await store.notice_counts() == (len(ids) + 1, 0)
+
+    run(case)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", range(6))
+def test_a_kill_at_any_step_loses_and_doubles_nothing(when: str, step: int) -> None:
+    """The next reader goes on exactly there."""
+
+    async def case() -> None:
+        store = MemoryStore()
+        await store.put_account(Account(name="acme", currency="EUR"))
+        ids = [encode(T0, n << 20) for n in range(1, 701)]
+        for message in ids:
+            await store.put_ticket(message, callback())
+        for start in range(0, 700, 350):
+            store.write_rows("events", [event(m, "queued") for m in ids[start : start + 350]])
+        left = step
+
+        async def hook(now: str, name: str) -> None:
+            nonlocal left
+            if name == "queue_notices" and now == when:
+                left -= 1
+                if left == -1:
+                    raise StoreUnavailable("killed")
+
+        store.hook = hook
+        with contextlib.suppress(StoreUnavailable):
+            await read_all(store)
+        store.hook = None
+        assert [i for i, _ in await read_all(store)] == sorted(ids)
+        assert await store.notice_counts() == (700, 0)
+
+    run(case)
+
+
+def test_a_paused_target_is_not_looked_at_for_news() -> None:
+    """What comes while its circuit is open waits for it."""
+
+    async def case() -> None:
+        store = MemoryStore()
+        await store.put_account(Account(name="acme", currency="EUR"))
+        message = encode(T0, 1 << 20)
+        await store.put_ticket(message, callback())
+        store.write_rows("events", [event(message, "queued")])
+        owner = await store.take_lease(rules.LEASE, "n", 1000)
+        assert owner is not None
+        until = T0 + 10**9
+        await (await reader_of(store)).step(owner, Cursor("", 0), {"acme https://example.com": until})
+        assert await store.notice_targets(until - 1, 10) == []
+        assert await store.notice_targets(until, 10) == ["acme https://example.com"]
+
+    run(case)
+
+
+def test_numbers_are_shown_to_accounts_that_may_see_them() -> None:
+    """From the ticket, as the account's setting is now."""
+
+    async def case() -> None:
+        for shows in (False, True):
+            store = MemoryStore()
+            await store.put_account(Account(name="acme", currency="EUR", show_numbers=shows))
+            message = encode(T0, 1 << 20)
+            ticket = Ticket(door="native", account="acme", to=("255700000001",), callback=Callback(url=URL))
+            await store.put_ticket(message, ticket)
+            store.write_rows("events", [event(message, "queued")])
+            await read_all(store)
+            (found,) = (await store.due_notices([("acme https://example.com", 5)], 1 << 60))[0]
+            assert (b"255700000001" in found.body) == shows
+            assert (b"0123456789abcdef" in found.body) != shows
+
+    run(case)
