@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from dispatcher.ops.door_rules import check_http
 from dispatcher.ops.findings import Report, did_you_mean
+from dispatcher.ops.inbox_rules import check_inbox
 from dispatcher.ops.toml_lines import Path
 
 Table = dict[str, Any]
@@ -45,6 +46,7 @@ def check(report: Report, base_dir: FilePath) -> None:
     _listeners(report, data)
     check_http(report, table(data, "http"), base_dir)
     _times(report, data)
+    check_inbox(report, [c["name"] for _, c in carriers if isinstance(c.get("name"), str)])
     key_file = text(table(data, "privacy"), "hash_key_file")
     if key_file:
         key = secret_file(report, ("privacy", "hash_key_file"), key_file, base_dir)
