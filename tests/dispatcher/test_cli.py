@@ -96,6 +96,108 @@ def test_a_key_s_life(cli: Cli) -> None:
     assert _json(cli, "keys", "list")[0]["state"] == "revoked"
 
 
+def test_credentials_of_the_dialects(cli: Cli, tmp_path: Path) -> None:
+    """Created in each service's form, or taken over as they are; listed by what an operator may see of them."""
+    cli("accounts", "add", "acme", "--currency", "EUR")
+    assert _json(cli, "keys", "create", "acme", "--dialect", "otpiq")["key"].startswith("sk_live_")
+    assert re.fullmatch("[0-9a-f]{64}", _json(cli, "keys", "create", "acme", "--dialect", "laravel")["key"])
+    pair = _json(cli, "keys", "create", "acme", "--dialect", "smskit")
+    assert pair["key"] != pair["token"]
+    made = _json(cli, "keys", "create", "acme", "--dialect", "laravel", "--user", "anna")
+    assert len(made["key"]) >= 20
+    (tmp_path / "key").write_text("an-imported-key-WXYZ\n")
+    (tmp_path / "token").write_text("its-token\r\n")
+    imports = [("otpiq",), ("laravel", "--user", "berta"), ("smskit", "--secret-file", str(tmp_path / "token"))]
+    for dialect, *more in imports:
+        for _ in range(2):  # once more changes nothing
+            assert cli("keys", "import", "acme", "--dialect", dialect, "--value-file", str(tmp_path / "key"), *more)[0] == 0
+    rows = _json(cli, "keys", "list", "acme")
+    assert len(rows) == 7
+    assert {row["label"] for row in rows} >= {"anna", "berta", "...WXYZ"}
+    shown = cli("keys", "list", "acme")[1]
+    assert not [text for text in ("an-imported", "its-token", pair["key"], pair["token"], made["key"]) if text in shown]
+
+
+def test_importing_what_belongs_to_another(cli: Cli, tmp_path: Path) -> None:
+    """A credential leads to one account; revoked there, it may come here. Parts that do not fit are named."""
+    (tmp_path / "key").write_text("some-key-0123456789")
+    (tmp_path / "empty").write_text("\n")
+    for name in ("acme", "other"):
+        cli("accounts", "add", name, "--currency", "EUR")
+    use = ("--dialect", "otpiq", "--value-file", str(tmp_path / "key"))
+    first = _json(cli, "keys", "import", "acme", *use)["id"]
+    code, _, err = cli("keys", "import", "other", *use)
+    assert (code, "exists already" in err, "some-key" in err) == (1, True, False)
+    cli("keys", "revoke", first)
+    assert cli("keys", "import", "other", *use)[0] == 0
+    for arguments in (
+        ("--dialect", "smskit", "--value-file", str(tmp_path / "key")),
+        ("--dialect", "otpiq", "--value-file", str(tmp_path / "key"), "--secret-file", str(tmp_path / "key")),
+        ("--dialect", "otpiq", "--value-file", str(tmp_path / "empty")),
+        ("--dialect", "otpiq", "--value-file", str(tmp_path / "absent")),
+    ):
+        assert cli("keys", "import", "acme", *arguments)[0] == 1
+    assert cli("keys", "import", "nobody", *use)[0] == 1
+
+
+def test_a_chinqit_key_brings_chinqit_s_refunds(cli: Cli) -> None:
+    """Where they were the default; an operator's own choice stands."""
+    cli("accounts", "add", "acme", "--currency", "EUR")
+    assert "is refunded from now on" in cli("keys", "create", "acme", "--dialect", "chinqit")[1]
+    everything = ["failed", "rejected", "undelivered", "expired"]
+    assert _json(cli, "accounts", "show", "acme")["refund_on"] == everything
+    cli("accounts", "add", "acme", "--refund-on", "failed")
+    assert "refund" not in cli("keys", "create", "acme", "--dialect", "chinqit")[1]
+    assert _json(cli, "accounts", "show", "acme")["refund_on"] == ["failed"]
+
+
+def test_rotation(cli: Cli) -> None:
+    """Two live keys for a while: the successor has the same scopes and form; what cannot be rotated says why."""
+    cli("accounts", "add", "acme", "--currency", "EUR")
+    old = _json(cli, "keys", "create", "acme", "--scope", "read", "--days", "1")
+    new = _json(cli, "keys", "rotate", old["id"], "--overlap-s", "600")
+    rows = {row["id"]: row for row in _json(cli, "keys", "list", "acme")}
+    assert (rows[old["id"]]["state"], rows[old["id"]]["expires"]) == ("valid", new["old_expires_at"])
+    assert (rows[new["id"]]["scopes"], rows[new["id"]]["expires"]) == ("read", "never")
+    assert cli("keys", "rotate", new["id"], "--overlap-s", "0")[0] == 0
+    assert {row["state"] for row in _json(cli, "keys", "list")} == {"valid", "expired"}
+    assert cli("keys", "rotate", new["id"])[0] == 1
+    user = _json(cli, "keys", "create", "acme", "--dialect", "laravel", "--user", "anna")
+    assert "no successor" in cli("keys", "rotate", user["id"])[2]
+    pair = _json(cli, "keys", "create", "acme", "--dialect", "smskit")
+    assert set(_json(cli, "keys", "rotate", pair["id"])) >= {"key", "token"}
+
+
+def test_an_account_s_limits(cli: Cli, tmp_path: Path) -> None:
+    """Lists are replaced as a whole and emptied by an empty value; a secret is not shown; wrong values are named."""
+    (tmp_path / "secret").write_text("whsec_abc\n")
+    options = (
+        *("--sender-allowed", "A", "--sender-allowed", "B", "--country", "MR", "--country", "KE", "--premium"),
+        *("--velocity", "60:30,3600:100", "--spend-cap", "12.5", "--payment", "postpaid", "--country-code", "254"),
+        *("--text", "en=Code {code}", "--project", "P", "--trial-number", "254700000001"),
+        *("--callback-secret-file", str(tmp_path / "secret")),
+    )
+    assert cli("accounts", "add", "acme", "--currency", "EUR", *options)[0] == 0
+    shown = _json(cli, "accounts", "show", "acme")
+    assert (shown["senders"], shown["countries"], shown["premium"]) == (["A", "B"], ["MR", "KE"], True)
+    assert (shown["velocity"], shown["spend_cap"], shown["payment"]) == ([[60, 30], [3600, 100]], "12.50", "postpaid")
+    assert (shown["texts"], shown["callback_secret"], shown["project"]) == ({"en": "Code {code}"}, "set", "P")
+    assert cli("accounts", "add", "acme", "--country", "", "--velocity", "", "--no-premium", "--spend-cap", "0")[0] == 0
+    shown = _json(cli, "accounts", "show", "acme")
+    assert (shown["senders"], shown["countries"], shown["velocity"], shown["premium"]) == (["A", "B"], [], [], False)
+    for wrong in (
+        ("--country", "mr"),
+        ("--velocity", "60"),
+        ("--velocity", "0:5"),
+        ("--spend-cap", "-1"),
+        ("--country-code", "+254"),
+        ("--text", "en=no place"),
+        ("--text", "english={code}"),
+    ):
+        code, _, err = cli("accounts", "add", "acme", *wrong)
+        assert (code, wrong[0] in err) == (1, True), wrong
+
+
 def test_explain_needs_no_server(cli: Cli) -> None:
     """Encoding, segments with their bytes, route, carriers and price of a text."""
     found = _json(cli, "explain", "+22241234567", "Hallo €")
