@@ -36,9 +36,16 @@ local function log_wait(uses, span, limit, amount)
   return nth[2] and math.max(0, tonumber(nth[2]) + span * 1000 - at) or 0
 end
 
--- Names of a span's counters, oldest first.
+-- Names of a span's counters, oldest first; made once per call, which asks for the same ones of many subjects.
+local made = {}
 local function names_of(span, first, last)
-  local out = {}
+  local key = span .. ':' .. text(first) .. ':' .. text(last)
+  local out = made[key]
+  if out then
+    return out
+  end
+  out = {}
+  made[key] = out
   for n = first, last do
     out[#out + 1] = span .. ':' .. text(n)
   end
