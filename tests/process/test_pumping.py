@@ -88,17 +88,33 @@ def test_a_thousand_numbers_of_one_range(running: Running) -> None:
     wait_for("the alert fires", 5, fires)
     name = 'dispatcher_sends_total{class="otp",result="velocity"}'
     wait_for("every refusal is counted", 5, lambda: running.installation.scrape()[name] == NUMBERS - PER_HOUR)
+
+
+def test_what_nobody_entered_is_paused_until_an_operator_resumes_it(running: Running) -> None:
+    """An hour later the range would be free again, but none of its codes was used: all codes of the account into that
+    country are refused, by every process, until it is resumed or the pause has passed."""
+    cli = running.installation.cli
+
+    def paused() -> list[str]:
+        return [row["country"] for row in cli("fraud", "list") if row["paused_until"]]
+
     running.advance(3601)
-    assert ask(running, FIRST + 5).status == 200
+    wait_for("it is paused", 10, lambda: paused() == ["MR"])
+    wait_for("every process knows", 2, lambda: {ask(running, FIRST + n).status for n in range(600, 608)} == {429})
+    assert ask(running, FIRST + 10, "other").status == 200
+    assert cli("fraud", "resume", "pumped", "MR")["state"] == "resumed"
+    assert cli("fraud", "resume", "pumped", "MR", code=1)["state"] == "not paused"
+    numbers = iter(range(FIRST + 700, FIRST + 760))
+    wait_for("it is free again", 2, lambda: [ask(running, next(numbers)).status for _ in range(4)] == [200] * 4)
 
 
 def test_the_stream_door_counts_with_the_others(running: Running) -> None:
     """What HTTP has taken of a range is taken for producers of the stream too; what is beyond it is a reject."""
     number = 22_237_700_000
     for n in range(20):
-        assert ask(running, number + n).status == 200
+        assert ask(running, number + n, "other").status == 200
     running.installation.xadd(
-        [{"account": "pumped", "to": f"+{number + 20 + n}", "text": "code", "class": "otp"} for n in range(20)]
+        [{"account": "other", "to": f"+{number + 20 + n}", "text": "code", "class": "otp"} for n in range(20)]
     )
 
     def rejected() -> list[str]:
@@ -106,4 +122,4 @@ def test_the_stream_door_counts_with_the_others(running: Running) -> None:
 
     wait_for("ten are rejected", 10, lambda: len(rejected()) == 10)
     assert set(rejected()) == {"velocity"}
-    assert ask(running, number + 50).status == 429
+    assert ask(running, number + 50, "other").status == 429
