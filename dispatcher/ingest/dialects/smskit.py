@@ -2,8 +2,8 @@
 
 This module refuses to know how a request is read (smskit_rules), what is said (smskit_words) and what admission decides.
 Theory of the ids: SMSKit shows decimal numbers. Every sendsms draws one for its group and a block of them for its recipients;
-the group's is the ticket's alias, the first recipient's stands in the ticket's note, with the numbers that were refused
-and their places in the list. Everything that is asked later follows from these.
+the group's is the ticket's alias, the first recipient's stands in the ticket's note. The ticket's numbers are those of the
+group's members and, behind them, the entries that were refused. Everything that is asked later follows from these.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ Handler = Callable[[Request, Caller, Parameters], Awaitable[Answer]]
 
 
 class Listed(NamedTuple):
-    """The different entries of a list: digits of those with a number's shape in their order, the others by their place."""
+    """The different entries of a list, in their order: digits of those with a number's shape, and the others as shown."""
 
     numbers: list[str]
-    bad: dict[int, str]
+    bad: list[str]
 
 
 class SmsKit:
@@ -104,9 +104,9 @@ class SmsKit:
 
     async def _submit(self, request: Request, caller: Caller, order: Order, listed: Listed) -> tuple[str, int]:
         """The group's number and when it was accepted. Raises Problem."""
-        numbers = listed.numbers
-        if len(numbers) == 1:
-            ticket = await self._ticket(caller, numbers, listed.bad)
+        numbers, bad = listed
+        if len(numbers) == 1 and not bad:
+            ticket = await self._ticket(caller, numbers)
             sent = await self._desk.submit(caller, order._replace(to=numbers[0]), request, ticket=ticket)
             return sent.ticket.alias, sent.at
         judged = await self._desk.judge_group(caller, await _orders(order, numbers))
@@ -114,24 +114,20 @@ class SmsKit:
         for why in refused.values():
             if why.reason not in words.NUMBER_WORDS or not judged.admissions:
                 raise Problem(why.reason)
-        bad = listed.bad
         if refused:
-            bad = dict(bad)
-            places = [place for place in range(len(numbers) + len(bad)) if place not in listed.bad]
-            bad.update((places[index], numbers[index]) for index in refused)
+            bad = [numbers[index] for index in refused] + bad
             numbers = [number for index, number in enumerate(numbers) if index not in refused]
-        ticket = await self._ticket(caller, numbers, bad)
+        ticket = await self._ticket(caller, numbers + bad)
         group = await self._desk.submit_group(caller, judged, request, ticket=ticket)
         return group.ticket.alias, group.at
 
-    async def _ticket(self, caller: Caller, numbers: Sequence[str], bad: Mapping[int, str]) -> Ticket:
+    async def _ticket(self, caller: Caller, shown: Sequence[str]) -> Ticket:
         """A ticket with numbers of its own. Raises Problem."""
         within, front = self._desk.door.within, self._desk.front
         group, first = await asyncio.gather(
-            within(front.draw_numbers(_GROUPS, 1)), within(front.draw_numbers(_RECIPIENTS, len(numbers) + len(bad)))
+            within(front.draw_numbers(_GROUPS, 1)), within(front.draw_numbers(_RECIPIENTS, len(shown)))
         )
-        note = {"first": first} | ({"bad": [[place, shown] for place, shown in sorted(bad.items())]} if bad else {})
-        return Ticket(door=NAME, account=caller.account.name, to=tuple(numbers), alias=str(group), note=note)
+        return Ticket(door=NAME, account=caller.account.name, to=tuple(shown), alias=str(group), note={"first": first})
 
     # -- what became of it
 
@@ -141,23 +137,16 @@ class SmsKit:
         if found is None:
             return words.failure("groupstatus", words.NO_GROUP)
         ticket, at, states = found
-        bad: dict[int, str] = dict(ticket.note.get("bad", ()))
-        members = zip(ticket.to, states, strict=True)
-        first, count = ticket.note["first"], len(ticket.to) + len(bad)
+        first, count = ticket.note["first"], len(ticket.to)
         statuses: set[str] = set()
         parts: list[bytes] = []
         for start in range(0, count, SLICE):
-            if start:
-                await asyncio.sleep(0)
-            rows = []
-            for place in range(start, min(count, start + SLICE)):
-                if place in bad:
-                    to, status = bad[place], words.FAILED
-                else:
-                    to, state = next(members)
-                    status = words.STATUS[state]
-                statuses.add(status)
-                rows.append(words.Row(str(first + place), to, status))
+            await asyncio.sleep(0)
+            rows = [
+                words.Row(str(first + place), to, words.STATUS[states[place]] if place < len(states) else words.FAILED)
+                for place, to in enumerate(ticket.to[start : start + SLICE], start)
+            ]
+            statuses |= {row.status for row in rows}
             parts.append(words.encode(rows)[1:-1])
         head = {
             "request": "groupstatus",
@@ -226,24 +215,20 @@ def _action(request: Request) -> str:
 async def _listed(to: str) -> Listed:
     """The list, each number and each other entry once. Raises Misread for too long a one."""
     numbers: dict[str, None] = {}
-    bad: dict[int, str] = {}
-    seen: set[str] = set()
+    bad: dict[str, None] = {}
     items = to.split(",")
     for start in range(0, len(items), SLICE):
         if start:
             await asyncio.sleep(0)
         for item in map(str.strip, items[start : start + SLICE]):
-            if not item or item in seen:
-                continue
-            seen.add(item)
             number = rules.number(item)
-            if number is None:
-                bad[len(numbers) + len(bad)] = rules.shown(item)
-            else:
+            if number is not None:
                 numbers[number] = None
+            elif item:
+                bad[rules.shown(item)] = None
         if len(numbers) + len(bad) > rules.RECIPIENTS_MAX:
             raise rules.Misread(f"Too many recipients: at most {rules.RECIPIENTS_MAX}")
-    return Listed(list(numbers), bad)
+    return Listed(list(numbers), list(bad))
 
 
 async def _orders(order: Order, numbers: Sequence[str]) -> list[Order]:
