@@ -72,7 +72,7 @@ def _toml(value: dict[str, Any], under: str) -> list[str]:
         elif isinstance(item, list) and item and isinstance(item[0], dict):
             for one in item:
                 tables += ["", f"[[{under}{name}]]", *_toml(one, f"{under}{name}.")]
-        elif item is not None:
+        elif item is not None and (under or item != []):  # on top there are only tables, and none is none
             lines.append(f"{name} = {json.dumps(item, ensure_ascii=False)}")
     return lines + tables
 
