@@ -129,6 +129,29 @@ def test_once_terminal_never_processing_again() -> None:
     within(scenario)
 
 
+def test_a_slow_reader_does_not_take_the_last_word_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that began before the last word was shown, and saw a message under way again, answers in its spirit."""
+
+    async def scenario(c: Client) -> None:
+        batch_id = (await c.batch(*PHONES)).json()["batchId"]
+        await expand(c.w)
+        await become(c.w, batch_id, State.SUBMITTED)
+        front: Any = c.w.store
+        tickets, slow = front.tickets, [True]
+
+        async def read(names: Any) -> Any:
+            found = await tickets(names)
+            if slow and slow.pop():
+                assert (await c.progress(batch_id))["status"] == "completed"
+                await become(c.w, batch_id, State.WAITING, places=(0,))
+            return found
+
+        monkeypatch.setattr(front, "tickets", read)
+        assert (await c.progress(batch_id))["status"] == "completed"
+
+    within(scenario)
+
+
 def test_not_shown_is_not_kept() -> None:
     """Nobody asked while all was sent: a message under way again is processing, truly."""
 
