@@ -79,6 +79,17 @@ def test_three_failures_open_the_circuit_and_one_call_tries_it() -> None:
     assert target.slots == 2
 
 
+def test_an_opened_circuit_costs_the_slots() -> None:
+    """After it, one call at a time again."""
+    whole = Round(100, 8)
+    target = whole.target("acme a")
+    target.slots = 8
+    whole.load(target, notices(3))
+    assert len(list(whole.picks(T0))) == 3
+    assert [land(whole, target, well=False) for _ in range(3)] == [False, False, True]
+    assert target.slots == 1
+
+
 def test_retry_after_pauses_the_target() -> None:
     """After the first such answer already, at most an hour."""
     whole = Round(100, 8)
