@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from dispatcher.core.ports import StoreUnavailable
+from dispatcher.engine.handsets import PENDING_MAX
 from dispatcher.store.memory import MemoryStore
 from smpp.segments import cut
 from smpp.simulator.handset import message, part
@@ -178,6 +179,30 @@ def test_what_is_not_durable_in_time_is_refused_and_counts_once_when_it_comes_ag
             found = [r["text"] for r in await rows(here, 3)]
             assert (found.count("not begun"), found.count(LONG)) == (1, 1)
             assert 1 <= found.count("begun") <= 2
+
+    trio.run(main)
+
+
+def test_more_than_can_be_held_are_refused_at_once() -> None:
+    """Beyond PENDING_MAX nothing is met with silence, and nothing more is held."""
+
+    async def main() -> None:
+        hook = Away("receive")
+        slow = settings_of([carrier(sessions=6)], [route({"alpha": 1})], receipts={"deliver_answer_s": 30.0})
+        async with world(slow, store=MemoryStore(hook=hook), scenarios={"alpha": {"receipt_retry_ms": 60_000.0}}) as here:
+            await bound(here, 6)  # an SMSC leaves at most 1,000 unanswered on each
+            hook.on = True
+            smsc, handsets = here.smscs["alpha"], here.engines["e1"][0].handsets
+            for n in range(PENDING_MAX + 7):
+                smsc.inbound_over("demo", n, message(HANDSET, CODE, f"{n}")[0])
+
+            async def refused() -> bool:
+                assert handsets.pending <= PENDING_MAX
+                return smsc.stats.receipts_refused == 7
+
+            await eventually(refused, 10, lambda: here.rows("inbound"))
+            hook.on = False
+            assert len(await rows(here, PENDING_MAX, 10)) == PENDING_MAX
 
     trio.run(main)
 
