@@ -6,7 +6,6 @@ This module refuses to know any dialect's words for them.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -94,7 +93,7 @@ async def read_group(
     if ticket is None:
         return None
     last = view.members if limit is None else min(view.members, offset + limit)
-    counts: Counter[ShownState] = Counter()
+    counts: dict[ShownState, int] = {}
     messages: list[Shown] = []
     refunded = resubmitting = 0
     changed_at = view.at
@@ -105,11 +104,12 @@ async def read_group(
         for place, (member, record) in enumerate(zip(members, heads, strict=True), start):
             head = None if record is None else record.head
             state = _without_head(view, place) if head is None else state_of(head)
-            counts[state] += 1
+            counts[state] = counts.get(state, 0) + 1
             if head is not None:
                 refunded += given_back(head)
                 changed_at = max(changed_at, head.at)
-                resubmitting += state == "queued" and head.first_at > 0
+                if state == "queued":
+                    resubmitting += head.first_at > 0
             if offset <= place < last:
                 to = _number(ticket, place + 1)
                 messages.append(
@@ -124,7 +124,7 @@ async def read_group(
         refunded=refunded,
         at=view.at,
         changed_at=changed_at,
-        counts=dict(counts),
+        counts=counts,
         resubmitting=resubmitting,
         messages=messages,
         ticket=ticket,
@@ -134,16 +134,32 @@ async def read_group(
 def state_of(head: Head) -> ShownState:
     """The state shown of a message that has a head (1.2): what waits is queued; what is being submitted is queued until a
     first attempt's bytes have left, then submitted; so is what is in doubt."""
-    if head.state == State.SUBMITTING:
-        told = any(a.outcome not in _UNTOLD or a.number > 1 for segment in head.segments for a in segment.attempts)
-        return "submitted" if told else "queued"
-    return _SHOWN[head.state]
+    shown = _SHOWN.get(head.state)
+    if shown is not None:
+        return shown
+    told = any(a.outcome not in _UNTOLD or a.number > 1 for segment in head.segments for a in segment.attempts)
+    return "submitted" if told else "queued"
 
 
 def given_back(head: Head) -> int:
     """Micro-units of the price that the account has again: refunded, or never taken although the message has ended."""
-    ended = head.state >= State.DELIVERED
-    return head.unit_price * sum(s.refunded or (ended and not s.posted) for s in head.segments)
+    back = 0
+    ended = head.state >= _ENDED
+    for segment in head.segments:
+        if segment.refunded or (ended and not segment.posted):
+            back += head.unit_price
+    return back
+
+
+def taken_before(head: Head) -> bool:
+    """Has a carrier taken all of it, at one time or another?"""
+    for segment in head.segments:
+        for attempt in segment.attempts:
+            if attempt.outcome == _ACCEPTED:
+                break
+        else:
+            return False
+    return True
 
 
 def cause_of(head: Head) -> str:
@@ -156,6 +172,7 @@ def cause_of(head: Head) -> str:
 
 
 _UNTOLD = (Outcome.PENDING, Outcome.THROTTLED, Outcome.NOT_SENT)
+_ENDED, _ACCEPTED = int(State.DELIVERED), int(Outcome.ACCEPTED)
 _SHOWN: dict[int, ShownState] = {
     State.QUEUED: "queued",
     State.WAITING: "queued",
@@ -198,7 +215,7 @@ def _of_head(message_id: str, head: Head, to: str, ticket: Ticket | None, state:
         to,
         head.accepted_at,
         head.at,
-        was_submitted=all(any(a.outcome == Outcome.ACCEPTED for a in segment.attempts) for segment in head.segments),
+        was_submitted=taken_before(head),
         cause=cause_of(head) if state in FAILURES else "",
         price=head.unit_price * len(head.segments),
         refunded=given_back(head),
