@@ -40,6 +40,8 @@ def test_the_document_describes_every_route_also_the_raw_ones() -> None:
                 ("/v1/messages/preview", "post"),
                 ("/v1/messages/{message_id}", "get"),
                 ("/v1/messages/{message_id}", "delete"),
+                ("/v1/messages/{message_id}/feedback", "post"),
+                ("/v1/inbound", "get"),
                 ("/v1/groups/{group_id}", "get"),
                 ("/v1/balance", "get"),
                 ("/healthz", "get"),
