@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -122,6 +123,7 @@ class Origin(NamedTuple):
 PORTS = {"https": 443, "http": 80}
 
 
+@lru_cache(4096)
 def origin_of(url: str) -> Origin:
     """Raises ValueError for what is no absolute http(s) URL of printable ASCII without user, password and fragment."""
     if not url.isascii() or not url.isprintable() or " " in url:
@@ -145,8 +147,13 @@ def _is_address(host: str) -> bool:
 
 def target_of(notice: Notice) -> str:
     """Whom a notice is for: customers who share a host do not share its troubles."""
-    origin = origin_of(notice.url)
-    return f"{notice.account} {origin.scheme}://{origin.text}"
+    return f"{notice.account} {_site(notice.url)}"
+
+
+@lru_cache(4096)
+def _site(url: str) -> str:
+    origin = origin_of(url)
+    return f"{origin.scheme}://{origin.text}"
 
 
 def next_try(notice: Notice, now: int, first_s: float, give_up_s: float, retry_after_s: float = 0.0) -> int:
