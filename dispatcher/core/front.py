@@ -137,6 +137,9 @@ class FrontStore(Protocol):
     async def give_back(self, takes: Sequence[Take], at: int) -> None:
         """Undoes granted takes, each once: by their tokens where a span is exact, by their amounts elsewhere."""
 
+    async def summed(self, subject: str, span_s: int) -> int:
+        """What counted in a span when its subject was last tried, of limits above 1,000; 0 where nothing did."""
+
     async def count_call(self, subject: str, window_s: int, at: int) -> Counted:
         """Counts one call in the subject's fixed window of `window_s` seconds, which begins with its first call; one count
         over all processes. Refuses nothing: what too many means is the caller's rule."""

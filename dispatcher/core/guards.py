@@ -99,7 +99,7 @@ def taken(guard: Guard, to: str, country: str, price: int, message_id: str) -> E
     if guard.over_account:
         takes += (Take(f"account:{guard.account}", guard.over_account, message_id, Refusal.VELOCITY),)
     if guard.cap and price:
-        takes += (Take(f"spend:{guard.account}", ((DAY_S, guard.cap),), message_id, Refusal.SPEND_CAP, price),)
+        takes += (Take(spending_of(guard.account), ((DAY_S, guard.cap),), message_id, Refusal.SPEND_CAP, price),)
     counted = conversion_of(guard.account, country) if guard.counted else ""
     return Extras(takes=takes, conversion=counted) if takes or counted else None
 
@@ -111,6 +111,11 @@ def with_door(admission: Admission, ticket: Ticket | None, code: Code | None = N
     body = admission.body
     counted = own.conversion or ("" if code is None else conversion_of(body.account, body.country))
     return admission._replace(extras=Extras(ticket, code, (*takes, *own.takes), counted))
+
+
+def spending_of(account: str) -> str:
+    """The subject under which what an account spends in a day is counted."""
+    return f"spend:{account}"
 
 
 def conversion_of(account: str, country: str) -> str:

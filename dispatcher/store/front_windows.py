@@ -43,6 +43,10 @@ class Windows(Front):
             arguments = _arguments([take for takes in some for take in takes])
             await self.once(TAKES, "untake", [], [b"%d" % at, self.k.base, *arguments])
 
+    async def summed(self, subject: str, span_s: int) -> int:
+        total = (await self.ask(TAKES, resp.of("HGET", self.k.sums_ + subject.encode(), f"{span_s}t"), 1))[0]
+        return int(total or 0)
+
     async def forget_windows(self, beginning: str) -> int:
         subjects: set[bytes] = set()
         for kind in (self.k.uses_, self.k.sums_, self.k.calls_):

@@ -101,6 +101,10 @@ class MemoryFront(MemoryState):
             self.windows.give_back(take, at)
 
     @step
+    async def summed(self, subject: str, span_s: int) -> int:
+        counters = self.windows.sums.get(subject, {}).get(span_s)
+        return sum(counters.slots.values()) if counters is not None else 0
+
     async def forget_windows(self, beginning: str) -> int:
         called = {subject for subject in self.calls if subject.startswith(beginning)}
         for subject in called:

@@ -151,6 +151,23 @@ def test_sums_of_money_in_a_day(world: World) -> None:
     world.run(case)
 
 
+def test_what_counts_can_be_read(world: World) -> None:
+    """The sum of a span of large limits as of its subject's last try: refused ones and those that have left do not count."""
+
+    async def case(store: AnyStore) -> None:
+        spans = ((86_400, 5000),)
+        assert await store.summed("s", 86_400) == 0
+        assert [await granted(store, use(n, spans=spans, amount=2000), T0 + n) for n in range(3)] == [True, True, False]
+        assert await store.summed("s", 86_400) == 4000
+        assert await store.summed("s", 3600) == await store.summed("other", 86_400) == 0
+        await store.give_back([use(1, spans=spans, amount=2000)], T0 + 5)
+        assert await store.summed("s", 86_400) == 2000
+        assert await granted(store, use(4, spans=spans, amount=5000), T0 + 2 * 86_400_000)
+        assert await store.summed("s", 86_400) == 5000
+
+    world.run(case)
+
+
 def test_both_kinds_of_span_in_one_take(world: World) -> None:
     """A small limit a minute and a large one an hour: what one refuses is counted by neither."""
 

@@ -332,8 +332,8 @@ def test_a_spending_threshold(running: Running) -> None:
     capped = Project(running, "capped", "15000", "--spend-cap", "500")
     assert [capped.verification(f"964759100001{n}").status for n in range(2)] == [200, 200]
     answer = capped.verification("9647591000009")
-    assert (answer.status, answer.json["spendingThreshold"]) == (400, 500)
-    assert "requiredCredit" not in answer.json
+    words = {"error": "Spending threshold reached", "currentSpending": 400, "spendingThreshold": 500, "cost": 200}
+    assert (answer.status, answer.json) == (400, words)
     assert running.available("capped") == "14600.00"
 
 

@@ -17,6 +17,7 @@ from accounting.money import to_micro
 from accounting.tariff import Tariff
 from dispatcher.core.customer import Account
 from dispatcher.core.front import Take, Ticket
+from dispatcher.core.guards import DAY_S, spending_of
 from dispatcher.core.model import Refusal
 from dispatcher.core.refusal import Objection
 from dispatcher.ingest.answers import Answer
@@ -74,8 +75,6 @@ class Otpiq:
         account = None if request.caller is None else request.caller.account
         if problem.kind == Refusal.BALANCE and account is not None:
             return words.poor(to_micro(problem.document.available) - account.floor, to_micro(problem.document.price))
-        if problem.kind == Refusal.SPEND_CAP and account is not None:
-            return words.threshold(problem, account.spend_cap)
         if problem.kind == Refusal.LIMIT:
             minutes = self._settings.window_minutes
             return words.too_many(problem.retry_after_s, self._settings.sends_max, minutes)
@@ -104,9 +103,14 @@ class Otpiq:
             return words.bad(NO_PROVIDER[asked.unavailable])
         if not (asked.sender or account.sender) and asked.custom:
             return words.bad("SenderID is required for custom messages")
-        submitted = await self._desk.submit(
-            caller, self._order(asked, account), request, ticket=self._ticket(asked, caller), takes=self._takes(asked, caller)
-        )
+        ticket, takes = self._ticket(asked, caller), self._takes(asked, caller)
+        try:
+            submitted = await self._desk.submit(caller, self._order(asked, account), request, ticket=ticket, takes=takes)
+        except Problem as problem:
+            if problem.kind != Refusal.SPEND_CAP:
+                raise
+            spent = await self._desk.door.within(self._desk.front.summed(spending_of(account.name), DAY_S))
+            return words.threshold(spent, account.spend_cap, to_micro(problem.document.price))
         return words.encoded(
             200,
             {

@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from accounting.money import to_micro
 from dispatcher.core.model import Refusal
 from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects.amounts import number
@@ -89,12 +88,10 @@ def too_many(retry_after_s: int, sends_max: int, window_minutes: int) -> Answer:
     return encoded(429, body)
 
 
-def threshold(problem: Problem, cap: int) -> Answer:
-    """The account may spend no more today."""
-    document = problem.document
-    spent = {"currentSpending": number(to_micro(document.available))} if document.available else {}
-    cost = {"cost": number(to_micro(document.price))} if document.price else {}
-    return encoded(400, {"error": "Spending threshold reached", **spent, "spendingThreshold": number(cap), **cost})
+def threshold(spent: int, cap: int, price: int) -> Answer:
+    """The account may spend no more today; micro-units."""
+    amounts = {"currentSpending": number(spent), "spendingThreshold": number(cap), "cost": number(price)}
+    return encoded(400, {"error": "Spending threshold reached", **amounts})
 
 
 def word(problem: Problem) -> Answer:
