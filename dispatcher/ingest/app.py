@@ -94,7 +94,7 @@ def build(
         Exception: lambda _, error: _respond(door.unforeseen(error)),
     }
     litestar = Litestar(
-        [*reads.ROUTES, *document.routes(reads.ROUTES)],
+        [*reads.ROUTES, *document.routes(reads.ROUTES, mounted.documents(settings.http))],
         lifespan=[lifespan],
         exception_handlers=handlers,
         openapi_config=None,

@@ -1,14 +1,13 @@
 """The OpenAPI 3.1 document: Litestar's, completed by the sending routes that do not run through Litestar; and a readable
-page made from it, without scripts and without anything from elsewhere.
+page made from it (swagger_page.py).
 
 This module refuses to know what the routes do. The schemas are those of the very Structs that are decoded and encoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from html import escape
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from dispatcher.core.model import Send
 from dispatcher.ingest.bodies import NDJSON_TYPES
 from dispatcher.ingest.preview import Preview
 from dispatcher.ingest.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, ProblemDocument
+from dispatcher.ingest.swagger_page import page
 from dispatcher.ingest.views import Accepted, BatchAccepted
 
 TITLE = "SMS dispatcher"
@@ -43,12 +43,13 @@ _SEND_ERRORS = (401, 402, 403, 408, 409, 413, 415, 422, 429, 503)
 _PREVIEW_ERRORS = (401, 403, 408, 413, 415, 422, 429, 503)
 
 
-def routes(described: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
-    """The document at /openapi.json and the page at /docs, of `described` and the sending routes."""
+def routes(described: Sequence[HTTPRouteHandler], others: Sequence[Mapping[str, Any]] = ()) -> list[HTTPRouteHandler]:
+    """The document at /openapi.json and the page at /docs, of `described`, the sending routes and `others` (further APIs:
+    paths, schemas, schemes)."""
 
     @cache
     def made() -> dict[str, Any]:
-        return complete(_litestars(described))
+        return _with_others(complete(_litestars(described)), others)
 
     @get("/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON, sync_to_thread=False)
     def openapi() -> bytes:
@@ -94,12 +95,22 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     paths["/readyz"]["get"]["responses"]["503"] = {**paths["/readyz"]["get"]["responses"]["200"], "description": "the reasons"}
     paths["/v1/messages/{message_id}"]["delete"]["responses"] |= _errors((409,))
     paths["/v1/messages/{message_id}/feedback"]["post"]["responses"] |= _errors((422,))
+    paths["/v1/messages"]["get"]["responses"] |= _errors((422,))
     for path, operation in _sending().items():
         paths.setdefault(path, {})["post"] = operation
     _, schemas = msgspec.json.schema_components((Send, Accepted, BatchAccepted, Preview, ProblemDocument), ref_template=_REF)
     components = dict(document["components"])
     components["schemas"] = dict(sorted((components.get("schemas", {}) | schemas).items()))
     return document | {"paths": dict(sorted(paths.items())), "components": components}
+
+
+def _with_others(document: dict[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    components = dict(document["components"])
+    for other in others:
+        document["paths"] |= other["paths"]
+        components["schemas"] |= other["schemas"]
+        components["securitySchemes"] = components["securitySchemes"] | other["schemes"]
+    return document | {"components": components}
 
 
 def _sending() -> dict[str, dict[str, Any]]:
@@ -171,38 +182,3 @@ def _errors(statuses: tuple[int, ...]) -> dict[str, Any]:
 
 def _ref(name: str) -> dict[str, str]:
     return {"$ref": _REF.format(name=name)}
-
-
-def page(document: dict[str, Any]) -> str:
-    """The document as one HTML page."""
-    info = document["info"]
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-        f"<title>{escape(info['title'])}</title>",
-        "<style>body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}code{background:#eee}"
-        "td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}</style>",
-        f"<h1>{escape(info['title'])}, version {escape(info['version'])}</h1>",
-        f"<p>{escape(info.get('description', ''))} The same for machines: <a href=/openapi.json>/openapi.json</a>.</p>",
-    ]
-    for path, item in document["paths"].items():
-        for method, operation in item.items():
-            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p><b>{escape(operation['summary'])}.</b> ")
-            parts.append(f"{escape(operation.get('description', ''))}</p><table>")
-            for status, answer in sorted(operation["responses"].items()):
-                parts.append(f"<tr><th>{status}<td>{_schema_links(answer)}{escape(answer['description'])}")
-            parts.append("</table>")
-            if "requestBody" in operation:
-                parts.append("<p>Body: <a href=#Send>Send</a></p>")
-    for name, schema in document["components"]["schemas"].items():
-        parts.append(f"<h2 id={escape(name)}>{escape(name)}</h2><p>{escape(schema.get('description', ''))}</p><table>")
-        for key, value in schema.get("properties", {}).items():
-            shape = msgspec.json.encode(value).decode()
-            must = " (required)" if key in schema.get("required", ()) else ""
-            parts.append(f"<tr><th>{escape(key)}{must}<td><code>{escape(shape)}</code>")
-        parts.append("</table>")
-    return "".join(parts)
-
-
-def _schema_links(answer: dict[str, Any]) -> str:
-    names = {m["schema"].get("$ref", "").rpartition("/")[2] for m in answer.get("content", {}).values()} - {""}
-    return "".join(f"<a href=#{escape(n)}>{escape(n)}</a> " for n in sorted(names))

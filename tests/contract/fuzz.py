@@ -24,6 +24,15 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.contract.ground import Running, started
+
+OPEN = """
+[chinqit]
+batches_per_hour = 0
+[otpiq]
+sends_max = 0
+"""
+"""Limits that a flood of drawn requests would only run into."""
 CHECKS = (
     not_a_server_error,
     status_code_conformance,
@@ -34,18 +43,18 @@ CHECKS = (
 
 
 _HARD = (
-    "account",
-    "route",
-    "binary",
-    "udh",
-    "encoding",
-    "max_price",
-    "tlvs",
-    "not_before",
-    "validity_s",
-    "max_segments",
-    "key",
-)
+    "account", "route", "binary", "udh", "encoding", "max_price", "tlvs", "not_before", "validity_s", "max_segments", "key",
+    "from", "callback", "hash", "senderId", "sender", "deliveryReport", "expiry_days", "scheduledate", "type",
+)  # fmt: skip
+"""Keys that a drawn value nearly always makes wrong, and that may be left out."""
+SECRETS = {
+    "chinqit": "fuzz-chinqit-0123456789",
+    "otpiq": "sk_live_fuzz0123456789",
+    "laravel": "ab" * 32,
+    "password": "fuzz-password-1",
+}
+_ID_NAMES = {"message_id": "id", "group_id": "group"}
+SMSKIT = ("fuzz-smskit-key-01", "fuzz-smskit-token-01")
 
 
 class Found(NamedTuple):
@@ -60,18 +69,43 @@ class Found(NamedTuple):
         return sum(count.total() for count in self.statuses.values())
 
 
-def run(base: str, headers: Mapping[str, str], examples: int, *, seed: int | None = None) -> Found:
-    """Asks every operation of /openapi.json `examples` times; `seed` repeats a run."""
-    schema = schemathesis.openapi.from_url(f"{base}/openapi.json", config=SchemathesisConfig())
+def customer(running: Running) -> Callable[[str], dict[str, str]]:
+    """An account with credentials for every door; what it says of itself at a path."""
+    running.account("fuzz", "EUR", "100000", "--sender", "Info")
+    own = running.installation.cli("keys", "create", "fuzz")["key"]
+    running.import_key("fuzz", "chinqit", SECRETS["chinqit"])
+    running.import_key("fuzz", "otpiq", SECRETS["otpiq"])
+    running.import_key("fuzz", "laravel", SECRETS["laravel"])
+    running.import_key("fuzz", "laravel", SECRETS["password"], "--user", "fuzz")
+    running.import_key("fuzz", "smskit", SMSKIT[0], "--secret-file", running.file(SMSKIT[1]))
+
+    def headers(path: str) -> dict[str, str]:
+        if path.startswith(("/messages", "/otp", "/api/v2/bulk")):
+            return {"X-API-Key": SECRETS["chinqit"]}
+        if path.startswith(("/api/sms", "/api/info", "/api/sender-ids")):
+            return {"Authorization": f"Bearer {SECRETS['otpiq']}"}
+        if path.startswith("/api/v2"):
+            return {"X-API-Key": SECRETS["laravel"]}
+        return {"Authorization": f"Bearer {own}"} if path.startswith("/v1/") and not path.startswith("/v1/sms") else {}
+
+    return headers
+
+
+def run(running: Running, examples: int, *, seed: int | None = None) -> Found:
+    """Asks every operation of /openapi.json `examples` times; `seed` repeats a run. A minute passes between two operations,
+    so that limits of a minute do not hide what is behind them."""
+    headers = customer(running)
+    schema = schemathesis.openapi.from_url(f"{running.base}/openapi.json", config=SchemathesisConfig())
     statuses: dict[str, Counter[int]] = {}
     faults: list[str] = []
-    known: list[str] = []
+    known: dict[str, list[str]] = {}
     operations = [result.ok() for result in schema.get_all_operations()]
     for operation in sorted(operations, key=lambda each: each.method != "post"):  # first what makes ids, then what reads them
         name = f"{operation.method.upper()} {operation.path}"
         statuses[name] = Counter()
+        running.advance(61)
         try:
-            _asking(operation.as_strategy(), headers, statuses[name], known, examples, seed)()
+            _asking(operation.as_strategy(), headers(operation.path), statuses[name], known, examples, seed)()
         except BaseExceptionGroup as group:
             faults += [f"{name}: {error}" for error in group.exceptions]
         except Exception as error:
@@ -79,29 +113,54 @@ def run(base: str, headers: Mapping[str, str], examples: int, *, seed: int | Non
     return Found(statuses, faults)
 
 
-def _mend(case: Any, known: Sequence[str]) -> None:
-    """Makes of a drawn request one that may well be accepted: a real number, a plain text, ids that exist."""
-    bodies = case.body if isinstance(case.body, list) else [case.body]
-    for index, body in enumerate(bodies):
-        if isinstance(body, dict) and "to" in body:
-            for name in _HARD:
-                body.pop(name, None)
-            body |= {"to": f"+49171{1_000_000 + (zlib.crc32(repr(body).encode()) + index) % 9_000_000}", "text": "hello"}
+def _mend(case: Any, known: Mapping[str, Sequence[str]]) -> None:
+    """Makes of a drawn request one that may well be accepted: a real number, a plain text, credentials, ids that exist."""
+    for body in (case.body, case.query):
+        _mend_fields(body)
     for name in case.path_parameters or ():
-        if known:
-            case.path_parameters[name] = known[zlib.crc32(name.encode() + bytes([len(known) % 251])) % len(known)]
+        if ids := known.get(_ID_NAMES.get(name, name)):
+            case.path_parameters[name] = ids[-1 - zlib.crc32(repr(case.path_parameters).encode()) % len(ids)]
+    if "Idempotency-Key" in (case.headers or {}):
+        del case.headers["Idempotency-Key"]
 
 
-def _ids(response: Any) -> list[str]:
+def _mend_fields(found: Any, index: int = 0) -> None:
+    if isinstance(found, list):
+        for place, each in enumerate(found):
+            _mend_fields(each, place)
+    if not isinstance(found, dict):
+        return
+    digits = f"49171{1_000_000 + (zlib.crc32(repr(found).encode()) + index) % 9_000_000}"
+    phone = f"+{digits}"
+    good = {
+        "to": phone, "phoneNumber": digits if "smsType" in found else phone, "phone": phone, "numbers": digits,
+        "text": "hello", "message": "hello", "message_body": "hello", "smsType": "custom", "customMessage": "hello",
+        "username": "fuzz", "password": SECRETS["password"], "apikey": SMSKIT[0], "apitoken": SMSKIT[1],
+    }  # fmt: skip
+    for name in _HARD:
+        found.pop(name, None)
+    found.update({name: good[name] for name in found if name in good})
+    if "apikey" in found:
+        found["from"] = "Info"
+    elif "smsType" in found:
+        found["customMessage"] = "hello"
+    elif "to" in found:
+        found["text"] = "hello"
+    for value in found.values():
+        _mend_fields(value)
+
+
+def _ids(response: Any) -> list[tuple[str, str]]:
     try:
         body = response.json()
     except ValueError:
         return []
-    return [body[name] for name in ("id", "group") if isinstance(body, dict) and isinstance(body.get(name), str)]
+    names = ("id", "group", "messageId", "batchId", "smsId")
+    return [(name, body[name]) for name in names if isinstance(body, dict) and isinstance(body.get(name), str)]
 
 
 def _asking(
-    cases: Any, headers: Mapping[str, str], counts: Counter[int], known: list[str], examples: int, seed: int | None
+    cases: Any, headers: Mapping[str, str], counts: Counter[int], known: dict[str, list[str]], examples: int, seed: int | None
 ) -> Callable[[], None]:
     @hypothesis.settings(
         max_examples=examples,
@@ -117,8 +176,11 @@ def _asking(
             _mend(case, known)
         response = case.call(headers=dict(headers))
         counts[response.status_code] += 1
-        known.extend(_ids(response))
-        case.validate_response(response, checks=list(CHECKS))
+        for name, value in _ids(response):
+            known.setdefault(name, []).append(value)
+        # The one 5xx that is an answer: a channel that has no provider here.
+        checks = CHECKS[1:] if response.status_code == 502 and case.operation.path == "/otp/send" else CHECKS
+        case.validate_response(response, checks=list(checks))
 
     return cast("Callable[[], None]", ask)
 
@@ -128,12 +190,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=200)
     arguments = parser.parse_args()
-    from tests.contract.ground import started
-
-    with started() as running:
-        running.account("fuzz", "EUR", "100000")
-        key = running.installation.cli("keys", "create", "fuzz")["key"]
-        found = run(running.base, {"Authorization": f"Bearer {key}"}, arguments.examples)
+    with started(config=OPEN) as running:
+        found = run(running, arguments.examples)
     for name, counts in found.statuses.items():
         print(f"{name:50} " + " ".join(f"{status}:{count}" for status, count in sorted(counts.items())))
     for fault in found.faults:

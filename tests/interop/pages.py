@@ -17,7 +17,7 @@ from tests.interop.foreign import Missing, browser, environment
 
 Check = Callable[[str, bool, str], None]
 PAGES = {
-    "docs": ("/docs", ("POST /v1/messages", "Send", "insufficient_balance")),
+    "docs": ("/docs", ("/v1/messages/batch", "insufficient_balance", "/otp/verify", "/smsAPI", "/api/sms/track/{smsId}")),
     "swagger": ("/api/v2", ("/api/v2/sms/send", "/api/generate-key", "message_body")),
 }
 """Name -> path, words that must be in what the browser shows once it has rendered."""

@@ -13,7 +13,7 @@ import msgspec
 
 from dispatcher.ingest.dialects import laravel_words as words
 from dispatcher.ingest.dialects.laravel_rules import BAD_NUMBER, EXPIRY_DAYS_MAX, NUMBERS_MAX
-from dispatcher.ingest.dialects.swagger_page import page as page_of
+from dispatcher.ingest.swagger_page import page as page_of
 
 TITLE: Final = "SMS messaging API"
 VERSION: Final = "2"

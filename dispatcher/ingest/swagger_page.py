@@ -1,5 +1,5 @@
 """An OpenAPI document as one readable page: operations that open, their parameters, answers and schemas, and a form to try
-each. No scripts, and nothing from elsewhere: it reads the same without a network.
+those that a form can ask. No scripts, and nothing from elsewhere: it reads the same without a network.
 
 This module refuses to know what the operations mean. Why not the well-known viewer: docs/decisions names the packages that
 were looked at.
@@ -77,17 +77,22 @@ def _operation(base: str, path: str, method: str, operation: Mapping[str, Any]) 
     content = operation.get("requestBody", {}).get("content", {})
     fields = _fields(operation, content)
     yield "<h3>Parameters</h3>"
-    if content:
+    if _PLAIN in content:
         yield f"<p>In the query, or in the body as {', '.join(f'<code>{escape(kind)}</code>' for kind in content)}.</p>"
+    elif content:
+        bodies = (f"<code>{escape(kind)}</code>: {_shape(body['schema'])}" for kind, body in content.items())
+        yield f"<p>Body as {', or '.join(bodies)}.</p>"
     yield "<table>" + "".join(_row(*field) for field in fields) + "</table>" if fields else "<p>None.</p>"
     yield "<h3>Answers</h3><table>"
     for status, answer in operation["responses"].items():
         yield f"<tr><th>{escape(status)}<td>{_words(answer['description'])}{_headers(answer)}{_bodies(answer)}"
-    yield "</table><h3>Try it</h3>"
-    yield f"<form method={method} action='{escape(base + path)}' autocomplete=off>" + "".join(
-        _input(*field) for field in fields
-    )
-    yield "<button>Execute</button></form></div></details>"
+    yield "</table>"
+    if (
+        method in {"get", "post"} and (not content or _PLAIN in content) and "{" not in path
+    ):  # what a form without scripts can ask
+        yield f"<h3>Try it</h3><form method={method} action='{escape(base + path)}' autocomplete=off>"
+        yield "".join(_input(*field) for field in fields) + "<button>Execute</button></form>"
+    yield "</div></details>"
 
 
 Field = tuple[str, bool, Mapping[str, Any], str]
