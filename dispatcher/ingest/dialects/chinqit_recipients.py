@@ -37,6 +37,7 @@ class _Batch(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Batch).decode
 _decode_any = msgspec.json.Decoder().decode
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Sorted(NamedTuple):
@@ -55,7 +56,7 @@ async def read(body: bytes) -> tuple[list[Recipient], list[words.Issue]]:
         recipients = _decode(body).recipients
     except msgspec.ValidationError:
         return [], await _issues_of(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _BROKEN:
         raise NotAnObject from None
     issues = _of_length(recipients)
     for start in () if issues else range(0, len(recipients), SLICE):
@@ -68,7 +69,10 @@ async def read(body: bytes) -> tuple[list[Recipient], list[words.Issue]]:
 
 async def _issues_of(body: bytes) -> list[words.Issue]:
     """What is wrong with a body that is not of the right form, in Zod's words."""
-    found = _decode_any(body)
+    try:
+        found = _decode_any(body)
+    except _BROKEN:  # behind the place where the form was found wrong
+        raise NotAnObject from None
     if not isinstance(found, dict):
         raise NotAnObject
     if "recipients" not in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from typing import Any
 
@@ -22,7 +23,9 @@ def issues(body: Any) -> list[tuple[list[str | int], str]]:
 ONE = {"phone": "+22238089336", "message": "Hello!"}
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b'{"recipients":[]}\xff', b"1"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"x"', b"null", b'{"recipients":[]}\xff', b"1", b'{"recipients":[1], "x": }']
+)
 def test_not_an_object(body: bytes) -> None:
     """Whatever is no JSON object in UTF-8."""
     with pytest.raises(NotAnObject):
@@ -115,3 +118,27 @@ def test_the_loop_goes_on() -> None:
         return turns
 
     assert asyncio.run(measured()) >= 90
+
+
+def _anything(chance: random.Random, depth: int = 0) -> Any:
+    """Some JSON value."""
+    return chance.choice([
+        None, True, -1, 10**400, 1.5, "", "+22238089336", "\ud800", "\0", "é😀",
+        {} if depth > 2 else {name: _anything(chance, depth + 1) for name in ("phone", "message", "x")},
+        [] if depth > 2 else [_anything(chance, depth + 1) for _ in range(chance.randrange(3))],
+    ])  # fmt: skip
+
+
+def test_no_body_surprises() -> None:
+    """Whatever comes is read, said to be wrong, or no object: nothing else is ever raised."""
+    chance = random.Random(7)
+    for _ in range(2000):
+        entries = [chance.choice([ONE, _anything(chance)]) for _ in range(chance.randrange(4))]
+        raw = bytearray(json.dumps({"recipients": chance.choice([entries, _anything(chance)])}).encode())
+        for _ in range(chance.choice([0, 0, 1, 3])):
+            raw[chance.randrange(len(raw))] = chance.randrange(256)
+        try:
+            found, wrong = asyncio.run(read(bytes(raw)))
+        except NotAnObject:
+            continue
+        assert wrong or all(recipient.message for recipient in found)
