@@ -181,7 +181,7 @@ REFUSAL_WORDS: dict[Refusal, str] = {
     Refusal.OPTION: "a rare field is not of its form",
     Refusal.SENDER_NOT_ALLOWED: "the account may not use this sender",
     Refusal.DESTINATION: "the account may not send there, or the range is premium or satellite",
-    Refusal.VELOCITY: "too many sends to this 7-digit prefix (429)",
+    Refusal.VELOCITY: "too many sends to this 7-digit prefix, to this country or of this account (429)",
     Refusal.SPEND_CAP: "the account's spend cap of 24 hours is reached (429)",
     Refusal.CONVERSION: "too few of the account's codes to this country were used: paused (429)",
     Refusal.OPTED_OUT: "the recipient said STOP to this sender",

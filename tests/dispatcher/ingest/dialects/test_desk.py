@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from dispatcher.core import ids
-from dispatcher.core.front import Take, Ticket
+from dispatcher.core.front import Code, Take, Ticket
 from dispatcher.core.model import Attempt, Head, Lane, Outcome, Segment, State
 from dispatcher.ingest.dialects import repeats
 from dispatcher.ingest.dialects.desk import Desk, Order
@@ -157,6 +157,37 @@ def test_a_group_that_is_refused_gives_its_takes_back() -> None:
             assert await kind(desk.submit_group(caller, five, asked(), ticket=tickets, takes=takes)) == "insufficient_balance"
             await desk.submit_group(caller, [ORDER] * 2, asked(), ticket=ticket(TO, TO), takes=takes)
             assert await kind(desk.submit_group(caller, [ORDER], asked(), ticket=ticket(), takes=takes)) == "limit"
+
+    run(case)
+
+
+def test_guards_at_the_desk() -> None:
+    """A dialect's own limits are asked before the account's; a code of ours counts as asked for; a group beyond a limit is
+    refused as a whole, with the time to wait, and takes nothing."""
+
+    async def case() -> None:
+        async with world() as w:
+            account = await w.store.account("shop")
+            assert account is not None
+            await w.store.put_account(msgspec.structs.replace(account, velocity=((60, 3),)))
+            w.clock.ahead_s += 4
+            desk, caller = await counter(w)
+            many = [Order(f"4917112345{n:02}", "Hello", "Shop") for n in range(4)]
+            with pytest.raises(Problem) as caught:
+                await desk.submit_group(caller, many, asked(), ticket=ticket(*(order.to for order in many)))
+            assert (caught.value.kind, caught.value.status, caught.value.retry_after_s) == ("velocity", 429, 60)
+            assert w.count("dispatcher_sends_total")["transactional", "velocity"] == 4
+            three = await desk.submit_group(caller, many[:3], asked(), ticket=ticket(*(order.to for order in many[:3])))
+            assert three.members == 3
+            own = Take("otp:x", ((60, 0),), "", "limit")
+            assert await kind(desk.submit(caller, ORDER, asked(), ticket=ticket(), takes=(own,))) == "limit"
+            assert await kind(desk.submit(caller, ORDER, asked(), ticket=ticket())) == "velocity"
+            code = Code("c", b"d" * 32, 3, w.clock.now_ms() + 60_000)
+            await desk.submit(caller, ORDER._replace(lane="otp"), asked(), ticket=ticket(), code=code)
+            counts = await desk.front.conversions(w.clock.now_ms(), 1)
+            assert {name: (count.sent, count.used) for name, count in counts.items()} == {"shop:DE": (1, 0)}
+            assert (await desk.front.check_code("c", b"d" * 32, w.clock.now_ms())).verdict == "right"
+            assert (await desk.front.conversions(w.clock.now_ms(), 1))["shop:DE"].used == 1
 
     run(case)
 
