@@ -136,13 +136,19 @@ async def _store_checks(store: Store, settings: Settings) -> list[tuple[str, boo
     accounts = await store.accounts()
     names = {tariff.name for tariff in settings.tariff}
     lost = [account.name for account in accounts if account.tariff and account.tariff not in names]
+    unknown = sorted({entry.account for entry in settings.inbound} - {account.name for account in accounts})
+    told = f"; [[inbound]] names accounts that do not exist: {', '.join(unknown)}" if unknown else ""
     depths = await store.depths()
     engines = await store.engines()
     waiting = sum(engine.in_flight for engine in engines if not engine.alive)
     return [
         ("store", True, f"version {server.get('version', '?')}, {server.get('used_memory', '?')} bytes"),
         ("promise", not objections, seen),
-        ("accounts", not lost, f"{len(accounts)}" + (f"; their tariff is not configured: {', '.join(lost)}" if lost else "")),
+        (
+            "accounts",
+            not lost and not unknown,
+            f"{len(accounts)}" + (f"; their tariff is not configured: {', '.join(lost)}" if lost else "") + told,
+        ),
         ("queues", True, f"{sum(depths.values())} waiting"),
         ("leases", True, f"{', '.join(e.name for e in engines if e.alive) or 'none'}; {waiting} messages of dead engines"),
     ]

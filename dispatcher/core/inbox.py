@@ -33,6 +33,8 @@ from smpp.parts import Content, text_of
 Word = Literal["", "stop", "start", "help"]
 
 DIGEST_BYTES: Final = 8
+STEP_MAX: Final = 25
+"""Parts, or messages, in one step of the store: more would hold the server longer than its limit."""
 KEY_CHARS_MAX: Final = 160
 """Longer texts are no word; they need not be looked at."""
 
@@ -283,11 +285,11 @@ class InboxStore(Protocol):
     StoreUnavailable. Both may run in any number of processes at once."""
 
     async def keep_parts(self, pieces: Sequence[Piece], at: int) -> list[Kept]:
-        """Keeps each part once (at most 100)."""
+        """Keeps each part once (at most STEP_MAX)."""
 
     async def receive(self, messages: Sequence[Received], at: int, messages_max: int) -> list[bool]:
-        """Writes each message (at most 100) in one step: its row on `inbound`, the same in its account's inbox, of which the
-        newest `messages_max` stay, opt-outs, and its parts become digests. False: its parts are not those that wait now
+        """Writes each message (at most STEP_MAX) in one step: its row on `inbound`, the same in its account's inbox (the
+        newest `messages_max` stay), opt-outs, and its parts become digests. False: its parts are not those that wait now
         (somebody was faster), and nothing of it was written."""
 
     async def ripe_parts(self, at: int, overdue: Overdue, limit: int) -> list[Sequence[Piece]]:

@@ -21,18 +21,30 @@ import trio
 
 from dispatcher.core.admission import Book, Refused, admit
 from dispatcher.core.door_settings import Inbound
-from dispatcher.core.inbox import Desk, Kept, Overdue, Piece, Received, forms_of, handset_number, joined, piece_of, single
+from dispatcher.core.inbox import (
+    STEP_MAX,
+    Desk,
+    Kept,
+    Overdue,
+    Piece,
+    Received,
+    forms_of,
+    handset_number,
+    joined,
+    piece_of,
+    single,
+)
 from dispatcher.core.model import InboundRow, Lane, Send
 from dispatcher.core.ports import Admission
 from dispatcher.engine.deliveries import SYSTEM_ERROR, Read, answer
-from dispatcher.engine.works import Bell, Token, Works
+from dispatcher.engine.works import Bell, Token, Works, chunks
 from smpp.codec import DeliverSm
 from smpp.link import Link
 from smpp.parts import content_of
 
 PENDING_MAX: Final = 5_000
 """Handsets' messages held at once; more are answered "system error", and come again."""
-STEP_MAX: Final = 100
+BATCH_MAX: Final = 100
 GIVE_OUT_MAX: Final = 50
 GIVE_OUT_STEPS_MAX: Final = 20
 _DAY_MS: Final = 86_400_000
@@ -83,7 +95,7 @@ class Handsets:
         while True:
             await self.bell.wait(1.0)
             while self._new:
-                self._open, self._new = self._new[:STEP_MAX], self._new[STEP_MAX:]
+                self._open, self._new = self._new[:BATCH_MAX], self._new[BATCH_MAX:]
                 await self._apply(self._open)
                 self._open = ()
 
@@ -134,16 +146,14 @@ class Handsets:
                 pieces.append(piece_of(content, carrier, sender, to, at))
             else:
                 whole.append(self._desk.receive(single(new_id, content, carrier, sender, to, at)))
-        if pieces:
-            kept = await works.persist("inbound", lambda: works.store.keep_parts(pieces, at))
-            self._count_parts(pieces, kept)
-            complete = [found.pieces for found in kept if found.pieces]
-            for new_id, parts in zip(works.ids.make(at, max(1, len(complete))), complete, strict=False):
-                whole.append(self._joined(new_id, parts, at))
+        for some in chunks(pieces, STEP_MAX):
+            kept = await works.persist("inbound", lambda s=some: works.store.keep_parts(s, at))  # type: ignore[misc]
+            self._count_parts(some, kept)
+            whole += [self._joined(works.ids.make(at, 1)[0], found.pieces, at) for found in kept if found.pieces]
         await self._write(whole, at)
         self._answer(items, 0)
         self._kept += len(pieces)
-        if self._kept >= STEP_MAX:
+        if self._kept >= BATCH_MAX:
             await works.persist("inbound", self.give_out)
 
     def _addresses(self, item: _Item) -> tuple[str, str, str]:
@@ -163,8 +173,7 @@ class Handsets:
         works = self._works
         await self._say([(p, entry, entry.stop_answer) for p, entry in placed if entry is not None and p.row.word == "stop"])
         most = works.settings.inbox.messages_max
-        for start in range(0, len(placed), STEP_MAX):
-            some = placed[start : start + STEP_MAX]
+        for some in chunks(placed, STEP_MAX):
             messages = [received for received, _ in some]
             written = await works.persist("inbound", lambda m=messages: works.store.receive(m, at, most))  # type: ignore[misc]
             done = [pair for pair, here in zip(some, written, strict=True) if here]

@@ -21,7 +21,6 @@ from dispatcher.store.accounts import DESK, RedisBase
 from dispatcher.store.lines import SCRIPTS
 
 INBOUND: Final = "inbound"
-STEP_MAX: Final = 100
 DIGESTS_MAX: Final = 200_000
 """Messages whose parts' digests are kept; beyond it the oldest go before their time."""
 COMPLETE_MS: Final = 3_000

@@ -2,7 +2,7 @@
 -- ARGV    1 beginning of the partition's keys, 2 now, then per part: name, carrier, index, total, digest, value
 -- result  per part {verdict, values...}: 0 kept, 1 repeat, 2 another content stands there; values of a complete message once
 -- repeat  a part that is there already is a repeat
-local base, at, out, given = ARGV[1], ARGV[2], {}, {}
+local base, at, out, given, counts = ARGV[1], ARGV[2], {}, {}, {}
 for i = 3, #ARGV, 6 do
   local name, carrier, index, total, digest, value = unpack(ARGV, i, i + 5)
   local known = false
@@ -15,7 +15,7 @@ for i = 3, #ARGV, 6 do
     local key = base .. 'parts:' .. name
     if redis.call('HSETNX', key, index, digest .. value) == 1 then
       verdict[1] = 0
-      redis.call('HINCRBY', base .. 'partcounts', carrier, 1)
+      counts[carrier] = (counts[carrier] or 0) + 1
       redis.call('ZADD', base .. 'waiting', 'NX', at, name)
       redis.call('ZADD', base .. 'waiting:' .. carrier, 'NX', at, name)
     elseif string.sub(redis.call('HGET', key, index), 1, 8) ~= digest then
@@ -31,5 +31,8 @@ for i = 3, #ARGV, 6 do
     end
   end
   out[#out + 1] = verdict
+end
+for carrier, count in pairs(counts) do
+  redis.call('HINCRBY', base .. 'partcounts', carrier, count)
 end
 return out
