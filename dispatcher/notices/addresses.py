@@ -64,7 +64,7 @@ class Allowed:
 
     def __init__(self, networks: Iterable[str] = (), *, insecure: bool = False) -> None:
         """Raises ValueError for what is no network."""
-        self._networks = tuple(ipaddress.ip_network(text, strict=False) for text in networks)
+        self._networks = tuple(ipaddress.ip_network(text) for text in networks)
         self._low_ports = {443, 80} if insecure else {443}
 
     def permits(self, address: str, port: int) -> bool:

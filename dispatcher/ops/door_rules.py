@@ -1,4 +1,4 @@
-"""What [http] may say about TLS and proxies, checked before a process starts: files that fit, networks that are some."""
+"""What [http] and [notices] may say about TLS, proxies and networks, checked before a process starts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ _CERT, _KEY = ("http", "tls_cert_file"), ("http", "tls_key_file")
 def check_http(report: Report, http: dict[str, Any], base_dir: FilePath) -> None:
     """Adds a finding for each thing that the door could not be opened with."""
     _tls(report, http.get("tls_cert_file", ""), http.get("tls_key_file", ""), base_dir)
-    proxies = http.get("trusted_proxies", [])
-    for index, name in enumerate(proxies if isinstance(proxies, list) else []):
+    _networks(report, "http", "trusted_proxies", http)
+
+
+def check_notices(report: Report, notices: dict[str, Any]) -> None:
+    """Adds a finding for each network that is none."""
+    _networks(report, "notices", "allow_networks", notices)
+
+
+def _networks(report: Report, table: str, key: str, settings: dict[str, Any]) -> None:
+    names = settings.get(key, [])
+    for index, name in enumerate(names if isinstance(names, list) else []):
         try:
             ipaddress.ip_network(str(name))
         except ValueError:
             remedy = 'write like "10.0.0.5" or "10.0.0.0/24"'
-            report.add(("http", "trusted_proxies", index), "is neither an address nor a network", remedy, value=name)
+            report.add((table, key, index), "is neither an address nor a network", remedy, value=name)
 
 
 def _tls(report: Report, cert: Any, key: Any, base_dir: FilePath) -> None:

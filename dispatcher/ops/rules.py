@@ -15,7 +15,7 @@ from pathlib import Path as FilePath
 from typing import Any
 from urllib.parse import urlsplit
 
-from dispatcher.ops.door_rules import check_http
+from dispatcher.ops.door_rules import check_http, check_notices
 from dispatcher.ops.findings import Report, did_you_mean
 from dispatcher.ops.inbox_rules import check_inbox
 from dispatcher.ops.toml_lines import Path
@@ -45,6 +45,7 @@ def check(report: Report, base_dir: FilePath) -> None:
     _server(report, table(data, "server"), base_dir)
     _listeners(report, data)
     check_http(report, table(data, "http"), base_dir)
+    check_notices(report, table(data, "notices"))
     _times(report, data)
     check_inbox(report, [c["name"] for _, c in carriers if isinstance(c.get("name"), str)])
     key_file = text(table(data, "privacy"), "hash_key_file")

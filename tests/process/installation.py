@@ -217,7 +217,7 @@ class Installation:
             try:
                 process.wait(STOP_S)
             except subprocess.TimeoutExpired:
-                for role in ("engine-0", "http-0", "server-0"):
+                for role in ("engine-0", "http-0", "notices-0", "server-0"):
                     self.kill(role, missing_ok=True)
                 process.kill()
                 process.wait()

@@ -174,6 +174,12 @@ NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
         ),
         ('[privacy]\nhash_key_file = "short"\n', 2, "privacy.hash_key_file", "holds only 5 bytes"),
         (
+            '[notices]\nallow_networks = ["10.0.0.0/8", "10.0.0.1/8"]\n',
+            2,
+            "notices.allow_networks[1]",
+            "is neither an address nor a network",
+        ),
+        (
             f'[[carrier]]\nname = "one"\n{NO_SOURCE}password_plain = true\npassword_file = "short"\n{ROUTE}',
             6,
             "carrier[one].bind[0].password_plain",
