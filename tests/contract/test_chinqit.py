@@ -224,6 +224,8 @@ def test_status_of_a_failed_message_and_its_refund(running: Running) -> None:
         assert found["error"]
         assert found["cost"] == 0.02
     wait_for("refunded", 10, lambda: running.available("refunds") == "1.00")
+    kept = running.installation.cli("accounts", "show", "refunds")["refund_on"]
+    assert set(kept) == {"undelivered", "failed", "expired", "rejected"}
 
 
 def test_unknown_receipt_is_not_refunded(running: Running) -> None:

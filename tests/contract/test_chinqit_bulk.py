@@ -190,9 +190,8 @@ def test_failures_and_refunds(running: Running) -> None:
     wait_for("the money is back", 5, lambda: running.available("partial") == "0.92")
     first, second, third, fourth = batch["messages"]
     assert (first["status"], second["status"]) == ("failed", "failed")
-    for message in (first, second):
-        assert message["error"]
-        assert message["errorCode"] in {"UNDELIVERED", "CARRIER_REJECTED", "INVALID_DESTINATION"}
+    assert (first["error"], first["errorCode"]) == ("Message was rejected by the carrier", "CARRIER_REJECTED")
+    assert (second["error"], second["errorCode"]) == ("Invalid destination address", "INVALID_DESTINATION")
     for message in (third, fourth):
         assert set(message) == {"messageId", "phone", "status"}
         assert message["status"] == "sent"

@@ -121,7 +121,8 @@ class Chinqit:
         door, codes = self._desk.door, self._codes
         to_hash = door.book.hash_number(to)
         made = codes.make(caller.account, caller.key.id, to_hash, channel, language, door.clock.now_ms(), tail)
-        order = Order(to, made.text, lane="otp", validity_s=codes.validity_s, max_segments=words.SEGMENTS_MAX)
+        validity_s = min(codes.validity_s, door.settings.lanes.validity_max_s)
+        order = Order(to, made.text, lane="otp", validity_s=validity_s, max_segments=words.SEGMENTS_MAX)
         sent = await self._submit(caller, order, request, code=made.code, takes=made.takes)
         answer = {"success": True, "messageId": to_uuid(sent.id), "expiresIn": codes.validity_s}
         return Answer(200, words.encode(answer))
