@@ -27,6 +27,7 @@ _LIMITS = (
     arg("--feedback", action=argparse.BooleanOptionalAction, help="it reports which of its codes were used, all of them"),
     arg("--payment", choices=("prepaid", "postpaid"), help="as dialects show it; postpaid: give a --floor too"),
     arg("--country-code", metavar="DIGITS", help="of numbers written in national form, where a dialect takes such"),
+    arg("--zone", metavar="NAME", help="IANA time zone of dates that name none, where a dialect has such (empty: UTC)"),
     arg("--text", action="append", metavar="LANG=TEXT", help="of one-time passwords, with {code}; may be repeated"),
     arg("--project", help="its project's name, as a dialect shows it"),
     arg("--trial-number", metavar="DIGITS", help="the only number a trial account may send to (empty: no trial)"),
@@ -166,6 +167,7 @@ def _limits(options: argparse.Namespace) -> dict[str, Any]:
         "payment": options.payment,
         "country_code": options.country_code,
         "texts": None if options.text is None else dict(_text(text) for text in options.text if text),
+        "zone": None if options.zone is None else _zone(options.zone),
         "project": options.project,
         "trial_number": options.trial_number,
         "callback_secret": None if options.callback_secret_file is None else read_secret(options.callback_secret_file),
@@ -192,6 +194,16 @@ def _spans(name: str, text: str | None) -> tuple[tuple[int, int], ...] | None:
     if len(found) != len(spans):
         raise OpsError(f"{name} {text!r} is not usable", "write seconds:sends, like 60:30,3600:100")
     return found
+
+
+def _zone(name: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise OpsError(f"--zone {name!r} is no time zone", "write an IANA name, like Africa/Nairobi") from None
+    return name
 
 
 def _text(text: str) -> tuple[str, str]:

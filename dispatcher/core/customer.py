@@ -16,8 +16,8 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
     every priced one); `premium`: premium and satellite ranges too. `velocity`: (seconds, sends) per 7-digit prefix for
     every class (empty: the configuration's, for otp); `velocity_account`, `velocity_country`: over all of the account's
     sends, and over those to one country. `spend_cap`: micro-units in 24 hours, 0 none. `feedback`: it reports which of its
-    codes were used, all of them. `country_code`: of local numbers, where a dialect has such. `texts`: of one-time passwords
-    by language, with {code}.
+    codes were used, all of them. `country_code`: of local numbers, and `zone` (IANA name, empty: UTC) of local dates, where
+    a dialect has such. `texts`: of one-time passwords by language, with {code}.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
     texts: dict[str, str] = {}
     project: str = ""
     trial_number: str = ""
+    zone: str = ""
     callback_secret: str = ""
 
 

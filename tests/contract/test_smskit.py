@@ -314,6 +314,21 @@ def test_schedules(running: Running, kit: Kit) -> None:
         running.sent_to(number)
 
 
+def test_an_account_in_a_zone_of_its_own(running: Running, kit: Kit) -> None:
+    """Its dates are local, those it reads and those it writes."""
+    nairobi = Kit(running, "nairobi", "10", "--zone", "Africa/Nairobi")
+    group = nairobi.group("4915120000081")
+    local = datetime.strptime(nairobi.status(group)["date"], FORMAT).replace(tzinfo=UTC)
+    utc = datetime.strptime(said(kit.send("4915120000082"))["date"], FORMAT).replace(tzinfo=UTC)
+    assert timedelta(hours=3, minutes=-1) < local - utc < timedelta(hours=3, minutes=1)
+    later = nairobi.group("4915120000083", scheduledate=(local + timedelta(hours=1)).strftime(FORMAT))
+    assert running.never_sent_to("4915120000083")
+    running.advance(3570)
+    assert nairobi.status(later)["group_status"] == "queued"
+    running.advance(60)
+    running.sent_to("4915120000083")
+
+
 def test_routes(running: Running, kit: Kit) -> None:
     """0 is the default, a configured one is taken, an unknown one ignored."""
     for route in ("0", "all", "nowhere", "7"):

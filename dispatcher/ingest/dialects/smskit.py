@@ -83,7 +83,7 @@ class SmsKit:
     # -- sending
 
     async def _send(self, request: Request, caller: Caller, parameters: Parameters) -> Answer:
-        asked = rules.asked(parameters, self._desk.door.clock.now_ms())
+        asked = rules.asked(parameters, self._desk.door.clock.now_ms(), caller.account.zone)
         listed = await _listed(asked.to)
         if not listed.numbers:
             raise rules.Misread(rules.BAD_NUMBER)
@@ -100,7 +100,7 @@ class SmsKit:
             route=asked.route if asked.route in self._routes else None,
         )
         group, at = await self._submit(request, caller, order, listed)
-        return words.success("sendsms", "queued", group_id=group, date=rules.date(at))
+        return words.success("sendsms", "queued", group_id=group, date=rules.date(at, caller.account.zone))
 
     async def _submit(self, request: Request, caller: Caller, order: Order, listed: Listed) -> tuple[str, int]:
         """The group's number and when it was accepted. Raises Problem."""
@@ -159,7 +159,7 @@ class SmsKit:
             b',"recipients":[',
             b",".join(parts),
             b'],"date":',
-            words.encode(rules.date(at)),
+            words.encode(rules.date(at, caller.account.zone)),
             b"}",
         )
         return Answer(200, b"".join(whole))
@@ -186,7 +186,7 @@ class SmsKit:
                 break
         if found:
             await within(store.mark_read(account, [message.number for message in found]))
-        return words.success("getinbox", "success", inbox=[_shown(message) for message in found])
+        return words.success("getinbox", "success", inbox=[_shown(message, caller.account.zone) for message in found])
 
     async def _balance(self, request: Request, caller: Caller, parameters: Parameters) -> Answer:  # noqa: ARG002
         money = await self._desk.balance(caller)
@@ -241,7 +241,7 @@ async def _orders(order: Order, numbers: Sequence[str]) -> list[Order]:
     return found
 
 
-def _shown(message: InboxMessage) -> dict[str, str]:
+def _shown(message: InboxMessage, zone: str) -> dict[str, str]:
     """A message from a handset; octets that are no text as hex digits."""
     row = message.row
     text = row.text if row.text is not None else (row.binary or b"").hex()
@@ -250,5 +250,5 @@ def _shown(message: InboxMessage) -> dict[str, str]:
         "from": row.sender.removeprefix("+"),
         "to": row.to.removeprefix("+"),
         "message": text,
-        "date": rules.date(row.at),
+        "date": rules.date(row.at, zone),
     }

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 RECIPIENTS_MAX = 50_000
 SCHEDULE_DAYS_MAX = 30
@@ -62,21 +64,22 @@ def required(parameters: Mapping[str, str], *names: str) -> str:
     raise Misread(f"Missing parameter: {names[0]}")
 
 
-def asked(parameters: Mapping[str, str], now: int) -> Asked:
-    """What a sendsms asks for. Raises Misread."""
+def asked(parameters: Mapping[str, str], now: int, zone: str = "") -> Asked:
+    """What a sendsms asks for, dates in the zone of that name. Raises Misread."""
     kind = parameters.get("type", "").strip() or "sms"
     if kind not in SMS_TYPES + OTHER_TYPES:
         raise Misread("Invalid message type")
     sender = required(parameters, "from").strip()
     to = required(parameters, "to")
     text = required(parameters, "text") if kind in SMS_TYPES else ""
-    not_before = schedule(parameters.get("scheduledate", "").strip(), now)
+    not_before = schedule(parameters.get("scheduledate", "").strip(), now, zone)
     route = parameters.get("route", "").strip()
     return Asked(kind, sender, to, text, not_before, "" if route == "0" else route)
 
 
-def schedule(text: str, now: int) -> int:
-    """ms since 1970 UTC of `YYYY-MM-DD HH:MM:SS`; 0 for none and for the past. Raises Misread."""
+def schedule(text: str, now: int, zone: str = "") -> int:
+    """ms since 1970 UTC of `YYYY-MM-DD HH:MM:SS` in a zone; 0 for none and for the past. Of an hour that comes twice, the
+    first. Raises Misread."""
     if not text:
         return 0
     match = _DATE.fullmatch(text)
@@ -84,8 +87,8 @@ def schedule(text: str, now: int) -> int:
         if match is None:
             raise ValueError
         year, month, day, hour, minute, second = (int(part) for part in match.groups())
-        at = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()) * 1000
-    except ValueError:
+        at = int(datetime(year, month, day, hour, minute, second, tzinfo=zone_of(zone)).timestamp()) * 1000
+    except (ValueError, OverflowError):
         raise Misread("Invalid schedule date") from None
     if at > now + SCHEDULE_DAYS_MAX * DAY_MS:
         raise Misread("Invalid schedule date")
@@ -103,9 +106,18 @@ def shown(item: str) -> str:
     return item.removeprefix("+")[:SHOWN_CHARS_MAX]
 
 
-def date(at: int) -> str:
-    """`YYYY-MM-DD HH:MM:SS`, UTC, of ms since 1970."""
-    return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+@cache
+def zone_of(name: str) -> tzinfo:
+    """The zone of an IANA name; UTC for "" and for what this machine does not know."""
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def date(at: int, zone: str = "") -> str:
+    """`YYYY-MM-DD HH:MM:SS` in a zone, of ms since 1970."""
+    return datetime.fromtimestamp(at // 1000, zone_of(zone)).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def group_status(statuses: Iterable[str]) -> str:

@@ -114,6 +114,17 @@ def test_dates_are_written_as_in_the_document() -> None:
     assert date(1_524_572_723_000) == "2018-04-24 12:25:23"
 
 
+def test_dates_in_the_accounts_zone() -> None:
+    """Both ways; summer time as the zone has it; an unknown zone is UTC."""
+    nairobi = "Africa/Nairobi"
+    assert date(NOW, nairobi) == "2026-11-25 13:00:00"
+    assert schedule("2026-11-25 13:00:01", NOW, nairobi) == NOW + 1000
+    assert schedule("2026-11-25 12:59:59", NOW, nairobi) == 0
+    assert [date(at, "Europe/Berlin")[11:13] for at in (NOW, NOW - 180 * DAY_MS)] == ["11", "12"]
+    assert date(NOW, "Nowhere/Atall") == date(NOW)
+    assert date(schedule("2026-12-01 08:30:00", NOW, nairobi), nairobi) == "2026-12-01 08:30:00"
+
+
 @pytest.mark.parametrize(
     ("statuses", "status"),
     [
