@@ -1,0 +1,138 @@
+"""OTPIQ's webhook (6.5), from a request's `deliveryReport` to a receiver's door."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from tests.contract.ground import started
+from tests.contract.test_otpiq import Project
+from tests.process.installation import wait_for
+
+CONFIG = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n'
+
+
+class Call:
+    """One call as the receiver got it."""
+
+    def __init__(self, headers: dict[str, str], body: bytes) -> None:
+        self.headers = headers
+        self.body = body
+        self.told: dict[str, Any] = json.loads(body)
+
+
+class Receiver:
+    """A customer's web server. Answers 500 to the first `failures` calls, then 204."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.failures = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.calls.append(Call({k.lower(): v for k, v in self.headers.items()}, body))
+                failed, outer.failures = outer.failures > 0, outer.failures - 1
+                self.send_response(500 if failed else 204)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+    def of(self, sms_id: str) -> list[Call]:
+        """The calls about a message, in order."""
+        return [call for call in self.calls if call.told["smsId"] == sms_id]
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    """A running one."""
+    made = Receiver()
+    thread = threading.Thread(target=made.server.serve_forever, daemon=True)
+    thread.start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def project(receiver: Receiver) -> Iterator[Project]:
+    """A customer of an installation that may call this machine."""
+    assert receiver.url
+    with started(config=CONFIG) as running:
+        yield Project(running, "hooked", "100000", "--sender", "OTPIQ")
+
+
+def send(project: Project, receiver: Receiver, number: str, **more: Any) -> str:
+    """A verification with a delivery report; its id."""
+    report = {"webhookUrl": receiver.url} | more.pop("report", {})
+    answer = project.verification(number, deliveryReport=report, **more)
+    assert answer.status == 200
+    return str(answer.json["smsId"])
+
+
+def ended(receiver: Receiver, sms_id: str) -> list[Call]:
+    """All calls about a message once the last one came."""
+    wait_for("the last word", 15.0, lambda: any(call.told["isFinal"] for call in receiver.of(sms_id)))
+    return receiver.of(sms_id)
+
+
+def test_all_statuses_in_order_and_signed(project: Project, receiver: Receiver) -> None:
+    """`sent`, then `delivered`; the secret in its header, and a signature over instant and body."""
+    sms_id = send(project, receiver, "9647750001000", senderId="OTPIQ", report={"webhookSecret": "my secret"})
+    first, last = ended(receiver, sms_id)
+    whole = {"smsId": sms_id, "deliveryReportType": "all", "channel": "sms", "senderId": "OTPIQ"}
+    assert first.told == whole | {"isFinal": False, "status": "sent"}
+    assert last.told == whole | {"isFinal": True, "status": "delivered"}
+    for call in (first, last):
+        stamp = call.headers["x-otpiq-webhook-timestamp"]
+        digest = hmac.new(b"my secret", stamp.encode() + b"." + call.body, hashlib.sha256).hexdigest()
+        assert call.headers["x-otpiq-webhook-secret"] == "my secret"
+        assert call.headers["x-otpiq-webhook-signature"] == f"sha256={digest}"
+        assert call.headers["x-otpiq-webhook-attempt"] == "1"
+        assert call.headers["content-type"] == "application/json"
+    assert first.headers["x-otpiq-webhook-event-id"] != last.headers["x-otpiq-webhook-event-id"]
+
+
+def test_final_only_and_failures(project: Project, receiver: Receiver) -> None:
+    """`final` hears the last word alone; a failure has a reason; without a secret nothing is signed, without a sender none."""
+    sms_id = send(project, receiver, "9647750000002", report={"deliveryReportType": "final"})
+    (only,) = ended(receiver, sms_id)
+    reason = only.told.pop("reason")
+    assert only.told == {
+        "smsId": sms_id,
+        "deliveryReportType": "final",
+        "isFinal": True,
+        "channel": "sms",
+        "status": "failed",
+    }
+    assert isinstance(reason, str)
+    assert reason
+    assert not [name for name in only.headers if name.startswith("x-otpiq")]
+
+
+def test_a_receiver_that_fails_is_called_again(project: Project, receiver: Receiver) -> None:
+    """Ten seconds later, with the same event id and the next attempt; the code is in no call."""
+    receiver.failures = 1
+    report = {"webhookSecret": "s", "deliveryReportType": "final"}
+    sms_id = send(project, receiver, "9647750002000", code="73519284", report=report)
+    wait_for("the first call", 15.0, lambda: receiver.of(sms_id))
+    project.running.advance(11)
+    wait_for("the second call", 15.0, lambda: len(receiver.of(sms_id)) == 2)
+    first, second = receiver.of(sms_id)
+    assert (first.body, first.headers["x-otpiq-webhook-event-id"]) == (second.body, second.headers["x-otpiq-webhook-event-id"])
+    assert (first.headers["x-otpiq-webhook-attempt"], second.headers["x-otpiq-webhook-attempt"]) == ("1", "2")
+    assert not [call for call in receiver.calls if b"73519284" in call.body]
