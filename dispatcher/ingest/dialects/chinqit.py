@@ -11,7 +11,6 @@ from typing import Final
 
 from dispatcher.core.front import Code, Take, Ticket
 from dispatcher.core.ids import from_uuid, to_uuid
-from dispatcher.core.model import Refusal
 from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects import chinqit_words as words
 from dispatcher.ingest.dialects.amounts import number
@@ -59,8 +58,6 @@ class Chinqit:
 
     def word(self, problem: Problem, request: Request) -> Answer:
         """Any problem in this dialect's shape."""
-        if problem.kind == Refusal.BALANCE:
-            return words.no_credit(words.price_of(problem), 1, 0)
         return words.word(problem, "phoneNumber", "message", sends=request.path in {"/messages/send", "/otp/send"})
 
     def finish(self, answer: Answer, request: Request) -> Answer:  # noqa: ARG002 - as Dialect wants it

@@ -184,11 +184,6 @@ def no_credit(required: int, valid: int, invalid_count: int) -> Answer:
     return failure(402, "Insufficient balance", details=details, code="NO_CREDIT")
 
 
-def price_of(problem: Problem) -> int:
-    """What a send that was too dear would have cost, micro-units."""
-    return to_micro(problem.document.price or "0")
-
-
 _NOT_QUEUED: Final = (503, "Failed to queue message", {"code": "QUEUE_ERROR"})
 _TOO_FAST: Final[tuple[int, str, dict[str, str]]] = (429, TOO_FAST, {})
 _WRONG_KEY: Final[tuple[int, str, dict[str, str]]] = (403, "Invalid API key", {})
@@ -232,6 +227,8 @@ def word(problem: Problem, phone_field: str, text_field: str, *, sends: bool) ->
     kind = problem.kind
     if kind == Refusal.MALFORMED:
         return invalid([Issue((), "Invalid JSON")])
+    if kind == Refusal.BALANCE:
+        return no_credit(to_micro(problem.document.price or "0"), 1, 0)
     if kind == Refusal.NO_PRICE and _about_account(problem):
         status, message, more = _BILLING
         return failure(status, message, **more)

@@ -157,8 +157,8 @@ def test_every_problem_has_the_shape(kind: str) -> None:
         status, body = body_of(Problem(kind), sends=sends)
         assert body["success"] is False
         assert body["message"]
-        assert set(body) <= {"success", "message", "errors", "code"}
-        assert status in {400, 401, 403, 404, 405, 408, 409, 413, 429, 500, 503}
+        assert set(body) <= {"success", "message", "errors", "code", "details"}
+        assert status in {400, 401, 402, 403, 404, 405, 408, 409, 413, 429, 500, 503}
 
 
 @pytest.mark.parametrize(
