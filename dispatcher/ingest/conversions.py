@@ -25,7 +25,10 @@ async def keep_watching(door: Door) -> None:
     """Looks again and again, until cancelled. What could not be read is read the next time."""
     watch = Watch(door)
     while True:
-        await watch.look()
+        try:
+            await watch.look()
+        except Exception as error:  # a watch that has ended would be missed by nobody
+            door.unforeseen(error)
         await asyncio.sleep(POLL_S)
 
 

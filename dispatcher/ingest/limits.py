@@ -9,6 +9,7 @@ keeps them, which errs on the safe side.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Container, Sequence
 from typing import NamedTuple, cast
 
@@ -48,17 +49,19 @@ class Taken(NamedTuple):
 
 
 async def take(door: Door, admissions: Sequence[Admission], at: int, but: Container[int] = ()) -> Taken:
-    """Tries what each of them takes, `but` these. Raises Problem store_unavailable, and then nothing is kept taken."""
-    asked = [
-        (i, [each._replace(token=a.id) for each in a.extras.takes])  # a group's messages may be judged under one id
-        for i, a in enumerate(admissions)
-        if a.extras is not None and a.extras.takes and i not in but
-    ]
+    """Tries what each of them takes, `but` these. Raises Problem store_unavailable, and gives back then."""
     taken = Taken([], {})
     front = cast(FrontStore, door.store)
     try:
-        for start in range(0, len(asked), SLICE_SENDS):
-            part = asked[start : start + SLICE_SENDS]
+        for start in range(0, len(admissions), SLICE_SENDS):
+            part = [
+                (i, [each._replace(token=a.id) for each in a.extras.takes])  # a group's messages may be judged under one id
+                for i, a in enumerate(admissions[start : start + SLICE_SENDS], start)
+                if a.extras is not None and a.extras.takes and i not in but
+            ]
+            if not part:
+                await asyncio.sleep(0)
+                continue
             answers = await door.within(front.take_together([takes for _, takes in part], at))
             for (i, takes), (refused, answer) in zip(part, answers, strict=True):
                 if answer.granted:

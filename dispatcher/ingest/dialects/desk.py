@@ -253,7 +253,11 @@ class Desk:
         takes = _named(takes, judged.id)
         ticket = repeats.marked(ticket, digest)
         await self._take(takes, judged.at)
-        own = await limits.take(door, judged.admissions, judged.at)
+        try:
+            own = await limits.take(door, judged.admissions, judged.at)
+        except BaseException:
+            await limits.give_back(door, takes, judged.at)
+            raise
         taken = (*takes, *own.takes)
         if own.refused:
             await limits.give_back(door, taken, judged.at)

@@ -15,6 +15,7 @@ import pytest
 from dispatcher.core.front import FrontStore
 from dispatcher.core.guards import SAMPLES
 from dispatcher.ops.embedded import EmbeddedServer
+from dispatcher.store.memory import MemoryStore
 from dispatcher.store.redis import open_asyncio_store
 from tests.dispatcher.ingest.world import NUMBER, PRICE, World, problem, world
 
@@ -306,3 +307,23 @@ def test_codes_that_nobody_uses_are_paused_and_resumed(server: EmbeddedServer) -
             await store.close()
 
     asyncio.run(run())
+
+
+def test_the_watch_survives_what_nobody_foresaw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reading that fails is logged by class and place, and the next one counts again."""
+
+    async def scenario() -> None:
+        store = MemoryStore()
+
+        async def broken(at: int, hours: int) -> Any:
+            raise ValueError("with words")
+
+        monkeypatch.setattr(store, "conversions", broken)
+        async with world(store) as w:
+            await until(lambda: any("ValueError" in line for line in w.log.lines))
+            assert not any("with words" in line for line in w.log.lines)
+            assert ("low",) not in w.count("dispatcher_conversions")
+            monkeypatch.undo()
+            await until(lambda: ("low",) in w.count("dispatcher_conversions"))
+
+    asyncio.run(scenario())
