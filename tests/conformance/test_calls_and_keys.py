@@ -33,6 +33,18 @@ def test_a_window_from_the_future_is_none(world: World) -> None:
     world.run(case)
 
 
+def test_windows_are_forgotten_by_how_their_subjects_begin(world: World) -> None:
+    """As the takes' are."""
+
+    async def case(store: AnyStore) -> None:
+        for subject in ("laravel:a", "laravel:b", "other:a"):
+            await store.count_call(subject, 60, T0)
+        assert await store.forget_windows("laravel:") == 2
+        assert [(await store.count_call(s, 60, T0)).used for s in ("laravel:a", "laravel:b", "other:a")] == [1, 1, 2]
+
+    world.run(case)
+
+
 def test_keys_change_only_as_they_were_seen(world: World) -> None:
     """Whoever looked before somebody else's change writes nothing; another account's change does not matter."""
 

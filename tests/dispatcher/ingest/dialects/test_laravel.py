@@ -123,6 +123,26 @@ def test_refusals_of_admission() -> None:
     asyncio.run(scenario())
 
 
+def test_limits_of_the_account() -> None:
+    """429 with Retry-After and the reason, for one number and for a list; nothing of it is charged."""
+
+    async def scenario() -> None:
+        async with shop(velocity=((60, 2),)) as w:
+            assert (await answered(w, "/v1/sms/send", numbers="+4915112345671", message_body="x"))[0] == 200
+            many = LOGIN | {"numbers": "+4915112345672,+4915112345673", "message_body": "x"}
+            for numbers, status in (("+4915112345672,+4915112345673", 429), ("+4915112345672", 200), ("+4915112345673", 429)):
+                answer = await w.http.post("/v1/sms/send", json=many | {"numbers": numbers})
+                assert answer.status_code == status, numbers
+                if status == 429:
+                    assert answer.json() == {"error": "Too many messages to this range of numbers."}
+                    assert 1 <= int(answer.headers["retry-after"]) <= 60
+            money = await w.store.balance("lara")
+            assert money is not None
+            assert money.reserved == 2 * 35_000
+
+    asyncio.run(scenario())
+
+
 def test_a_store_that_is_away() -> None:
     """503 with Retry-After in this shape, at the count, at the keys and at the send."""
 

@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from dispatcher.core.front import Ticket
-from dispatcher.core.model import Body, Lane
+from dispatcher.core.model import Body, Lane, Refusal
+from dispatcher.core.ports import StoreUnavailable
+from dispatcher.ingest.dialects import smskit_words as words
 from dispatcher.ingest.dialects.smskit_rules import CAMPAIGN_RECIPIENTS_MIN, RECIPIENTS_MAX
 from dispatcher.ingest.keys import imported
+from dispatcher.ingest.problems import KINDS, Problem
 from dispatcher.store.memory import MemoryStore
 from smpp.text import Encoding
 from tests.dispatcher.ingest.world import World, world
@@ -136,6 +140,67 @@ def test_the_ticket_holds_numbers_and_no_text() -> None:
             assert "secret" not in repr(ticket)
 
     asyncio.run(scenario())
+
+
+def test_a_store_that_is_away() -> None:
+    """503 keeps its status and has Retry-After, at the numbers, at the acceptance and at the group; then all is as before."""
+
+    async def scenario() -> None:
+        async with kit() as w:
+            assert isinstance(w.store, MemoryStore)
+            group = await group_of(w, "4915112345671,4915112345672")
+            send = LOGIN | {"from": "Shop", "to": "4915112345671,4915112345672", "text": "hi"}
+            for failing, action in (
+                ("draw_numbers", "sendsms"),
+                ("accept_group", "sendsms"),
+                ("find_alias", "groupstatus"),
+                ("heads", "groupstatus"),
+                ("inbox", "getinbox"),
+                ("balance", "balance"),
+            ):
+
+                async def hook(when: str, name: str, failing: str = failing) -> None:
+                    if (when, name) == ("before", failing):
+                        raise StoreUnavailable("away")
+
+                w.store.hook = hook
+                answer = await w.http.post(f"/smsAPI?{action}", data=send | {"groupid": group})
+                w.store.hook = None
+                message = {"request": action, "status": "error", "message": "Service temporarily unavailable"}
+                assert (answer.status_code, answer.json()) == (503, message), failing
+                assert int(answer.headers["retry-after"]) >= 1
+            assert [status for _, status in await recipients(w, group)] == ["queued", "queued"]
+
+    asyncio.run(scenario())
+
+
+def test_limits_keep_their_status() -> None:
+    """429 with Retry-After: sends to one range, as the account's limit has it."""
+
+    async def scenario() -> None:
+        async with kit(velocity=((60, 1),)) as w:
+            await group_of(w, "4915112345671")
+            send = LOGIN | {"from": "Shop", "to": "4915112345672", "text": "hi"}
+            answer = await w.http.post("/smsAPI?sendsms", data=send)
+            assert (answer.status_code, answer.json()["message"]) == (429, "Too many messages to this range of numbers")
+            assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_problem_has_words(kind: str) -> None:
+    """None is left to 500 but what is ours, and what only the native API raises; everything else is 200, 405, 408, 413, 429
+    or 503."""
+    native = {
+        "account_mismatch", "not_found", "not_cancellable", "not_ready_yet", "batch_too_large", "media_type", "batch_rejected",
+        "idempotency_mismatch", Refusal.UNKNOWN_FIELD, Refusal.VALIDITY, "internal",
+    }  # fmt: skip
+    answer = words.word(Problem(kind), "sendsms")
+    assert answer.status in {200, 405, 408, 413, 429, 500, 503}
+    assert (answer.status == 500) == (kind in native), kind
+    body = msgspec.json.decode(answer.body)
+    assert (body["request"], body["status"]) == ("sendsms", "error")
 
 
 def test_a_group_of_another_door_is_none() -> None:
