@@ -82,9 +82,11 @@ class Round:
         room = 2 * target.slots - len(target.ready)
         return len(target.held) + room if room > target.slots // 2 else 0
 
-    def load(self, target: Target, notices: Iterable[Notice]) -> int:
-        """Takes what is not held; returns how many."""
+    def load(self, target: Target, notices: Iterable[Notice], now: int) -> int:
+        """Takes what is not held; returns how many. Nothing when the circuit has opened since they were asked for."""
         count = 0
+        if now < target.open_until:
+            return 0
         for notice in notices:
             if notice.message_id not in target.held:
                 target.held.add(notice.message_id)

@@ -49,6 +49,12 @@ class Webhooks:
         self._log = log
         self._accounts = Accounts(store, clock)
         self._nonce = secrets.token_hex(8)
+        self._shift: _Shift | None = None
+
+    @property
+    def loaded(self) -> int:
+        """Messages whose notices are in memory now."""
+        return 0 if self._shift is None else self._shift.loaded
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then calls under way may end, within seconds."""
@@ -63,7 +69,8 @@ class Webhooks:
                 continue
             self._log.info("notices_lease_taken", fence=owner.fence)
             try:
-                await _Shift(self, owner, stop, ttl_ms / 3000).work()
+                self._shift = _Shift(self, owner, stop, ttl_ms / 3000)
+                await self._shift.work()
             except* Deposed:
                 self._log.warning("notices_deposed", fence=owner.fence)
                 await _nap(stop, STANDBY_S)
@@ -92,6 +99,11 @@ class _Shift:
         self._looked_at = 0.0
         self._skip = 0
         self._calls: set[asyncio.Task[None]] = set()
+
+    @property
+    def loaded(self) -> int:
+        """Messages whose notices are in memory now."""
+        return sum(len(target.held) for target in self._round.targets.values())
 
     async def work(self) -> None:
         """Raises Deposed when the lease is another's."""
@@ -218,7 +230,7 @@ class _Shift:
         self._more = set()
         found = await self._store.due_notices([(t.name, count) for t, count in wanted], now)
         for (target, count), notices in zip(wanted, found, strict=True):
-            if self._round.load(target, notices) and len(notices) == count:
+            if self._round.load(target, notices, self._clock.now_ms()) and len(notices) == count:
                 self._more.add(target.name)
 
     async def _park_aged(self, now: int) -> None:

@@ -19,7 +19,7 @@ def loaded(whole: Round, name: str, count: int = 100) -> Target:
     """A target with as much as it wants."""
     account, _, host = name.partition(" ")
     target = whole.target(name)
-    whole.load(target, notices(count, account, host)[: whole.wanted(target, T0)])
+    whole.load(target, notices(count, account, host)[: whole.wanted(target, T0)], T0)
     return target
 
 
@@ -55,7 +55,7 @@ def test_three_failures_open_the_circuit_and_one_call_tries_it() -> None:
     now = T0
     for number in range(1, 10):
         loaded_now = whole.wanted(target, now)
-        whole.load(target, notices(50, "acme", "a")[:loaded_now])
+        whole.load(target, notices(50, "acme", "a")[:loaded_now], now)
         ((_, notice),) = list(whole.picks(now))
         opened = whole.landed(target, well=False, took_s=0.01, began=now, now=now)
         whole.release("acme a", notice.message_id)
@@ -71,7 +71,7 @@ def test_three_failures_open_the_circuit_and_one_call_tries_it() -> None:
     assert pauses == [min(PAUSE_FIRST_MS << n, PAUSE_MAX_MS) for n in range(7)]
     target.flying, whole.flying, whole._accounts["acme"] = 1, 1, 1
     assert not whole.landed(target, well=False, took_s=0.01, began=target.opened_at - 1, now=now)
-    whole.load(target, notices(9)[: whole.wanted(target, now)])
+    whole.load(target, notices(9)[: whole.wanted(target, now)], now)
     assert len(list(whole.picks(now))) == 1
     assert whole.wanted(target, now) == 0
     land(whole, target, well=True, now=now, began=now)
@@ -84,10 +84,24 @@ def test_an_opened_circuit_costs_the_slots() -> None:
     whole = Round(100, 8)
     target = whole.target("acme a")
     target.slots = 8
-    whole.load(target, notices(3))
+    whole.load(target, notices(3), T0)
     assert len(list(whole.picks(T0))) == 3
     assert [land(whole, target, well=False) for _ in range(3)] == [False, False, True]
     assert target.slots == 1
+
+
+def test_what_was_asked_for_before_the_circuit_opened_is_not_taken() -> None:
+    """It would stand ready for ever: nobody lines up a target whose circuit is open."""
+    whole = Round(100, 8)
+    target = loaded(whole, "acme a")
+    target.failures = FAILURES_MAX - 1
+    ((_, notice),) = list(whole.picks(T0))
+    assert land(whole, target, well=False)
+    whole.release("acme a", notice.message_id)
+    assert whole.load(target, notices(5), T0) == 0
+    assert whole.wanted(target, target.open_until) == 2
+    assert whole.load(target, notices(5)[:2], target.open_until) == 2
+    assert len(list(whole.picks(target.open_until))) == 1
 
 
 def test_retry_after_pauses_the_target() -> None:
@@ -104,8 +118,8 @@ def test_calls_go_round_the_targets() -> None:
     whole = Round(100, 8)
     many, few = whole.target("acme a"), whole.target("acme b")
     many.slots = few.slots = 4
-    whole.load(many, notices(8, "acme", "a"))
-    whole.load(few, notices(2, "acme", "b"))
+    whole.load(many, notices(8, "acme", "a"), T0)
+    whole.load(few, notices(2, "acme", "b"), T0)
     order = [target.name[-1] for target, _ in whole.picks(T0)]
     assert order == ["a", "b", "a", "b", "a", "a"]
 
@@ -116,9 +130,9 @@ def test_shares_of_an_account_and_of_slow_targets() -> None:
     for n in range(8):
         target = whole.target(f"bad h{n}")
         target.slots = 4
-        whole.load(target, notices(8, "bad", f"h{n}"))
+        whole.load(target, notices(8, "bad", f"h{n}"), T0)
     good = whole.target("good g")
-    whole.load(good, notices(3, "good", "g"))
+    whole.load(good, notices(3, "good", "g"), T0)
     picked = [target.account for target, _ in whole.picks(T0)]
     assert picked.count("bad") == 4
     assert picked.count("good") == 1
@@ -126,9 +140,9 @@ def test_shares_of_an_account_and_of_slow_targets() -> None:
     for n in range(16):
         target = whole.target(f"a{n} h")
         target.slow = True
-        whole.load(target, notices(4, f"a{n}", "h"))
+        whole.load(target, notices(4, f"a{n}", "h"), T0)
     quick = whole.target("quick h")
-    whole.load(quick, notices(1, "quick", "h"))
+    whole.load(quick, notices(1, "quick", "h"), T0)
     picked = [target.account for target, _ in whole.picks(T0)]
     assert len(picked) == 9
     assert "quick" in picked
@@ -139,7 +153,7 @@ def test_slowness_is_noticed_and_forgiven() -> None:
     whole = Round(16, 4)
     target = whole.target("acme a")
     target.slots = 3
-    whole.load(target, notices(6))
+    whole.load(target, notices(6), T0)
     list(whole.picks(T0))
     land(whole, target, well=True, took_s=2.0)
     assert (target.slow, whole._slow) == (True, 2)
@@ -153,8 +167,8 @@ def test_nothing_is_called_twice_and_idle_targets_are_forgotten() -> None:
     """What is held is not loaded again; a target without work or trouble takes no memory."""
     whole = Round(16, 4)
     target = whole.target("acme a")
-    assert whole.load(target, notices(2)) == 2
-    assert whole.load(target, notices(2)) == 0
+    assert whole.load(target, notices(2), T0) == 2
+    assert whole.load(target, notices(2), T0) == 0
     whole.forget_idle(T0)
     assert "acme a" in whole.targets
     for number in range(2):
