@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,8 @@ from dispatcher.ingest.dialects.laravel_pages import Pages, document
 from dispatcher.ingest.keys import imported
 from dispatcher.ingest.problems import KINDS, Problem
 from dispatcher.store.memory import MemoryStore
+from dispatcher.store.redis import open_asyncio_store
+from tests.conftest import RealServer
 from tests.dispatcher.ingest.world import World, world
 
 LOGIN = {"username": "user", "password": "pass"}
@@ -59,6 +62,29 @@ def test_a_rival_between_look_and_change_is_noticed() -> None:
             assert await answered(w, "/api/generate-key") == (409, msgspec.to_builtins(words.KEY_EXISTS))
             kept = [key.id for key in (await store.account_keys("lara"))[1] if key.hashing == "sha256"]
             assert kept == [rival.id]
+
+    asyncio.run(scenario())
+
+
+def test_two_processes_over_a_real_server_make_one_key(server: RealServer) -> None:
+    """Twenty calls at once on two doors: one key is made, and its record is the only one. Their count is one, too."""
+
+    async def scenario() -> None:
+        first, second = [await open_asyncio_store(server.url, "two:") for _ in range(2)]
+        async with world(first) as a, world(second) as b:
+            await a.account("lara", 10**12)
+            await a.store.put_key(imported(a.app.door.credentials.keyed, "lara", "laravel", "user", "pass", 0))
+            for w in (a, b):  # the password's verdict is remembered, so that the calls below really meet
+                assert (await w.http.post("/api/revoke-key", json=LOGIN)).status_code == 404
+            calls = [w.http.post("/api/generate-key", json=LOGIN) for _ in range(10) for w in (a, b)]
+            answers = await asyncio.gather(*calls)
+            assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 19}
+            left = sorted(int(answer.headers["x-ratelimit-remaining"]) for answer in answers)
+            assert left == list(range(38, 58))
+            keys = (await a.store.account_keys("lara"))[1]
+            assert sorted(key.hashing for key in keys) == ["scrypt", "sha256"]
+        await first.close()
+        await second.close()
 
     asyncio.run(scenario())
 
