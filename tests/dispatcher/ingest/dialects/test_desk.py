@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -15,7 +14,7 @@ from dispatcher.core.model import Attempt, Head, Lane, Outcome, Segment, State
 from dispatcher.ingest.dialects import repeats
 from dispatcher.ingest.dialects.desk import Desk, Order
 from dispatcher.ingest.dialects.frame import Replayed, Request
-from dispatcher.ingest.dialects.shown import FAILURES, FINAL, cause_of, given_back, state_of
+from dispatcher.ingest.dialects.shown import FAILURES, FINAL, SLICE_MESSAGES, cause_of, given_back, state_of
 from dispatcher.ingest.door import Caller
 from dispatcher.ingest.keys import imported
 from dispatcher.ingest.problems import Problem
@@ -124,6 +123,21 @@ def test_only_posts_are_repeated() -> None:
     assert repeats.key_of(query)[1] != repeats.key_of(asked("k", b"a"))[1]
 
 
+def test_a_suspended_account_answers_like_an_invalid_key() -> None:
+    """As soon as the cache of accounts has forgotten; and so does one that is gone."""
+
+    async def case() -> None:
+        async with world() as w:
+            desk, caller = await counter(w)
+            await w.account("shop", 0, suspended=True)
+            w.clock.ahead_s += 4
+            assert await kind(desk.credential("otpiq", "sk_live_test")) == "unauthorized"
+            assert caller.account.number_check == "shape"
+            assert (await desk.door.account("shop")) is not None
+
+    run(case)
+
+
 def test_groups_leave_out_what_was_refused() -> None:
     """Judged orders: the refused by their places, the others as members without gaps; plain ones: all or none."""
 
@@ -229,15 +243,14 @@ def test_a_group_of_fifty_thousand_is_read_without_holding_the_loop() -> None:
             desk, caller = await counter(w)
             group = await desk.submit_group(caller, [ORDER] * 50_000, asked(), ticket=ticket(*[TO] * 50_000))
             reading = asyncio.ensure_future(desk.group(caller, group.id, 49_999))
-            longest, before = 0.0, time.monotonic()
+            turns = 0
             while not reading.done():
                 await asyncio.sleep(0)
-                now = time.monotonic()
-                longest, before = max(longest, now - before), now
+                turns += 1
             found = reading.result()
             assert found is not None
             assert (found.counts, len(found.messages)) == ({"accepted": 50_000}, 1)
-            assert longest < 0.1
+            assert turns >= 50_000 // SLICE_MESSAGES
 
     run(case)
 
