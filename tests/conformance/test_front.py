@@ -306,6 +306,24 @@ def test_paused_conversions_end_by_themselves(world: World) -> None:
     world.run(case)
 
 
+def test_a_pause_begins_a_new_count(world: World) -> None:
+    """Of its own conversion, in every hour, when it begins and when it is lifted; others keep theirs."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store, amount=10 * PRICE)
+        for at in (T0, T0 + HOUR):
+            sent = [with_extras(admission(), conversion=c) for c in ("acme:TZ", "acme:T", "b:TZ")]
+            await store.admit(sent, at)
+            assert await store.converted(sent[0].id, "acme:TZ", at)
+        for until in (T0 + 2 * HOUR, 0):
+            await store.pause_conversion("acme:TZ", until)
+            assert await store.conversions(T0 + HOUR, 2) == {"acme:T": Conversion(2, 0), "b:TZ": Conversion(2, 0)}
+            if until:
+                await store.admit([with_extras(admission(), conversion="acme:TZ")], T0 + HOUR)
+
+    world.run(case)
+
+
 # -- opt-outs
 def test_stop_and_start(world: World) -> None:
     """By sender or from any; per account; known ones say so; START with no sender takes all back."""
