@@ -23,8 +23,10 @@ LEASE = "notices"
 """Name of the lease under which one process works."""
 STEP_NOTICES_MAX = 200
 """Notices of one step of the store."""
-PARKED_MAX = 1_000_000
+PARKED_MAX = 100_000
 """Parked notices that are kept; beyond it the oldest go."""
+TARGET_MESSAGES_MAX = 200_000
+"""Messages that may wait for one target: a receiver that is dead for a day must not fill the store."""
 RETRY_AFTER_MAX_S = 3600
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?").fullmatch
 
@@ -74,10 +76,17 @@ class NoticeStore(Protocol):
         """How far `events` has been read: all entries <= `entry`, and `done` rows of the one after it."""
 
     async def queue_notices(
-        self, owner: Owner, before: Cursor, after: Cursor, notices: Sequence[Notice], due: Sequence[int]
+        self,
+        owner: Owner,
+        before: Cursor,
+        after: Cursor,
+        notices: Sequence[Notice],
+        due: Sequence[int],
+        messages_max: int = TARGET_MESSAGES_MAX,
     ) -> None:
         """Appends at most STEP_NOTICES_MAX notices, in order, and moves the cursor from `before` to `after`; `due` is when
-        the target of each wants to be looked at. Raises Deposed also when the cursor is at neither."""
+        the target of each wants to be looked at. A target for which `messages_max` messages wait has further messages' parked
+        at once. Raises Deposed also when the cursor is at neither."""
 
     async def notice_targets(self, at: int, limit: int, skip: int = 0) -> list[str]:
         """Targets that want to be looked at by `at`, longest waiting first."""

@@ -31,7 +31,13 @@ class MemoryNotices(MemoryState):
 
     @step
     async def queue_notices(
-        self, owner: Owner, before: Cursor, after: Cursor, notices: Sequence[Notice], due: Sequence[int]
+        self,
+        owner: Owner,
+        before: Cursor,
+        after: Cursor,
+        notices: Sequence[Notice],
+        due: Sequence[int],
+        messages_max: int = rules.TARGET_MESSAGES_MAX,
     ) -> None:
         self.check(owner)
         if self.notice_position == after and before != after:
@@ -39,7 +45,12 @@ class MemoryNotices(MemoryState):
         if self.notice_position != before:
             raise Deposed(f"the cursor is at {self.notice_position.entry}")
         for notice, look in zip(notices, due, strict=True):
-            self._append(notice, notice.at, look)
+            waiting = self.notices_due.get(rules.target_of(notice), {})
+            if len(waiting) < messages_max or notice.message_id in waiting:
+                self._append(notice, notice.at, look)
+            else:
+                self.parked[notice.id] = (notice.at, records.pack(notice))
+        self._bound_parked()
         self.notice_position = after
 
     def _append(self, notice: Notice, at: int, look: int) -> None:
@@ -71,8 +82,7 @@ class MemoryNotices(MemoryState):
             target = rules.target_of(one.notice)
             targets[target] = 0
             self._settle(one, self.notices_due.get(target, {}))
-        while len(self.parked) > rules.PARKED_MAX:
-            del self.parked[min(self.parked, key=lambda i: self.parked[i][0])]
+        self._bound_parked()
         targets.update(pauses)
         for target, until in targets.items():
             due = self.notices_due.get(target)
@@ -81,6 +91,10 @@ class MemoryNotices(MemoryState):
             else:
                 self.notices_due.pop(target, None)
                 self.notice_looks.pop(target, None)
+
+    def _bound_parked(self) -> None:
+        while len(self.parked) > rules.PARKED_MAX:
+            del self.parked[min(self.parked, key=lambda i: self.parked[i][0])]
 
     def _settle(self, one: Settled, due: dict[str, int]) -> None:
         notice, fate, at, kept = one

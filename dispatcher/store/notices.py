@@ -37,14 +37,22 @@ class NoticeSteps(RedisBase):
         return cursor_of((raw or b"").decode())
 
     async def queue_notices(
-        self, owner: Owner, before: Cursor, after: Cursor, notices: Sequence[Notice], due: Sequence[int]
+        self,
+        owner: Owner,
+        before: Cursor,
+        after: Cursor,
+        notices: Sequence[Notice],
+        due: Sequence[int],
+        messages_max: int = rules.TARGET_MESSAGES_MAX,
     ) -> None:
         k = self.k
         keys = [k.fence_ + owner.name.encode(), k.notice_cursor, k.notice_targets, k.notice_counts]
+        keys += [k.notices_parked, k.notices_parked_at]
         arguments = [self._fence(owner), cursor_text(before).encode(), cursor_text(after).encode(), k.base]
+        arguments += [b"%d" % messages_max, b"%d" % rules.PARKED_MAX]
         for notice, at in zip(notices, due, strict=True):
             arguments += (notice.message_id.encode(), rules.target_of(notice).encode(), b"%d" % at, b"%d" % notice.at)
-            arguments.append(records.pack(notice))
+            arguments += (notice.id.encode(), records.pack(notice))
         await self._owned_step("notice_queue", keys, arguments, owner)
 
     async def notice_targets(self, at: int, limit: int, skip: int = 0) -> list[str]:

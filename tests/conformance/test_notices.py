@@ -205,6 +205,23 @@ def test_parked_notices_are_bounded(world: World, monkeypatch: pytest.MonkeyPatc
     world.run(case)
 
 
+def test_what_waits_for_one_target_is_bounded(world: World) -> None:
+    """Further messages' events are parked; those of messages that wait already keep their order; other targets go on."""
+
+    async def case(store: AnyStore) -> None:
+        owner = await owner_of(store, rules.LEASE)
+        a, b, c = new_id(), new_id(), new_id()
+        ones = [notice(a, 1), notice(b, 2), notice(c, 3), notice(a, 4), notice(c, 5, host="https://other.example")]
+        await store.queue_notices(owner, NONE, Cursor("", 5), ones, [T0] * 5, 2)
+        assert await store.notice_counts() == (4, 1)
+        assert [(p.notice, p.at) for p in await store.parked_notices(10)] == [(ones[2], T0 + 3)]
+        assert set(await due(store)) == {ones[0].id, ones[1].id, ones[4].id}
+        await store.settle_notices(owner, [gone(ones[0])], [])
+        assert ones[3].id in await due(store)
+
+    world.run(case)
+
+
 def test_a_notice_that_does_not_decode_costs_only_itself(world: World) -> None:
     """The server's: it is set aside by name and the others go on."""
 
