@@ -16,7 +16,7 @@ from dispatcher.core.front import FrontStore, Ticket
 from dispatcher.core.ids import group_of, is_id
 from dispatcher.core.model import State
 from dispatcher.core.notices import STEP_NOTICES_MAX, Notice, NoticeStore, target_of
-from dispatcher.core.ports import Clock, Cursor, Owner, Store
+from dispatcher.core.ports import Clock, CorruptRecord, Cursor, Owner, Store
 from dispatcher.notices.forms import notice_of, told_before
 
 ENTRIES_READ: Final = 20
@@ -110,7 +110,7 @@ class Reader:
         own = [i for i in dict.fromkeys(ids) if is_id(i)]
         groups = {i: group_of(i) for i in own}
         unknown = [g for g in dict.fromkeys(groups.values()) if g not in self._groups]
-        asked = await self._store.tickets([*own, *unknown])
+        asked = await self._asked([*own, *unknown])
         await self._learn(dict(zip(unknown, asked[len(own) :], strict=True)))
         found: dict[str, Ticket] = {}
         for message_id, ticket in zip(own, asked, strict=False):
@@ -118,6 +118,19 @@ class Reader:
             if ticket is not None:
                 found[message_id] = ticket
         return found
+
+    async def _asked(self, ids: Sequence[str]) -> list[Ticket | None]:
+        """The tickets; one that does not decode costs only its own message's webhooks."""
+        try:
+            return await self._store.tickets(ids)
+        except CorruptRecord:
+            found: list[Ticket | None] = []
+            for one in ids:
+                try:
+                    found += await self._store.tickets([one])
+                except CorruptRecord:
+                    found.append(None)
+            return found
 
     async def _learn(self, tickets: Mapping[str, Ticket | None]) -> None:
         if len(self._groups) + len(tickets) > GROUPS_KEPT:

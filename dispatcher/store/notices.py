@@ -126,7 +126,14 @@ class NoticeSteps(RedisBase):
 
     async def requeued_notices(self, limit: int) -> list[Notice]:
         wire = resp.of("LRANGE", self.k.notices_again, 0, limit - 1)
-        return [records.decode_notice(raw, "again") for raw in (await self.ask(NOTICES, wire, 1))[0]]
+        found: list[Notice] = []
+        for raw in (await self.ask(NOTICES, wire, 1))[0]:
+            try:
+                found.append(records.decode_notice(raw, "again"))
+            except CorruptRecord:
+                aside = resp.of("LREM", self.k.notices_again, 1, raw) + resp.command(b"RPUSH", self.k.corrupt, raw)
+                await self.ask(NOTICES, aside, 2)
+        return found
 
     async def replay_notices(self, owner: Owner, notices: Sequence[tuple[Notice, bool]], at: int) -> None:
         k = self.k

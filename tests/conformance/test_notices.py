@@ -236,7 +236,10 @@ def test_a_notice_that_does_not_decode_costs_only_itself(world: World) -> None:
         await store.ask("desk", resp.of("LSET", store.k.notice_ + bad.message_id.encode(), 0, b"\xc1"), 1)
         assert await due(store) == [well.id]
         assert await due(store) == [well.id]
+        await store.ask("desk", resp.of("RPUSH", store.k.notices_again, b"\xc1"), 1)
+        for _ in range(2):
+            assert await store.requeued_notices(10) == []
         listed = (await store.ask("desk", resp.of("LRANGE", store.k.corrupt, 0, -1), 1))[0]
-        assert listed == [store.k.notice_ + bad.message_id.encode()]
+        assert listed == [store.k.notice_ + bad.message_id.encode(), b"\xc1"]
 
     world.run(case)

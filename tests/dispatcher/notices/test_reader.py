@@ -152,6 +152,22 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(when: str, step: int) -> N
     run(case)
 
 
+def test_a_ticket_that_does_not_decode_costs_only_its_message() -> None:
+    """The others' events are queued."""
+
+    async def case() -> None:
+        store = MemoryStore()
+        await store.put_account(Account(name="acme", currency="EUR"))
+        ids = [encode(T0, n << 20) for n in range(1, 4)]
+        for message in ids:
+            await store.put_ticket(message, callback())
+        store.tickets_kept[ids[1]] = b"\xc1"
+        store.write_rows("events", [event(m, "queued") for m in ids])
+        assert [i for i, _ in await read_all(store)] == [ids[0], ids[2]]
+
+    run(case)
+
+
 def test_a_paused_target_is_not_looked_at_for_news() -> None:
     """What comes while its circuit is open waits for it."""
 
