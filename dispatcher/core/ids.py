@@ -17,6 +17,7 @@ BUCKET_MS = 1 << 18
 INDEX_BITS = 16
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 _VALUES = {c: i for i, c in enumerate(ALPHABET)}
+_ID = re.compile(f"[{ALPHABET}]{{26}}").fullmatch
 _TAILS = [a + b for a in _PAIRS for b in _PAIRS[::256]]
 """The last four characters of an id, by the low 12 bits of its chance; the 8 bits behind those are zero."""
 _UUID4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -63,7 +64,7 @@ def bucket_of(message_id: str) -> str:
 
 def is_id(text: str) -> bool:
     """True for 26 characters of our alphabet."""
-    return len(text) == 26 and all(c in _VALUES for c in text)
+    return _ID(text) is not None
 
 
 def to_uuid(message_id: str) -> str:
@@ -101,7 +102,10 @@ class RandomIds:
 
 def group_of(message_id: str) -> str:
     """The id of the group that `message_id` would belong to: the same with index 0. Raises KeyError for what is not an id."""
-    return encode(*_group_parts(message_id))
+    if not is_id(message_id):
+        raise KeyError(message_id)
+    # The last five characters are one bit of the group's own, 16 bits of index, and 8 that are always 0.
+    return message_id[:21] + ("G0000" if message_id[21] >= "G" else "00000")
 
 
 def _group_parts(message_id: str) -> tuple[int, int]:

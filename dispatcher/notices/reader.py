@@ -61,11 +61,14 @@ class Reader:
         self._accounts = accounts
         self._clock = clock
         self._groups: dict[str, Ticket | None] = {}
+        self.behind = False
+        """Was the last read full, so that more is there already?"""
 
     async def step(self, owner: Owner, cursor: Cursor, paused: Mapping[str, int]) -> Cursor:
         """One read and its writes; the cursor afterwards, the same when there was nothing. `paused`: until when targets are
         not to be looked at. Raises Deposed, StoreUnavailable."""
         rows = await self._store.read_stream("events", cursor.entry, ENTRIES_READ)
+        self.behind = len({entry for entry, _ in rows}) == ENTRIES_READ
         if not rows:
             return cursor
         found: list[Notice] = []

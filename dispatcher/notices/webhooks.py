@@ -152,11 +152,11 @@ class _Shift:
             try:
                 while True:
                     after = await reader.step(self._owner, cursor, self._paused())
-                    if after == cursor:
-                        await asyncio.sleep(POLL_S)
-                    else:
+                    if after != cursor:
                         cursor = after
                         self._wake.set()
+                    if not reader.behind:  # each read is a write too: what comes within a moment shares one
+                        await asyncio.sleep(POLL_S)
             except StoreUnavailable:
                 await asyncio.sleep(AWAY_S)
 

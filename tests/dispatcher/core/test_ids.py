@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import uuid
 
 import pytest
@@ -95,3 +96,14 @@ def test_a_uuid_renders_the_same_bits(time_ms: int, chance: int) -> None:
 def test_what_is_no_uuid_of_ours(text: str) -> None:
     """Other versions, other forms and anything else lead nowhere."""
     assert ids.from_uuid(text) is None
+
+
+def test_the_group_of_an_id_is_the_id_with_its_index_gone() -> None:
+    """By its characters as by its bits."""
+    chance = random.Random(7)
+    for _ in range(500):
+        made = ids.encode(chance.randrange(1 << 45), chance.randrange(1 << 74))
+        assert ids.group_of(made) == ids.encode(*ids._group_parts(made))
+    for wrong in ("", "x" * 26, made[:-1], made + "0", made[:-1] + "U", made[:-1] + "\n"):
+        with pytest.raises(KeyError):
+            ids.group_of(wrong)
