@@ -1,0 +1,218 @@
+"""The audit when everything is over: every send against what its door was told, what carriers know, and what the books say.
+
+It refuses to know how anything came about; `Auditor` has watched that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.world import pdu
+from tests.world.auditor import Auditor
+from tests.world.books import Told
+from tests.world.lives import Life
+from tests.world.plan import ACCOUNTS, COSTS, PRICE, Wanted
+from tests.world.records import ACCEPTED, PENDING, PERMANENT, TEMPORARY, UNKNOWN, Part, Record, Tried, record
+from tests.world.truth import Submission, same
+from tests.world.workload import Workload
+
+KNOWN_AFTER_S = 4.0
+"""An engine that lives so long after it has read something, with a store that works, has written it."""
+REFUND_DEFAULT = ("failed", "rejected")
+ACCEPTED_WORDS = frozenset({"accepted", "duplicate"})
+
+
+class FinalAudit:
+    """One pass over everything."""
+
+    def __init__(self, auditor: Auditor, workload: Workload) -> None:
+        self.auditor, self.workload = auditor, workload
+        self.store, self.books = auditor.store, auditor.books
+        self.complain = auditor.complain
+        self.duplicates = 0
+
+    def run(self) -> None:
+        """Complains about what does not fit."""
+        self._doors()
+        for told in self.books.told.values():
+            self._message(told)
+        self._nothing_left()
+
+    # -- I1, I12: every send has one verdict
+
+    def _doors(self) -> None:
+        wanted = self.workload.plan.wanted
+        for entry, numbers in self.workload.entries.items():
+            for position, number in enumerate(numbers):
+                self._streamed(wanted[number], (entry, position))
+        for number, word in self.workload.verdicts.items():
+            told = self._of(wanted[number])
+            if word == "accepted" and not told:
+                self.complain("I1", "HTTP said accepted, and nobody was told of it", send=number)
+            if word not in ACCEPTED_WORDS and word != "?" and told and self._first_of_key(wanted[number]):
+                self.complain("I1", f"HTTP said {word}, and it was accepted", send=number)
+        for ref, some in self.books.by_ref.items():
+            if len(some) > 1:
+                self.complain("I12", f"{ref} was accepted {len(some)} times: {[t.id for t in some]}", some[0].id)
+
+    def _first_of_key(self, one: Wanted) -> bool:
+        return "key" not in one.fields
+
+    def _of(self, one: Wanted) -> list[Told]:
+        return self.books.by_ref.get(one.fields["ref"], [])
+
+    def _streamed(self, one: Wanted, place: tuple[str, int]) -> None:
+        rejected = self.books.rejects.get(place)
+        told = self._of(one)
+        if one.twin >= 0 or "key" in one.fields:  # the other of the two may be the accepted one
+            if not told and not rejected:
+                self.complain("I1", "of the stream; neither accepted nor rejected", send=one.number)
+            return
+        if bool(told) == bool(rejected):
+            words = "both accepted and rejected" if told else "neither accepted nor rejected"
+            self.complain("I1", f"of the stream; {words}", send=one.number)
+        if len(one.fields["to"]) < 5 and rejected != "number_invalid":
+            self.complain("I1", f"a number that is none was {rejected or 'accepted'}", send=one.number)
+
+    # -- one message
+
+    def _message(self, told: Told) -> None:
+        if not told.final:
+            self.complain("I16", f"never became final: {'/'.join(told.states[-4:])}", told.id)
+            return
+        kept = self.store.heads_kept.get(told.id)
+        if kept is None:
+            self.complain("I2", "final without a record", told.id)
+            return
+        if told.id in self.store.bodies:
+            self.complain("I2", "final, and its body is still there", told.id)
+        now = record(kept)
+        number = int(told.ref[1:])
+        for index, part in enumerate(now.parts, 1):
+            submissions = self.auditor.submissions.get((number, index), [])
+            for tried in part.tries:
+                self._attempt(told, index, tried, submissions)
+            self._knowledge(told, index, part, submissions)
+            self._money(told, index, part, now)
+        self._state(told, now, number)
+
+    def _attempt(self, told: Told, index: int, tried: Tried, submissions: list[Submission]) -> None:
+        """What the record says of an attempt is what its carrier did."""
+        mine = [s for s in submissions if s.carrier == tried.carrier and s.attempt == tried.number and s.left_at >= 0]
+        where = f"segment {index} attempt {tried.number}"
+        if tried.outcome == PENDING:
+            self.complain("I2", f"{where} is still pending", told.id)
+        elif tried.outcome == ACCEPTED:
+            if not any(s.accepted and (not tried.carrier_id or same(s.id, tried.carrier_id)) for s in mine):
+                self.complain("I8", f"{where}: {tried.carrier} never accepted it as {tried.carrier_id or '-'}", told.id)
+            if (index, tried.number) not in told.costs and tried.cost:
+                self.complain("I6", f"{where}: accepted, and no cost", told.id)
+        elif tried.outcome in {TEMPORARY, PERMANENT}:
+            if not any(s.status == tried.code for s in mine) and not (tried.code == 0 and tried.outcome == TEMPORARY):
+                self.complain("I8", f"{where}: {tried.carrier} never answered 0x{tried.code:02X}", told.id)
+            if tried.code in {pdu.THROTTLED, pdu.QUEUE_FULL}:
+                self.complain("I3", f"{where}: throttled, and counted as an attempt", told.id)
+        if tried.receipt and tried.cause != "no_receipt":
+            if not any(r.state == tried.receipt for s in mine for r in s.receipts):
+                self.complain("I13", f"{where}: {tried.carrier} never sent a receipt {tried.receipt}", told.id)
+
+    def _knowledge(self, told: Told, index: int, part: Part, submissions: list[Submission]) -> None:
+        """What an engine has read, and had the time to write, is in the record."""
+        end = told.final_at
+        for position, old in enumerate(submissions):
+            life: Life = old.life
+            if old.read_at < 0 or not self._could_write(life, old.read_at, end):
+                continue
+            last = position == len(submissions) - 1
+            tried = next((t for t in part.tries if t.number == old.attempt), None)
+            if old.accepted and old.id and last:
+                if tried is None or tried.outcome != ACCEPTED or not same(tried.carrier_id, old.id):
+                    self.complain("P4", f"segment {index}: the answer {old.id} was read and forgotten", told.id)
+            elif old.accepted and not any(same(t.carrier_id, old.id) or t.outcome == ACCEPTED for t in part.tries):
+                self.complain("P5", f"segment {index}: accepted, known, and forgotten", told.id)
+            for receipt in old.receipts:
+                if receipt.acked_at < 0 or receipt.interim or not old.id:
+                    continue
+                if self._could_write(life, old.read_at, receipt.acked_at) and receipt.acked_at + KNOWN_AFTER_S < end:
+                    if tried is not None and same(tried.carrier_id, old.id) and not tried.receipt:
+                        self.complain("I13", f"segment {index}: receipt {receipt.state} was answered and forgotten", told.id)
+
+    def _could_write(self, life: Life, since: float, until: float) -> bool:
+        enough = since + KNOWN_AFTER_S
+        if life.trouble_until > since:
+            enough = life.trouble_until + KNOWN_AFTER_S
+        return enough < until and (life.alive or life.ended_at > enough)
+
+    # -- money
+
+    def _money(self, told: Told, index: int, part: Part, now: Record) -> None:
+        account = ACCOUNTS[told.account]
+        posted, voided, refunded = index in told.posts, index in told.voids, index in told.refunds
+        known = any(t.outcome == ACCEPTED for t in part.tries)
+        silent = part.state == 11 and not known and account.get("unknown", "post") == "post"
+        refined = len(told.finals) > 1
+        if posted == voided:
+            self.complain("I6", f"segment {index}: {'both' if posted else 'neither'} posted and void", told.id)
+        if posted and not (known or silent or refined):
+            self.complain("I6", f"segment {index}: posted, and no carrier is known to have accepted it", told.id)
+        if known and not posted and not refined:
+            self.complain("I6", f"segment {index}: accepted, and never posted", told.id)
+        refunds = told.finals[0] in account.get("refund_on", REFUND_DEFAULT)
+        if refunded != (posted and refunds):
+            self.complain("I6", f"segment {index}: {told.finals[0]}, posted {posted}, refunded {refunded}", told.id)
+        for row in (told.posts.get(index), told.voids.get(index), told.refunds.get(index)):
+            if row is not None and row["amount"] != PRICE:
+                self.complain("I6", f"segment {index}: {row['kind']} of {row['amount']}", told.id)
+        costs = {c.name: COSTS[c.cost or "none"] for c in self.workload.plan.settings.carrier}
+        for (segment, number), row in told.costs.items():
+            tried = next((t for t in now.parts[segment - 1].tries if t.number == number), None)
+            if tried is None or tried.carrier != row["carrier"] or row["amount"] != costs[row["carrier"]]:
+                self.complain("I6", f"segment {segment}: a cost of {row['amount']} for attempt {number}, which is not so", told.id)
+
+    # -- state
+
+    def _state(self, told: Told, now: Record, number: int) -> None:
+        wire = told.final
+        parts = [self.auditor.submissions.get((number, i), []) for i in range(1, len(now.parts) + 1)]
+        if wire == "delivered" and not all(any(self._delivered(s) for s in some) for some in parts):
+            self.complain("I8", "called delivered, and no carrier has said so of every segment", told.id)
+        if wire == "cancelled" and number not in self.workload.cancelled:
+            self.complain("P2", "cancelled, and nobody asked for it and was told so", told.id)
+        for some in parts:
+            taken = [s for s in some if s.accepted and not any(r.state not in {"DELIVRD", "ENROUTE"} for r in s.receipts)]
+            self.duplicates += max(0, len(taken) - 1)
+        self._text(told, number, parts)
+
+    def _delivered(self, submission: Submission) -> bool:
+        return any(r.state == "DELIVRD" and r.read_at >= 0 for r in submission.receipts)
+
+    def _text(self, told: Told, number: int, parts: list[list[Submission]]) -> None:
+        """I10: every segment of a round has the round's header."""
+        for index, some in enumerate(parts, 1):
+            for each in some:
+                if each.total != len(parts) or each.part != index:
+                    self.complain("I10", f"part {each.part}/{each.total} of a message of {len(parts)}", told.id)
+                if (each.reference != 0) != (len(parts) > 1):
+                    self.complain("I10", f"reference {each.reference} in a message of {len(parts)}", told.id)
+
+    # -- nothing is left
+
+    def _nothing_left(self) -> None:
+        store = self.store
+        left: dict[str, Any] = {
+            "in flight": {k: list(v) for k, v in store.inflight.items() if v},
+            "queues": {q: a for q, a in store.lists.items() if any(a.values())},
+            "due": {m: at for m, at in store.due.items() if m[3] in store.bodies},
+            "bodies": [i for i in store.bodies if not self.books.told.get(i) or self.books.told[i].final],
+            "rejects": store.refused,
+        }
+        for name, rest in left.items():
+            if rest:
+                self.complain("I16", f"left in the store: {name}: {str(rest)[:300]}")
+        for carrier, rows in store.early_rows.items():
+            if rows:
+                self.complain("I13", f"{len(rows)} receipts of {carrier} are parked for ever")
+        for account, row in store.money.items():
+            if row[1]:
+                self.complain("I6", f"{account}: {row[1]} is still reserved")
+
