@@ -25,7 +25,8 @@ _EPSILON = 1e-4
 
 
 class Throttle:
-    """Permits for one carrier or bind. `rate` segments a second, None: no limit (a refusal still pauses).
+    """Permits for one carrier or bind. `rate` segments a second, None: no limit (a refusal still pauses), 0 (by `resize`):
+    none at all, because others have the whole of it.
 
     `floor` is the part of the rate below which adaptation never goes; `pause_s` how long a refusal silences it.
     """
@@ -48,6 +49,24 @@ class Throttle:
     def limit(self) -> float:
         """Segments a second now allowed by adaptation (0: unlimited)."""
         return self._limit
+
+    @property
+    def closed(self) -> bool:
+        """Nothing may leave: none of the rate is ours."""
+        return self.rate == 0
+
+    def resize(self, rate: float, now: float) -> None:
+        """Another part of a rate that is shared with others, from `now` on. Pause and adaptation stay; what a smaller part
+        has no room for is lost, and a larger one brings no permits with it. Does nothing to a throttle without a limit."""
+        if self.rate is None or rate == self.rate:
+            return
+        self._advance(now)
+        adapted = self._limit / self.rate if self.rate else 1.0
+        held = self._permits if self.rate else 0.0
+        self.rate = rate
+        self._limit = rate * adapted
+        self._reckon()
+        self._permits = min(held, self._burst)
 
     def take(self, n: int, now: float) -> int:
         """Takes and returns how many of `n` may leave at `now`."""
@@ -76,6 +95,8 @@ class Throttle:
         missing = 1.0 - self._permits
         if missing <= _EPSILON:
             return start
+        if not self._refill:
+            return start + WINDOW_S
         return max(start, self._at + missing / self._refill)
 
     def refused(self, now: float) -> None:
@@ -106,6 +127,9 @@ class Throttle:
 
     def _reckon(self) -> None:
         limit = self._limit
+        if self.rate == 0:
+            self._burst = self._refill = 0.0
+            return
         if self.rate is not None and self.rate >= 1:
             limit = min(limit, math.floor(self.rate))
         self._burst = float(max(1, int(limit * BURST)))
