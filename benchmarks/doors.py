@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import statistics
 import subprocess
@@ -41,10 +42,11 @@ _STEPS = (b"command", b"fast-command")
 
 
 class Doors(NamedTuple):
-    """A server and one HTTP process, and a key for it."""
+    """A server and one HTTP process, and keys for it: a native one, and one of the Chinqit dialects."""
 
     port: int
     key: str
+    chinqit: str
     http_pid: int
     server_pid: int
     redis: redis.Redis
@@ -61,17 +63,18 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def doors(durability: Durability, folder: Path) -> Iterator[Doors]:
-    """Starts a server and one HTTP process, nothing else: what is accepted stays queued."""
-    server_port, http_port, metrics_port = _free_ports(3)
+def doors(durability: Durability, folder: Path, *, sink_port: int = 0) -> Iterator[Doors]:
+    """Starts a server and one HTTP process, nothing else: what is accepted stays queued. With the port of a carrier an engine
+    too, which sends it."""
+    server_port, http_port, metrics_port, other_port = _free_ports(4)
     server = EmbeddedServer(folder / "server", port=server_port, durability=durability)
     server.start()
     config = folder / "dispatcher.toml"
     config.write_text(
         f'[server]\nurl = "redis://127.0.0.1:{server_port}/0"\ndurability = "{durability}"\ndata_dir = "{folder}"\n'
         f'[http]\nlisten = "127.0.0.1:{http_port}"\n[metrics]\nlisten = "127.0.0.1:{metrics_port}"\n'
-        '[[carrier]]\nname = "nobody"\n[[carrier.bind]]\nhost = "127.0.0.1"\nsystem_id = "bench"\n'
-        'password = "bench"\npassword_plain = true\n'
+        f'[[carrier]]\nname = "nobody"\n[[carrier.bind]]\nhost = "127.0.0.1"\nport = {sink_port or 2775}\n'
+        'system_id = "bench"\npassword = "bench"\npassword_plain = true\nsessions = 4\nwindow = 50\n'
         '[[route]]\nname = "all"\n[[route.group]]\ncarriers = [{name = "nobody"}]\n'
         '[[tariff]]\nname = "price"\ncurrency = "EUR"\nprices = {"" = "0.0300"}\n',
         encoding="utf-8",
@@ -85,22 +88,28 @@ def doors(durability: Durability, folder: Path) -> Iterator[Doors]:
     cli("accounts", "add", "bench", "--currency", "EUR", "--sender", "Acme")
     cli("accounts", "credit", "bench", str(CREDIT))
     key = str(cli("keys", "create", "bench")["key"])
-    with (folder / "http.log").open("wb") as log:
-        http = subprocess.Popen(
-            [*command, "run", "--role", "http", "--config", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+    chinqit = str(cli("keys", "create", "bench", "--dialect", "chinqit")["key"])
+    with (folder / "roles.log").open("wb") as log:
+        start = functools.partial(subprocess.Popen[bytes], stdin=subprocess.PIPE, stdout=log, stderr=log)
+        roles = [start([*command, "run", "--role", "http", "--config", str(config)])]
+        if sink_port:
+            other = folder / "engine.toml"
+            other.write_text(config.read_text().replace(f":{metrics_port}", f":{other_port}"), encoding="utf-8")
+            roles.append(start([*command, "run", "--role", "engine", "--config", str(other)]))
     client = redis.Redis(port=server_port)
     try:
         wait_for("the door opens", 20, lambda: _ready(http_port))
-        yield Doors(http_port, key, http.pid, int(client.info("server")["process_id"]), client)
+        yield Doors(http_port, key, chinqit, roles[0].pid, int(client.info("server")["process_id"]), client)
     finally:
         client.close()
-        http.terminate()
-        try:
-            http.wait(20)
-        except subprocess.TimeoutExpired:
-            http.kill()
-            http.wait()
+        for process in roles:
+            process.terminate()
+        for process in roles:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         server.stop()
 
 

@@ -1,0 +1,230 @@
+"""Batches of 50,000 and their status, natively and through Chinqit's bulk API: how long, how dear, and whom they hold up.
+
+`python -m benchmarks.batches [--runs 3] [--durability fsync] [--json]`
+
+1. A batch through each door: time to the 202, CPU a recipient in the HTTP process and in the server, the longest step of
+   the server (its own latency monitor, whole ms), and what the loop of the HTTP process let others wait meanwhile.
+2. The same while an engine sends an earlier batch on the same cores.
+3. Chinqit's status of a batch of which all is final: the whole of it, ten messages of it, and the same again; of one
+   message of it through the native API.
+
+`stall_ms` is how long a request waited for its answer that needs nothing but a turn of the loop (`GET /healthz`), the longest
+of all that were asked one after another meanwhile. The client is this process; it takes its share of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.doors import _STEPS, BATCH, TEXT, Doors, doors
+from benchmarks.installation import Durability, cpu_s, machine, server_version, wait_for
+
+DRAIN_S = 180
+PAUSE_S = 0.001
+
+
+class Cost(NamedTuple):
+    """What something took. CPU in seconds; the others in ms."""
+
+    took_s: float
+    http_s: float
+    server_s: float
+    step_ms: int
+    stall_ms: float
+
+
+class _Stall(threading.Thread):
+    """Asks for a turn of the loop again and again, over one connection."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._end = threading.Event()
+        self.longest_s = 0.0
+
+    def run(self) -> None:
+        while not self._end.is_set():
+            started = time.perf_counter()
+            self._connection.request("GET", "/healthz")
+            self._connection.getresponse().read()
+            self.longest_s = max(self.longest_s, time.perf_counter() - started)
+            time.sleep(PAUSE_S)
+
+    def end(self) -> None:
+        """Waits for its last answer."""
+        self._end.set()
+        self.join()
+        self._connection.close()
+
+
+@contextmanager
+def _measured(found: Doors, into: list[Cost]) -> Iterator[None]:
+    found.redis.config_set("latency-monitor-threshold", 1)
+    found.redis.execute_command("LATENCY", "RESET")  # type: ignore[no-untyped-call]
+    stall = _Stall(found.port)
+    stall.start()
+    time.sleep(0.05)
+    before, started = (cpu_s(found.http_pid), cpu_s(found.server_pid)), time.perf_counter()
+    yield
+    took_s = time.perf_counter() - started
+    http_s, server_s = cpu_s(found.http_pid) - before[0], cpu_s(found.server_pid) - before[1]
+    stall.end()
+    steps: Any = found.redis.execute_command("LATENCY", "LATEST")  # type: ignore[no-untyped-call]
+    longest = max((int(most) for name, _, _, most, *_ in steps if name in _STEPS), default=0)
+    into.append(Cost(took_s, http_s, server_s, longest, stall.longest_s * 1000))
+
+
+def _ask(found: Doors, path: str, headers: dict[str, str], body: bytes | None = None) -> dict[str, Any]:
+    request = urllib.request.Request(f"http://127.0.0.1:{found.port}{path}", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return dict(json.loads(answer.read()))
+
+
+def native(found: Doors, first: int = 0) -> str:
+    """A batch of 50,000; its group's id. Raises RuntimeError when not all were accepted."""
+    numbers = range(first, first + BATCH)
+    body = json.dumps([{"to": f"+4478{i:08d}", "text": TEXT, "class": "bulk"} for i in numbers]).encode()
+    answer = _ask(
+        found, "/v1/messages/batch", {"Authorization": f"Bearer {found.key}", "Content-Type": "application/json"}, body
+    )
+    if answer["accepted"] != BATCH:
+        raise RuntimeError(f"accepted {answer['accepted']} of {BATCH}")
+    return str(answer["group"])
+
+
+def _chinqit_headers(found: Doors) -> dict[str, str]:
+    return {"X-API-Key": found.chinqit, "Content-Type": "application/json"}
+
+
+def chinqit(found: Doors, first: int = 0) -> str:
+    """The same through Chinqit's bulk API; the batch's id."""
+    numbers = range(first, first + BATCH)
+    body = json.dumps({"recipients": [{"phone": f"+4478{i:08d}", "message": TEXT} for i in numbers]}).encode()
+    answer = _ask(found, "/api/v2/bulk/send", _chinqit_headers(found), body)
+    if answer["totalValid"] != BATCH:
+        raise RuntimeError(f"accepted {answer['totalValid']} of {BATCH}")
+    return str(answer["batchId"])
+
+
+def _batch_row(cost: Cost) -> dict[str, float]:
+    return {
+        "to_202_s": round(cost.took_s, 2),
+        "http_us": round(cost.http_s / BATCH * 1e6, 2),
+        "server_us": round(cost.server_s / BATCH * 1e6, 2),
+        "longest_step_ms": cost.step_ms,
+        "stall_ms": round(cost.stall_ms, 1),
+    }
+
+
+def alone(durability: Durability, send: Callable[[Doors, int], str]) -> dict[str, float]:
+    """One batch with nothing else to do; a first one that is not counted has warmed everything."""
+    costs: list[Cost] = []
+    with tempfile.TemporaryDirectory() as folder, doors(durability, Path(folder)) as found:
+        send(found, 0)
+        with _measured(found, costs):
+            send(found, BATCH)
+    return _batch_row(costs[0])
+
+
+def draining(durability: Durability) -> dict[str, dict[str, float]]:
+    """A batch while an engine sends an earlier one; and, when everything is final, what its status costs."""
+    costs: list[Cost] = []
+    sink = subprocess.Popen([sys.executable, "-m", "smpp.sink"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert sink.stdout is not None
+        port = int(json.loads(sink.stdout.readline())["port"])
+        with tempfile.TemporaryDirectory() as folder, doors(durability, Path(folder), sink_port=port) as found:
+            native(found, 0)
+            time.sleep(1.5)
+            with _measured(found, costs):
+                batch = chinqit(found, BATCH)
+            headers, path = _chinqit_headers(found), f"/api/v2/bulk/status/{batch}"
+
+            def poll(query: str) -> dict[str, Any]:
+                return dict(_ask(found, path + query, headers)["batch"])
+
+            with _measured(found, costs):
+                shown = poll("")
+            message = shown["messages"][BATCH // 2]["messageId"]
+            wait_for("all is final", DRAIN_S, lambda: poll("?limit=1")["progress"] == 100)
+            time.sleep(2)
+            for query in ("", "", "?limit=10", "?limit=10"):
+                with _measured(found, costs):
+                    shown = poll(query)
+                if shown["successfulCount"] != BATCH:
+                    raise RuntimeError(f"{shown['successfulCount']} sent of {BATCH}")
+            with _measured(found, costs):
+                for _ in range(100):
+                    _ask(found, f"/messages/status/{message}", headers)
+    finally:
+        sink.terminate()
+        sink.wait(10)
+    names = ("status_draining", "status_first", "status_again", "status_ten", "status_ten_again")
+    rows = {"chinqit_draining": _batch_row(costs[0])}
+    for name, cost in zip(names, costs[1:6], strict=True):
+        rows[name] = {
+            "took_ms": round(cost.took_s * 1000, 1),
+            "http_ms": round(cost.http_s * 1000),
+            "longest_step_ms": cost.step_ms,
+            "stall_ms": round(cost.stall_ms, 1),
+        }
+    rows["status_of_one"] = {"took_ms": round(costs[6].took_s * 10, 2), "http_ms": round(costs[6].http_s * 10, 2)}
+    return rows
+
+
+def measure(runs: int, durability: Durability) -> dict[str, Any]:
+    """All of it, medians with least and greatest."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for _ in range(runs):
+        for name, row in (
+            ("native", alone(durability, native)),
+            ("chinqit", alone(durability, chinqit)),
+            *draining(durability).items(),
+        ):
+            found.setdefault(name, []).append(row)
+    return {
+        kind: {
+            name: {
+                "median": round(statistics.median(row[name] for row in rows), 2),
+                "min": min(row[name] for row in rows),
+                "max": max(row[name] for row in rows),
+            }
+            for name in rows[0]
+        }
+        for kind, rows in found.items()
+    }
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--durability", choices=("fsync", "everysec"), default="fsync")
+    parser.add_argument("--json", action="store_true")
+    a = parser.parse_args()
+    results = measure(a.runs, a.durability)
+    if a.json:
+        print(json.dumps({"machine": machine(), "server": server_version(), **results}))
+        return 0
+    print(f"{a.durability}, {a.runs} runs; {server_version()}")
+    for kind, rows in results.items():
+        for name, row in rows.items():
+            print(f"{kind:18} {name:16} {row['median']:>10}  ({row['min']} to {row['max']})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
