@@ -163,7 +163,7 @@ def installation(
     sink = engine = None
     try:
         sink = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.sink", "--receipt-delay", str(receipt_delay_s)],
+            [sys.executable, "-m", "smpp.sink", "--receipt-delay", str(receipt_delay_s)],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.end_to_end import measure
 from benchmarks.engine_stages import measure as measure_stages
 from benchmarks.installation import Durability, machine, server_version
-from benchmarks.sink import ceiling
+from smpp.sink import ceiling
 
 RESULTS = Path(__file__).with_name("results")
 FIGURES = ("engine_us", "server_us", "wall_per_s", "engine_rss_mb", "slowdown")

@@ -26,8 +26,9 @@ from dispatcher.commands import (
     webhooks,
 )
 from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, expected, report_error
+from dispatcher.commands.load import command as load
 
-FAMILIES = (service, messages, streams, accounts, keys, money, webhooks, optouts, fraud, configuration, operations)
+FAMILIES = (service, messages, streams, accounts, keys, money, webhooks, optouts, fraud, configuration, operations, load)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -77,6 +77,14 @@ class Process:
         assert self._process.stdout is not None  # noqa: S101 - Popen was told PIPE
         return self._process.stdout.readline().decode(errors="replace").strip()
 
+    def last_line(self) -> str:
+        """Ends it, and gives the last line that it wrote to stdout, "" when there is none."""
+        assert self._process.stdout is not None  # noqa: S101 - Popen was told PIPE
+        self._process.terminate()
+        lines = self._process.stdout.read().decode(errors="replace").strip().splitlines()
+        self.end()
+        return lines[-1] if lines else ""
+
     def check(self) -> None:
         """Raises Failed when it has ended."""
         status = self._process.poll()
@@ -172,9 +180,10 @@ class World:
         template = Template((_HERE / "dispatcher.toml").read_text(encoding="utf-8"))
         self.config_path.write_text(template.substitute(values, data_dir=self.data_dir), encoding="utf-8")
 
-    def start_service(self) -> None:
+    def start_service(self, *options: str) -> None:
         """Starts `dispatcher run` and returns when /readyz says so. Raises Failed."""
-        self.service = Process("dispatcher", ["dispatcher", "run", "--config", str(self.config_path)], self.directory)
+        command = ["dispatcher", "run", "--config", str(self.config_path), *options]
+        self.service = Process("dispatcher", command, self.directory)
         until = time.monotonic() + START_S
         seen = "no answer"
         while time.monotonic() < until:

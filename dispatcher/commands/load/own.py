@@ -1,0 +1,192 @@
+"""A whole dispatcher for one measurement: embedded server, engines, HTTP, and a carrier here that costs nearly nothing.
+
+It refuses to know what is sent. Everything lives in one temporary directory and on free ports, and ends with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accounting.money import to_micro
+from dispatcher.commands.demo.world import Process, World
+from dispatcher.commands.frame import Context, now_ms
+from dispatcher.core.customer import Account
+from dispatcher.ingest.keys import issue
+from smpp.simulator.scenario import load as load_scenario
+
+CREDIT = "100000000"
+PRICE_MICRO = 30_000
+CURRENCY = "EUR"
+ACCOUNT = "load"
+
+
+class Wish(NamedTuple):
+    """What the installation is to be like. `rate`: of the carrier, segments a second (0: none); `scenario`: a temper instead of
+    the sink; `extra`: more lines of configuration."""
+
+    workers: int = 1
+    durability: str = "fsync"
+    sessions: int = 4
+    window: int = 50
+    rate: float = 0.0
+    receipt_delay_s: float = 0.0
+    scenario: str = ""
+    mark: str = ""
+    extra: str = ""
+
+
+class Own:
+    """The running installation. `carrier()` ends the carrier and gives what it counted."""
+
+    def __init__(self, world: World, wish: Wish) -> None:
+        self.world, self.wish = world, wish
+        self.context = Context(str(world.config_path), as_json=False)
+        self.key = ""
+        self._carrier: Process | None = None
+        self._control = world.directory / "carrier.socket"
+
+    def start(self) -> None:
+        """Starts all of it and opens the account. Raises Failed."""
+        wish, login, password = self.wish, "load", "load"
+        command = ["smpp.sink", "--receipt-delay", str(wish.receipt_delay_s), "--mark", wish.mark]
+        if wish.scenario:
+            account = load_scenario(Path(wish.scenario)).accounts[0]
+            login, password = account.system_id, account.password
+            command = ["smpp.simulator", "--scenario", wish.scenario, "--listen", "127.0.0.1:0"]
+            command += ["--control", f"unix:{self._control}"]
+        self._carrier = Process("carrier", command, self.world.directory)
+        try:
+            port = int(json.loads(self._carrier.first_line())["port"])
+        except (ValueError, KeyError):
+            raise self._carrier.failed("the carrier did not start") from None
+        self.world.config_path.write_text(_configuration(self.world, wish, port, login, password), encoding="utf-8")
+        self.world.start_service("--workers", str(wish.workers))
+        at = now_ms()
+        self.key, record = issue(ACCOUNT, at)
+
+        async def open_account(store: Any) -> None:
+            await store.put_account(Account(name=ACCOUNT, currency=CURRENCY, tariff="price", sender="Load"))
+            await store.credit(ACCOUNT, "opening", to_micro(CREDIT), at)
+            await store.put_key(record)
+
+        self.context.with_store(open_account)
+
+    def charged(self) -> int:
+        """Segments that the account has paid for, reserved ones not included."""
+
+        async def work(store: Any) -> Any:
+            return await store.balance(ACCOUNT)
+
+        balance = self.context.with_store(work)
+        return int(to_micro(CREDIT) - balance.available - balance.reserved) // PRICE_MICRO
+
+    @property
+    def carrier_pid(self) -> int:
+        """The carrier's process."""
+        assert self._carrier is not None  # noqa: S101 - started
+        return self._carrier.pid
+
+    def carrier(self) -> dict[str, Any]:
+        """Ends the carrier; its counts, `taken` among them: segments that it accepted. Raises Failed."""
+        carrier, self._carrier = self._carrier, None
+        assert carrier is not None  # noqa: S101 - started
+        if self.wish.scenario:
+            told = _ask(self._control, "stats")
+            carrier.end()
+            return told | {"taken": told["accepted"]}
+        counts: dict[str, Any] = json.loads(carrier.last_line())
+        return counts | {"taken": counts["submits"]}
+
+    def stop(self) -> None:
+        """Ends everything."""
+        if self._carrier is not None:
+            self._carrier.end()
+            self._carrier = None
+
+
+@contextmanager
+def own(wish: Wish) -> Iterator[Own]:
+    """An installation of our own while the block runs. Raises Failed when it does not start."""
+    with (
+        tempfile.TemporaryDirectory(prefix="dispatcher-load-", ignore_cleanup_errors=True) as folder,
+        World(Path(folder), prefer_defaults=False) as world,
+    ):
+        installed = Own(world, wish)
+        before = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            installed.start()
+            yield installed
+        finally:
+            installed.stop()
+            signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _ask(path: Path, line: str) -> dict[str, Any]:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(5.0)
+        control.connect(os.fspath(path))
+        control.sendall(f"{line}\n".encode())
+        counts: dict[str, Any] = json.loads(control.makefile("rb").readline().decode().removeprefix("ok"))
+    return counts
+
+
+def _configuration(world: World, wish: Wish, port: int, login: str, password: str) -> str:
+    rate = f"rate = {wish.rate:g}\n" if wish.rate else ""
+    return f"""[server]
+embedded_port = {world.ports.server}
+durability = "{wish.durability}"
+data_dir = "{world.data_dir}"
+
+[http]
+listen = "127.0.0.1:{world.ports.http}"
+
+[metrics]
+listen = "127.0.0.1:{world.ports.metrics}"
+
+[fraud]
+velocity_otp = [0, 0, 0]         # codes by the thousand to one prefix are what is wanted here
+
+[[carrier]]
+name = "carrier"
+cost = "cost"
+{rate}
+[[carrier.bind]]
+name = "main"
+host = "127.0.0.1"
+port = {port}
+system_id = "{login}"
+password = "{password}"
+password_plain = true
+sessions = {wish.sessions}
+window = {wish.window}
+
+[[route]]
+name = "all"
+[[route.group]]
+carriers = [{{ name = "carrier" }}]
+
+[[tariff]]
+name = "price"
+currency = "{CURRENCY}"
+prices = {{ "" = "0.0300" }}
+
+[[tariff]]
+name = "cost"
+currency = "{CURRENCY}"
+prices = {{ "" = "0.0100" }}
+
+{wish.extra}
+"""
