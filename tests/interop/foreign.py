@@ -12,9 +12,16 @@ from pathlib import Path
 
 OWN = Path(sys.prefix) / "interop"
 """Inside the virtual environment: `make clean` removes it."""
+_PLACES = os.pathsep.join(str(OWN / "usr" / place) for place in ("bin", "sbin"))
 ROUNDS_MAX = 5
 """Libraries of libraries of ...: so deep at most."""
-_ODD = {"libvorbis.so.0": "libvorbis0a"}
+_ODD = {
+    "libvorbis.so.0": "libvorbis0a",
+    "libcares.so.2": "libc-ares2",
+    "libsmi.so.2": "libsmi2ldbl",
+    "libsnappy.so.1": "libsnappy1v5",
+    "libpcreposix.so.3": "libpcre3",
+}
 
 
 class Missing(Exception):
@@ -48,10 +55,10 @@ def fetch(package: str) -> None:
 
 def program(name: str, package: str) -> str:
     """Path of a program: from PATH, else unpacked from its package with the libraries it lacks."""
-    found = shutil.which(name) or shutil.which(name, path=str(OWN / "usr" / "bin"))
+    found = shutil.which(name) or shutil.which(name, path=_PLACES)
     if found is None:
         fetch(package)
-        found = shutil.which(name, path=str(OWN / "usr" / "bin"))
+        found = shutil.which(name, path=_PLACES)
     if found is None:
         raise Missing(f"the package {package} brings no {name}")
     return complete(found)
