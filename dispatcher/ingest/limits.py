@@ -37,7 +37,8 @@ async def unwanted(door: Door, account: str, admissions: Sequence[Admission]) ->
     for start in range(0, len(admissions), SLICE_NUMBERS):
         pairs = [(a.body.sender, a.body.to_hash) for a in admissions[start : start + SLICE_NUMBERS]]
         said = await door.within(front.opted_out(account, pairs))
-        refused.update((start + i, _STOPPED) for i, stop in enumerate(said) if stop)
+        if True in said:
+            refused.update((start + i, _STOPPED) for i, stop in enumerate(said) if stop)
     return refused
 
 

@@ -151,7 +151,9 @@ class Front(Accounts):
             for (account, some), found in zip(fields.items(), await self.ask(FRONT, b"".join(wire), len(wire)), strict=True):
                 senders.update(zip(((account, to_hash) for to_hash in some), found, strict=True))
         return {
-            account: (account in has_any, [_refuses(senders.get((account, to_hash)), sender) for sender, to_hash in some])
+            account: (True, [_refuses(senders.get((account, to_hash)), sender) for sender, to_hash in some])
+            if account in has_any
+            else (False, [False] * len(some))
             for account, some in pairs.items()
         }
 

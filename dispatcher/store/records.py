@@ -16,6 +16,7 @@ from accounting.ledger import Fact, Kind
 from dispatcher.core.customer import Account, ApiKey
 from dispatcher.core.front import Ticket
 from dispatcher.core.ids import encode as encode_id
+from dispatcher.core.ids import index_in_group
 from dispatcher.core.model import (
     EVENT_COLUMNS,
     INBOUND_COLUMNS,
@@ -206,11 +207,11 @@ def encode_blob(group_id: str, messages: Sequence[Admission]) -> bytes:
     Ids are written as their index within the group (the low 16 bits of their chance), since the rest is the group's.
     """
     columns: list[tuple[bool, Any]] = []
-    for column in zip(*(msgspec.structs.astuple(m.body) for m in messages), strict=True):
-        first = column[0]
-        shared = all(value == first for value in column)
-        columns.append((shared, first if shared else column))
-    return pack((group_id, [_index(m.id) for m in messages], [m.due_at for m in messages], columns))
+    count = len(messages)
+    for column in zip(*map(_astuple, [m.body for m in messages]), strict=True):
+        shared = column.count(column[0]) == count
+        columns.append((shared, column[0] if shared else column))
+    return pack((group_id, [index_in_group(m.id) for m in messages], [m.due_at for m in messages], columns))
 
 
 def decode_blob(raw: bytes, where: str) -> list[tuple[str, Body, int]]:
@@ -224,6 +225,7 @@ def decode_blob(raw: bytes, where: str) -> list[tuple[str, Body, int]]:
     return [(encode_id(time_ms, chance | i), body, at) for i, body, at in zip(indices, bodies, due, strict=True)]
 
 
+_astuple = msgspec.structs.astuple
 _blob = msgspec.msgpack.Decoder(tuple[str, list[int], list[int], list[tuple[bool, Any]]])
 _DIGITS = {c: i for i, c in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 
@@ -233,8 +235,3 @@ def _number(message_id: str) -> int:
     for c in message_id:
         value = (value << 5) | _DIGITS[c]
     return value
-
-
-def _index(message_id: str) -> int:
-    # 8 zero bits, then 16 bits of index: the last five characters hold 25 bits.
-    return (_number(message_id[-5:]) >> 8) & 0xFFFF

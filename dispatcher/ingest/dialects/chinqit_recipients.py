@@ -35,6 +35,8 @@ class _Batch(msgspec.Struct):
     recipients: list[Recipient]
 
 
+_new = tuple.__new__  # an Order without the detour through its named constructor, which takes thrice as long
+_ALIKE: Final = Order("", "", None, "bulk", max_segments=words.SEGMENTS_MAX)[2:]
 _decode = msgspec.json.Decoder(_Batch).decode
 _decode_any = msgspec.json.Decoder().decode
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -125,6 +127,6 @@ async def sort(recipients: Sequence[Recipient], *, mauritania_only: bool) -> Sor
             if to is None:
                 invalid.append((index, recipient.phone[:PHONE_CHARS_MAX]))
             else:
-                orders.append(Order(to, recipient.message, None, "bulk", max_segments=words.SEGMENTS_MAX))
+                orders.append(_new(Order, (to, recipient.message, *_ALIKE)))
                 places.append(index)
     return Sorted(orders, places, invalid)

@@ -62,11 +62,10 @@ class Issue(msgspec.Struct, frozen=True):
 def phone_digits(phone: str, *, mauritania_only: bool = False) -> str | None:
     """E.164 digits of a number as Chinqit takes it, None for what it does not: `+` and any country's, or a Mauritanian one as
     +222XXXXXXXX, 222XXXXXXXX or XXXXXXXX where the first X is 2, 3 or 4."""
+    if not mauritania_only and (foreign := _INTERNATIONAL.fullmatch(phone)) is not None:
+        return foreign[1]
     local = _MAURITANIA.fullmatch(phone)
-    if local is not None:
-        return "222" + local[1]
-    foreign = None if mauritania_only else _INTERNATIONAL.fullmatch(phone)
-    return None if foreign is None else foreign[1]
+    return None if local is None else "222" + local[1]
 
 
 def wrong_type(value: object, expected: str = "string") -> str:
