@@ -44,6 +44,13 @@ class Command(IntEnum):
     ALERT_NOTIFICATION = command_codes.commands["alert_notification"]
     DATA_SM = command_codes.commands["data_sm"]
     DATA_SM_RESP = command_codes.commands["data_sm_resp"]
+    # SMPP 5 (4.7.5), of which smpplib has none
+    BROADCAST_SM = 0x00000111
+    BROADCAST_SM_RESP = 0x80000111
+    QUERY_BROADCAST_SM = 0x00000112
+    QUERY_BROADCAST_SM_RESP = 0x80000112
+    CANCEL_BROADCAST_SM = 0x00000113
+    CANCEL_BROADCAST_SM_RESP = 0x80000113
 
 
 GENERIC_NACK = 0x80000000
