@@ -103,7 +103,7 @@ def whole_intake(bench: Bench) -> Work:
     intake = Intake(bench.works, bench.leases, bench.book, lambda: True)
     intake._known["bench"] = (1e9, bench.account)
     intake._pauses_until = 1e9
-    lease = Lease(Owner("intake", FENCE), "", 1e9)
+    lease = Lease(Owner("intake", FENCE), "", 0.0, 1e9)
     entries = bench.entries()
     return Work(
         lambda: finish(intake._admit(lease, entries, Cursor("", 0))),

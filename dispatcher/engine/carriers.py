@@ -4,12 +4,14 @@ It refuses to know what is sent over a link and what answers mean: answers go to
 
 A session is opened when its lease is ours and no operator holds it. A refused login waits for the longest pause at once:
 carriers lock accounts that keep guessing. Rates belong to a carrier and to a bind, but sessions may be spread over
-engines, so an engine uses the part of each rate that its leased sessions are of all sessions.
+engines, so an engine uses the part of each rate that goes with its leased sessions (core/shares.py): less from the instant
+at which it lets one go or may have lost it, more only when the last owner's second is over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Final
 
 import trio
@@ -17,6 +19,7 @@ import trio
 from dispatcher.core.model import Outcome
 from dispatcher.core.ports import StoreUnavailable
 from dispatcher.core.settings import Bind, Settings
+from dispatcher.core.shares import SETTLE_S, part, quota
 from dispatcher.core.throttle import Throttle
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.leases import SESSION_PREFIX, Leases
@@ -50,6 +53,10 @@ class Carriers:
         works.seats = [seat for seat in self.seats if seat.bind_settings.mode != "rx"]
         for seat in works.seats:
             works.pool.add(seat)
+        self._taking: set[Seat] = set()
+        self._rates = _throttled(works.seats)
+        self._reshare_at = inf
+        leases.changed = self._reshare
         self._reshare()
 
     async def run(self) -> None:
@@ -57,6 +64,7 @@ class Carriers:
         async with trio.open_nursery() as nursery:
             for seat in self.seats:
                 nursery.start_soon(self._keep, seat)
+            nursery.start_soon(self._shares)
             nursery.start_soon(self._controls)
 
     # -- one session
@@ -88,22 +96,31 @@ class Carriers:
     async def _own(self, seat: Seat) -> bool:
         """Holds the session's lease when the session is ours to hold; gives it back when it is not."""
         leases, name = self._leases, lease_name(seat)
-        lease = leases.held.get(name)
-        if not leases.wants(seat.number):
-            if lease is not None:
-                await leases.drop(name)
-                self._reshare()
+        if not self._wants(seat):
+            await leases.drop(name)
             return False
+        lease = leases.held.get(name)
         if lease is not None:
             return lease.valid(self._works.clock.monotonic())
+        self._taking.add(seat)
         try:
-            lease = await leases.take(name)
+            return await leases.take(name) is not None
         except StoreUnavailable as error:
             self._works.lost_store("lease", error)
             return False
-        if lease is not None:
-            self._reshare()
-        return lease is not None
+        finally:
+            self._taking.discard(seat)
+
+    def _wants(self, seat: Seat) -> bool:
+        """Whether the session is ours to hold, with the engines now known to live. Of more than our quota those that are
+        not up go first."""
+        leases = self._leases
+        group = [each for each in self.seats if (each.carrier, each.bind) == (seat.carrier, seat.bind)]
+        due = quota((each.number for each in group), leases.alive, self._works.name)
+        ours = [each for each in group if each in self._taking or lease_name(each) in leases.held]
+        if seat not in ours:
+            return len(ours) < due
+        return seat in sorted(ours, key=lambda each: (each.state != "bound", each.number))[:due]
 
     async def _live(self, seat: Seat) -> str:
         """One life of a session; returns why it ended. Nothing but Cancelled comes out of here."""
@@ -210,8 +227,10 @@ class Carriers:
             works.log.warning("bad_pdus", **labels(seat), count=len(events.bad), reason=f"{bad.field}: {bad.why}")
 
     def _pace(self, seat: Seat, wanted: int, now: float) -> tuple[int, float]:
-        """Permits to write now. None while our lease may have run out, while paused, or beyond a rate."""
-        if not self._works.may_send(now):
+        """Permits to write now. None while a lease may have run out, while paused, or beyond a rate."""
+        if now >= self._reshare_at:
+            self._reshare()
+        if not (seat.leased and self._works.may_send(now)):
             return 0, now + 0.05
         if seat.paused_until > now:
             return 0, min(seat.paused_until, now + 1.0)
@@ -236,21 +255,31 @@ class Carriers:
     # -- all sessions
 
     def _reshare(self) -> None:
-        """Splits rates by the sessions leased here."""
-        held = self._leases.held
-        binds: dict[tuple[str, str], Throttle | None] = {}
-        carriers: dict[str, Throttle | None] = {}
+        """Which sessions are ours now, and with them which part of each rate; until when that is so."""
+        now, held = self._works.clock.monotonic(), self._leases.held
+        self._reshare_at = inf
+        settled: set[Seat] = set()
         for seat in self.seats:
-            settings = seat.carrier_settings
-            if seat.carrier not in carriers:
-                mine = [s for s in self.seats if s.carrier == seat.carrier]
-                carriers[seat.carrier] = _share(settings.rate, mine, held, settings.throttle_floor, settings.throttle_pause_s)
-            key = (seat.carrier, seat.bind)
-            if key not in binds:
-                mine = [s for s in self.seats if (s.carrier, s.bind) == key]
-                rate = seat.bind_settings.rate
-                binds[key] = _share(rate, mine, held, settings.throttle_floor, settings.throttle_pause_s)
-            seat.throttles = tuple(t for t in (carriers[seat.carrier], binds[key]) if t is not None)
+            lease = held.get(lease_name(seat))
+            seat.leased = lease is not None and lease.valid(now)
+            if lease is None or not seat.leased:
+                continue
+            usable_at = lease.taken_at + (0.0 if lease.first else SETTLE_S)
+            if now >= usable_at:
+                settled.add(seat)
+            self._reshare_at = min(self._reshare_at, lease.until, usable_at if usable_at > now else inf)
+        for throttle, rate, seats in self._rates:
+            parts = (part(rate, place, len(seats)) for place, seat in enumerate(seats) if seat in settled)
+            throttle.resize(sum(parts), now)
+
+    async def _shares(self) -> None:
+        """What only time changes, also while nothing is written."""
+        works = self._works
+        while True:
+            await trio.sleep(0.1)
+            if works.clock.monotonic() >= self._reshare_at:
+                self._reshare()
+                works.room_bell.ring()
 
     async def _controls(self) -> None:
         """Operators' wishes, once a second: "pause" closes a session politely, "resume" opens it again."""
@@ -265,7 +294,7 @@ class Carriers:
                     for seat in self.seats:
                         wish = wishes.get((seat.carrier, seat.bind)) or wishes.get((seat.carrier, "")) or "resume"
                         seat.held = wish == "pause"
-                        ours = lease_name(seat) in self._leases.held and self._leases.wants(seat.number)
+                        ours = lease_name(seat) in self._leases.held and self._wants(seat)
                         if seat.link is not None and (seat.held or not ours):
                             nursery.start_soon(self._close, seat, "paused" if seat.held else "not_ours")
             self.gauges()
@@ -306,14 +335,20 @@ class Carriers:
             put("dispatcher_bind_state", (seat.carrier, seat.bind, each), states.count(each))
 
 
-def _share(
-    rate: float | None, seats: list[Seat], held: dict[str, object] | object, floor: float, pause_s: float
-) -> Throttle | None:
-    """This engine's part of a rate, as a throttle; None where there is no rate."""
-    if rate is None:
-        return None
-    ours = sum(lease_name(seat) in held for seat in seats)  # type: ignore[operator]
-    return Throttle(rate * max(ours, 1) / len(seats), floor, pause_s)
+def _throttled(seats: list[Seat]) -> list[tuple[Throttle, float, list[Seat]]]:
+    """Gives the sessions that submit their throttles, the carrier's and the bind's; each with its rate and its sessions."""
+    found: dict[tuple[str, ...], tuple[Throttle, float, list[Seat]]] = {}
+    for seat in seats:
+        carrier = seat.carrier_settings
+        own: list[Throttle] = []
+        for key, rate in (((seat.carrier,), carrier.rate), ((seat.carrier, seat.bind), seat.bind_settings.rate)):
+            if rate is not None:
+                throttle = Throttle(rate, carrier.throttle_floor, carrier.throttle_pause_s)
+                throttle, _, members = found.setdefault(key, (throttle, rate, []))
+                members.append(seat)
+                own.append(throttle)
+        seat.throttles = tuple(own)
+    return list(found.values())
 
 
 def seats_of(settings: Settings) -> list[Seat]:

@@ -111,6 +111,7 @@ class Engine:
         if counts["requeued"] or counts["doubts"]:
             works.log.warning("own_work_recovered", engine=works.name, **counts)
         await works.persist("accounts", self.timers.accounts)
+        await works.persist("engines", self.leases.look)  # before sessions are opened: how many are ours to open
 
     async def _drain(self) -> None:
         works = self.works

@@ -4,14 +4,14 @@ It refuses to know what is done under a lease. A lease is ours only up to the in
 renewal was *sent*, plus its time: whoever acts under it asks `valid` with the monotonic time of the moment.
 
 Binds. Every session of every carrier has a lease of its own, so that any number of engines share a carrier within its
-session cap. Which engine wants which session is computed, not negotiated: session number n of the whole
-configuration belongs to the n-th living engine (by name, modulo their number). An engine that leaves gives its sessions
-back, one that dies loses them with its leases, one that comes takes over its share as soon as the others let go.
+session cap. How many sessions of a bind each living engine should hold is computed, not negotiated (core/shares.py); who
+holds more gives some up, who holds fewer takes what is free. An engine that leaves gives its sessions back, one that dies
+loses them with its leases, one that comes takes its share as soon as the others let go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -30,15 +30,21 @@ NO_ENGINES: Final = frozenset({INTAKE_LEASE, NOTICES_LEASE})
 
 
 class Lease:
-    """One lease we hold or held. `until` is monotonic seconds; `lost` once the store said that it is not ours."""
+    """One lease we hold or held. `until`, `taken_at` are monotonic seconds; `lost` once the store said that it is not ours."""
 
-    __slots__ = ("lost", "nonce", "owner", "until")
+    __slots__ = ("lost", "nonce", "owner", "taken_at", "until")
 
-    def __init__(self, owner: Owner, nonce: str, until: float) -> None:
+    def __init__(self, owner: Owner, nonce: str, taken_at: float, until: float) -> None:
         self.owner = owner
         self.nonce = nonce
+        self.taken_at = taken_at
         self.until = until
         self.lost = False
+
+    @property
+    def first(self) -> bool:
+        """Nobody held it before us, in all the store's time."""
+        return self.owner.fence == 1
 
     def valid(self, now: float) -> bool:
         """True while nobody else can hold it."""
@@ -46,11 +52,15 @@ class Lease:
 
 
 class Leases:
-    """The leases of one engine, renewed by one task at a third of their time."""
+    """The leases of one engine, renewed by one task at a third of their time.
+
+    `changed` is called, without awaiting, whenever one came, went or was renewed; of one that goes, before the store knows.
+    """
 
     def __init__(self, works: Works) -> None:
         self.works = works
         self.held: dict[str, Lease] = {}
+        self.changed: Callable[[], None] = _nothing
         self.alive: tuple[str, ...] = (works.name,)
         self._ttl_s = works.settings.engine.lease_s
         self._nonce = works.ids.make(works.clock.now_ms(), 1)[0]
@@ -61,7 +71,8 @@ class Leases:
         owner = await self.works.store.take_lease(name, self._nonce, int(self._ttl_s * 1000))
         if owner is None:
             return None
-        lease = self.held[name] = Lease(owner, self._nonce, sent_at + self._ttl_s)
+        lease = self.held[name] = Lease(owner, self._nonce, self.works.clock.monotonic(), sent_at + self._ttl_s)
+        self.changed()
         return lease
 
     async def drop(self, name: str) -> None:
@@ -70,6 +81,7 @@ class Leases:
         if lease is None or lease.lost:
             return
         lease.lost = True
+        self.changed()
         try:
             await self.works.store.drop_lease(lease.owner, lease.nonce)
         except (StoreUnavailable, Deposed):
@@ -86,6 +98,8 @@ class Leases:
                 works.sending_until = lease.until
                 works.log.info("engine_lease_taken", engine=works.name, fence=lease.owner.fence, waited=waited)
                 return
+            if not waited:
+                works.log.info("engine_name_held", engine=works.name)
             waited = True
             await trio.sleep(min(0.2, self._ttl_s / 4))
 
@@ -97,10 +111,12 @@ class Leases:
             for name, lease in list(self.held.items()):
                 if not await self._renew_one(name, lease):
                     lease.lost = True
-                    self.held.pop(name, None)
-                    works.log.warning("lease_lost", lease=name)
                     if name == works.name:
                         works.sending_until = 0.0
+                    self.held.pop(name, None)
+                    self.changed()
+                    works.log.warning("lease_lost", lease=name)
+                    if name == works.name:
                         raise Deposed(f"the lease of engine {name} was lost: another engine may have taken over its work")
 
     async def _renew_one(self, name: str, lease: Lease) -> bool:
@@ -116,14 +132,8 @@ class Leases:
             if name == works.name:
                 works.sending_until = lease.until
                 works.room_bell.ring()
+            self.changed()
         return ours
-
-    # -- which sessions are ours
-
-    def wants(self, number: int) -> bool:
-        """Whether session `number` of the configuration is ours to open, with the engines now known to live."""
-        alive = self.alive
-        return alive[number % len(alive)] == self.works.name
 
     # -- engines that died
 
@@ -163,6 +173,10 @@ class Leases:
         finally:
             await self.drop(dead)
         works.log.warning("engine_taken_over", engine=dead, **counts)
+
+
+def _nothing() -> None:
+    return
 
 
 async def take_over(works: Works, owner: Owner, dead: str) -> dict[str, int]:

@@ -43,10 +43,11 @@ class Seat(Slot):
     """One carrier session as this engine runs it: the pool's slot, its link while there is one, its throttles.
 
     `number` counts all sessions of the configuration, so that engines can share them out. `throttles`: the carrier's,
-    shared by all its sessions here, then the bind's. `held`: the pause asked for by an operator.
+    shared by all its sessions here, then the bind's. `held`: the pause asked for by an operator. `leased`: the session is
+    ours, as far as that can be known without asking.
     """
 
-    __slots__ = ("bind_settings", "carrier_settings", "held", "link", "number", "state", "throttles", "window_max")
+    __slots__ = ("bind_settings", "carrier_settings", "held", "leased", "link", "number", "state", "throttles", "window_max")
 
     def __init__(self, carrier: Carrier, bind: Bind, label: str, session: int, number: int, *, window: int) -> None:
         super().__init__(carrier.name, label, session, window)
@@ -58,6 +59,7 @@ class Seat(Slot):
         self.throttles: tuple[Throttle, ...] = ()
         self.state = "down"
         self.held = False
+        self.leased = False
 
     def refused(self, now: float) -> None:
         """The carrier said "too fast": pause and slow down."""
@@ -73,6 +75,9 @@ class Seat(Slot):
         """
         link, session_window = self.link, self.window_max
         ahead = min(session_window, segments_max)
+        if any(t.closed for t in self.throttles):
+            self.window = 0  # other engines have the whole rate: what we claimed would only lie here
+            return
         limits = [t.limit for t in self.throttles if t.limit]
         waiting = link.queued if link is not None else 0
         if limits:
