@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from dispatcher.core.door_settings import Http
@@ -16,6 +16,9 @@ from dispatcher.ingest.problems import MEDIA_TYPE, Problem
 
 HELD_BODIES_MAX = 4
 """Bodies under way may hold this many times http.body_bytes_max together; beyond it 503."""
+WASTE_BYTES_MAX = 4_194_304
+WASTE_S = 1.0
+"""Of a body that is too large, so much is read, for so long, before the answer."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -49,6 +52,7 @@ class Bodies:
         Disconnected."""
         stated = headers.get(b"content-length", b"")
         if stated.isdigit() and int(stated) > bytes_max:
+            await self._waste(receive)
             raise Problem("body_too_large", f"at most {bytes_max} bytes", close=True)
         held = 0
         try:
@@ -72,8 +76,22 @@ class Bodies:
             self._held_bytes -= held
         body = b"".join(chunks) if len(chunks) > 1 else chunks[0]
         if len(body) > bytes_max:
+            await self._waste(receive)
             raise Problem("body_too_large", f"at most {bytes_max} bytes", close=True)
         return body
+
+    @staticmethod
+    async def _waste(receive: Receive) -> None:
+        """Reads on for a moment and throws away: a caller that is still sending when the connection is closed gets a reset,
+        not the answer that tells why."""
+        wasted = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WASTE_S):
+                while wasted < WASTE_BYTES_MAX:
+                    event = await receive()
+                    wasted += len(event.get("body", b""))
+                    if event["type"] != "http.request" or not event.get("more_body", False):
+                        return
 
     @contextmanager
     def holding(self, byte_count: int) -> Generator[None, None, None]:
