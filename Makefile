@@ -18,14 +18,16 @@ install: $(STAMP) ## make the virtual environment
 demo: $(STAMP) ## the main job, end to end, with an embedded server and simulated carriers (KEEP=1 leaves it running)
 	$(BIN)/dispatcher demo $(if $(KEEP),--keep)
 
+# Two workers, one file each at a time: most tests wait for processes.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 test: $(STAMP) ## the fast suite against a real embedded server
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check: $(STAMP) ## format, lint, strict types, house rules, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 format: $(STAMP) ## let ruff lay out the code
 	$(BIN)/ruff format .
