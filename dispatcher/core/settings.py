@@ -47,24 +47,73 @@ class Engine(Table, kw_only=True, frozen=True):
     flush_ms: Annotated[
         float, Meta(gt=0, le=1000, description="how long results may wait for company before they are written")
     ] = 5.0
-    lease_s: Annotated[Seconds, Meta(description="how long a dead engine's work waits for its successor")] = 4.0
+    lease_s: Annotated[Seconds, Meta(description="how long a dead engine's work waits for its successor")] = 3.0
     drain_s: Annotated[Seconds, Meta(description="how long a stop waits for answers in flight")] = 10.0
     ahead_segments_max: Annotated[Positive, Meta(description="segments claimed beyond the free windows")] = 500
     intake: Annotated[bool, Meta(description="admit from the sends stream")] = True
     intake_entries_max: Annotated[int, Meta(ge=1, le=5000, description="entries of the sends stream read at once")] = 500
 
 
+NationalName = Literal[
+    "turkish",
+    "spanish",
+    "portuguese",
+    "bengali",
+    "gujarati",
+    "hindi",
+    "kannada",
+    "malayalam",
+    "oriya",
+    "punjabi",
+    "tamil",
+    "telugu",
+    "urdu",
+]
+CodingName = Literal["gsm7", "ascii", "latin1", "ucs2", "binary", "gsm7_flash", "ascii_flash", "ucs2_flash", "binary_flash"]
+
+
+class Senders(Table, kw_only=True, frozen=True):
+    """Which senders a carrier takes, for some countries or all. The first table that names the country, or none, counts."""
+
+    country: Annotated[tuple[str, ...], Meta(description="ISO 3166 codes, like DE; empty: every other one")] = ()
+    allow: Annotated[tuple[str, ...], Meta(description="senders it takes; empty: any")] = ()
+    replace: Annotated[dict[str, str], Meta(description="what is written instead of a sender")] = {}
+    otherwise: Annotated[str, Meta(description="written for senders not allowed; empty: they are refused")] = ""
+
+
 class Quirks(Table, kw_only=True, frozen=True):
     """Where a carrier differs from the specification."""
 
-    ids: Annotated[Literal["as_is", "hex", "dec", "auto"], Meta(description="how receipt ids relate to answer ids")] = "as_is"
-    concat: Annotated[Literal["udh8", "udh16"], Meta(description="concatenation header")] = "udh8"
-    encodings: Annotated[tuple[Literal["gsm7", "latin1", "ucs2", "binary"], ...], Meta(description="what it takes")] = (
+    ids: Annotated[
+        Literal["as_is", "hex", "dec", "auto"], Meta(description="how receipt ids relate to answer ids; auto: learned")
+    ] = "as_is"
+    concat: Annotated[
+        Literal["udh8", "udh16", "sar"], Meta(description="concatenation: a header of 8 or 16 bits, or SAR TLVs")
+    ] = "udh8"
+    encodings: Annotated[
+        tuple[Literal["gsm7", "ascii", "latin1", "ucs2", "binary"], ...], Meta(description="what it takes")
+    ] = (
         "gsm7",
         "latin1",
         "ucs2",
         "binary",
     )
+    national: Annotated[
+        tuple[NationalName, ...],
+        Meta(description="languages whose 7-bit tables it hands through; used where that saves segments"),
+    ] = ()
+    packed: Annotated[bool, Meta(description="GSM 7-bit texts as packed septets, to and from it")] = False
+    dcs: Annotated[
+        dict[CodingName, Annotated[int, Meta(ge=0, le=255)]],
+        Meta(description="its own data_coding values, gsm7 = 1; names ending in _flash for flash messages"),
+    ] = {}
+    plus: Annotated[bool, Meta(description="write + before international numbers")] = False
+    to_strip: Annotated[str, Meta(pattern=r"^[0-9]{0,8}$", description="leading digits that destinations lose")] = ""
+    to_add: Annotated[str, Meta(pattern=r"^[0-9*#]{0,8}$", description="what then stands before destinations")] = ""
+    sender_alphabet: Annotated[
+        Literal["latin1", "gsm7"],
+        Meta(description="how letters of senders are written; in gsm7 an @ would end the field, so such senders are refused"),
+    ] = "latin1"
     source_ton_npi: Annotated[tuple[int, int] | None, Meta(description="fixed TON and NPI of senders; absent: by form")] = None
     dest_ton: Annotated[int, Meta(ge=0, le=7, description="TON of destinations")] = 1
     dest_npi: Annotated[int, Meta(ge=0, le=31, description="NPI of destinations")] = 1
@@ -74,6 +123,9 @@ class Quirks(Table, kw_only=True, frozen=True):
         str,
         Meta(pattern=r"^[0-9]{0,4}$", description="calling code of handsets' numbers that come in national form; empty: left"),
     ] = ""
+    receipts_by_text: Annotated[
+        bool, Meta(description="a deliver_sm without any mark is a receipt when its text is one; handsets can forge such")
+    ] = False
     receipt_per: Annotated[Literal["segment", "message"], Meta(description="one receipt per segment or per message")] = (
         "segment"
     )
@@ -121,6 +173,7 @@ class Carrier(Table, kw_only=True, frozen=True):
     rate: Annotated[Rate | None, Meta(description="segments a second over all its binds")] = None
     cost: Annotated[str, Meta(description="name of the [[tariff]] of what it costs us; empty: free")] = ""
     sender: Annotated[str, Meta(description="sender where the send has none")] = ""
+    senders: Annotated[tuple[Senders, ...], Meta(description="which senders it takes, by country")] = ()
     throttle_pause_s: Annotated[Seconds, Meta(description="pause of a bind after 'throttled' or 'queue full'")] = 1.0
     throttle_floor: Annotated[float, Meta(gt=0, le=1, description="adaptation never goes below this part of the rate")] = 0.1
     bind: Annotated[tuple[Bind, ...], Meta(min_length=1)]

@@ -63,6 +63,7 @@ class Leases:
         self.changed: Callable[[], None] = _nothing
         self.alive: tuple[str, ...] = (works.name,)
         self._ttl_s = works.settings.engine.lease_s
+        self._calm_until = 0.0
         self._nonce = works.ids.make(works.clock.now_ms(), 1)[0]
 
     async def take(self, name: str) -> Lease | None:
@@ -138,13 +139,17 @@ class Leases:
     # -- engines that died
 
     async def watch(self) -> None:
-        """Looks for engines whose lease is gone with work in flight, and takes that work over; counts who lives."""
+        """Looks for engines whose lease is gone with work in flight, and takes that work over; counts who lives.
+
+        While the store was away nobody could renew: for a lease's time after it nobody is taken for dead.
+        """
         works = self.works
         while not works.stopping:
             try:
                 await self.look()
             except StoreUnavailable as error:
                 works.lost_store("engines", error)
+                self._calm_until = works.clock.monotonic() + self._ttl_s
             await works.nap(self._ttl_s / 4)
 
     async def look(self) -> None:
@@ -152,12 +157,13 @@ class Leases:
         works = self.works
         views = await works.store.engines()
         names = {v.name for v in views if v.alive and v.name not in NO_ENGINES and not v.name.startswith(SESSION_PREFIX)}
-        alive = tuple(sorted(names | {works.name}))
+        calm = works.clock.monotonic() < self._calm_until
+        alive = tuple(sorted(names | {works.name} | set(self.alive if calm else ())))
         if alive != self.alive:
             works.log.info("engines_changed", engines=len(alive))
             self.alive = alive
         for view in views:
-            if not view.alive and view.in_flight and view.name != works.name:
+            if not calm and not view.alive and view.in_flight and view.name != works.name:
                 await self.inherit(view.name)
 
     async def inherit(self, dead: str) -> None:

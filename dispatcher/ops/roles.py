@@ -32,6 +32,7 @@ from dispatcher.ops import clocks, config, logs, metrics, preflight
 from dispatcher.ops.asyncio_life import SNAPSHOT_S, measure, stop_event
 from dispatcher.ops.connection import store_url
 from dispatcher.ops.errors import OpsError
+from dispatcher.ops.instance import engine_name
 from dispatcher.ops.secret_key import server_key
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ async def _engine(role: Role, parts: Parts) -> None:
             connect=connect,
             counters=parts.counters,
             log=parts.log,
-            name=f"{socket.gethostname().partition('.')[0]}-{role.process}",
+            name=engine_name(role.run_dir, role.process),
             stop=stop,
             is_open=lambda: promise.kept,
         )

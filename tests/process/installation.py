@@ -144,12 +144,23 @@ class Installation:
     """One configuration, its supervisor and its carriers. A context manager: starts on entry, ends all on exit."""
 
     def __init__(
-        self, directory: Path, carriers: Sequence[Carrier], config: str, *, http: str = "", test_control: bool = False
+        self,
+        directory: Path,
+        carriers: Sequence[Carrier],
+        config: str,
+        *,
+        http: str = "",
+        server: str = "",
+        test_control: bool = False,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`config` is TOML after [server], [http] (where `http` is put) and [metrics]; {carrier name} in it becomes that
-        carrier's port. `test_control`: `advance` works."""
+        """`config` is TOML after [server], [http] (where `server` and `http` are put) and [metrics]; {carrier name} in it
+        becomes that carrier's port. `test_control`: `advance` works. `environment` is added to the supervisor's."""
         self.directory = directory
         self._test_control = directory / "control" if test_control else None
+        self.workers = workers
+        self._environment = {**os.environ, **(environment or {})}
         self.carriers = {carrier.name: carrier for carrier in carriers}
         self.http_port, self.metrics_port, self.server_port = free_ports(3)
         for carrier in carriers:
@@ -157,7 +168,7 @@ class Installation:
         self.config = directory / "dispatcher.toml"
         self.config.write_text(
             f"[server]\nembedded_port = {self.server_port}\n"
-            f'data_dir = "{directory}/var"\npreflight_s = 2.0\n\n'
+            f'data_dir = "{directory}/var"\npreflight_s = 2.0\n{server}\n\n'
             f'[http]\nlisten = "127.0.0.1:{self.http_port}"\n{http}\n\n'
             f'[metrics]\nlisten = "127.0.0.1:{self.metrics_port}"\n\n{config}'
         )
@@ -186,7 +197,9 @@ class Installation:
     def start(self) -> None:
         """Starts the supervisor; returns when the door is open."""
         command = [sys.executable, "-m", "dispatcher", "run", "--config", str(self.config)]
-        environment = dict(os.environ)
+        if self.workers > 1:
+            command += ["--workers", str(self.workers)]
+        environment = dict(self._environment)
         if self._test_control is not None:
             command += ["--test-control", f"unix:{self._test_control}"]
             environment["DISPATCHER_TEST"] = "1"
@@ -217,7 +230,7 @@ class Installation:
             try:
                 process.wait(STOP_S)
             except subprocess.TimeoutExpired:
-                for role in ("engine-0", "http-0", "notices-0", "server-0"):
+                for role in (*self.engines, "http-0", "notices-0", "server-0"):
                     self.kill(role, missing_ok=True)
                 process.kill()
                 process.wait()
@@ -247,6 +260,18 @@ class Installation:
             return int((self.directory / "var" / "run" / f"{role}.pid").read_text())
         except (OSError, ValueError):
             return 0
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Roles of the engines."""
+        return tuple(f"engine-{number}" for number in range(self.workers))
+
+    def signal(self, role: str, number: int) -> int:
+        """Sends one process of this installation a signal; returns its pid."""
+        pid = self.pid(role)
+        assert pid, f"{role} does not run"
+        os.kill(pid, number)
+        return pid
 
     def kill(self, role: str, *, missing_ok: bool = False) -> int:
         """SIGKILL of one process of this installation; returns its pid."""

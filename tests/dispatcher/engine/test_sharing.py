@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import trio
 
+from dispatcher.core.ports import StoreUnavailable
 from dispatcher.engine.engine import Engine
+from dispatcher.store.memory import MemoryStore
 from tests.dispatcher.engine.world import World, carrier, eventually, route, settings_of, world
 
 FOUR = settings_of([carrier(sessions=4, window=20)], [route({"alpha": 1})])
@@ -112,5 +114,40 @@ def test_a_rate_of_fewer_than_the_sessions_is_not_multiplied() -> None:
             here.send_many(7)
             await here.until({"delivered": 7}, 10)
             assert here.smscs["alpha"].stats.submits_per_second_peak <= 2
+
+    trio.run(main)
+
+
+def test_nobody_is_taken_for_dead_because_the_store_was_away() -> None:
+    """Away for longer than a lease: all leases have run out, and their holders get the time to renew them."""
+
+    async def main() -> None:
+        away = False
+
+        async def hook(when: str, _: str) -> None:
+            if away and when == "before":
+                raise StoreUnavailable("away")
+
+        settings = settings_of([carrier(sessions=2)], [route({"alpha": 1})])
+        slow = {"alpha": {"answer_ms": (4000.0, 4000.0)}}
+        async with world(settings, scenarios=slow, store=MemoryStore(hook=hook)) as here:
+            await here.start("e2")
+            await shared(here, [1, 1])
+            here.send_many(20)
+
+            async def all_sent() -> bool:
+                return here.smscs["alpha"].stats.submits == 20
+
+            await eventually(all_sent)
+            away = True
+            await trio.sleep(1.5)
+            for lease in list(here.store.leases):
+                here.store.expire(lease)
+            away = False
+            await here.until({"delivered": 20}, 10)
+            assert here.errors == []
+            assert "engine_taken_over" not in here.log.names()
+            assert await all_sent()
+            assert here.smscs["alpha"].stats.binds <= 4
 
     trio.run(main)
