@@ -170,7 +170,10 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Orphaned receipts",
                 "Which carrier's ids do we not recognise?",
-                ((_rate("dispatcher_receipts_orphaned_total", "carrier"), "{{carrier}}"),),
+                (
+                    (_rate("dispatcher_receipts_orphaned_total", "carrier"), "{{carrier}}"),
+                    ("max by (carrier, form) (dispatcher_receipt_ids) == 1", "{{carrier}}: ids {{form}}"),
+                ),
                 "ops",
                 width=12,
             ),

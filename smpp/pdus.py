@@ -35,7 +35,7 @@ from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
 import smpp.constants as c
-from smpp import tlvs as t
+import smpp.tlvs as t
 from smpp.constants import Command
 from smpp.errors import BadPdu, LocalProtocolError
 from smpp.fields import unpack_header, write_c_string

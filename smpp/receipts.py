@@ -113,6 +113,7 @@ _PLAIN = rb"id:([!-~]+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A
 # The same before any decoding, in ASCII: what most receipts are. tests/laws/test_receipt_laws.py proves that it adds nothing.
 _plain = re.compile(_PLAIN).match
 _glance = re.compile(BODY_UNGROUPED + _PLAIN, re.DOTALL).match
+_looks = re.compile(r"\s*id:\s*\S+\s.*\bstat:\s*[A-Za-z]", re.IGNORECASE | re.DOTALL | re.ASCII).match
 _BY_OCTETS = {state.encode(): state for state in STATES}
 _RECEIPT, _TYPE, _INTERMEDIATE = c.ESM_RECEIPT, c.ESM_TYPE_MASK, c.ESM_INTERMEDIATE
 _new = tuple.__new__  # a Receipt without the detour through its named constructor
@@ -122,12 +123,17 @@ _keys = re.compile(
 ).finditer
 
 
-def parse(deliver: ShortMessage) -> Receipt | None:
-    """The receipt in `deliver`, or None when it is a handset's message. Never raises: what cannot be read is "" or UNKNOWN."""
+def parse(deliver: ShortMessage, *, by_text: bool = False) -> Receipt | None:
+    """The receipt in `deliver`, or None when it is a handset's message. Never raises: what cannot be read is "" or UNKNOWN.
+
+    `by_text`: for carriers that mark their receipts in no way (tests/golden/quirks/16): one whose text begins with an id and
+    has a state is a receipt, although a handset may have typed it.
+    """
     esm_class = deliver.esm_class
     tlvs = deliver.tlvs
     by_type = esm_class & c.ESM_RECEIPT or esm_class & c.ESM_TYPE_MASK == c.ESM_INTERMEDIATE
-    if not by_type and c.TLV_RECEIPTED_MESSAGE_ID not in tlvs and c.TLV_MESSAGE_STATE not in tlvs:
+    marked = by_type or c.TLV_RECEIPTED_MESSAGE_ID in tlvs or c.TLV_MESSAGE_STATE in tlvs
+    if not marked and (not by_text or _looks(_text(deliver.short_message)) is None):
         return None
     if not tlvs and (quick := _plain(deliver.short_message)) is not None:
         raw_id, raw_state, raw_code = quick.groups()

@@ -58,7 +58,8 @@ def _list(context: Context, _: argparse.Namespace) -> int:
     counts = _counts(settings)
     states = _gauges(counts, "dispatcher_bind_state")
     used, rate = _gauges(counts, "dispatcher_bind_window_used"), _gauges(counts, "dispatcher_bind_rate_limit")
-    header = ["carrier", "bind", "address", "sessions", "state", "window", "rate", "wish"]
+    learned = {carrier: form for (carrier, form), value in _gauges(counts, "dispatcher_receipt_ids").items() if value}
+    header = ["carrier", "bind", "address", "sessions", "state", "window", "rate", "ids", "wish"]
     rows = []
     for carrier in settings.carrier:
         for bind in carrier.bind:
@@ -67,9 +68,11 @@ def _list(context: Context, _: argparse.Namespace) -> int:
             window = f"{used.get(key, 0):g}/{bind.window * bind.sessions}"
             wish = wishes.get(key, "")
             address = f"{bind.host}:{bind.port}"
-            rows.append(
-                [*key, address, bind.sessions, state, window, f"{rate.get(key, 0):g}", "" if wish == "resume" else wish]
-            )
+            ids: str = carrier.quirks.ids
+            if ids == "auto":
+                ids = {"auto": "auto: not yet learned"}.get(form := learned.get(carrier.name, ids), f"auto: {form}")
+            wish = "" if wish == "resume" else wish
+            rows.append([*key, address, bind.sessions, state, window, f"{rate.get(key, 0):g}", ids, wish])
     context.show([dict(zip(header, row, strict=True)) for row in rows], lambda: table(rows, header))
     return EXIT_OK
 

@@ -53,6 +53,12 @@ METRICS: tuple[Metric, ...] = (
         "Receipts whose message id nobody knew within early_s.",
     ),
     Metric(
+        "dispatcher_receipt_ids",
+        "gauge",
+        ("carrier", "form"),
+        'How ids of receipts relate to those of answers, as learned of carriers with ids = "auto" (1: this form).',
+    ),
+    Metric(
         "dispatcher_retries_total",
         "counter",
         ("carrier", "error_class"),

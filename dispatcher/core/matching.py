@@ -2,7 +2,7 @@
 
 It refuses to know where correlations are kept (the store) and what is then done (the lifecycle).
 
-Ids (peers.md 4, quirks 1-3). Carriers write the id of an answer and of its receipt in different ways: hex and decimal,
+Ids (tests/golden/quirks 01 to 03). Carriers write the id of an answer and of its receipt in different ways: hex and decimal,
 padded with zeros, in the other letter case. `answer_key` is what is stored when the answer comes; `receipt_keys` are
 the keys under which a receipt may find it, best first.
 
@@ -10,8 +10,8 @@ the keys under which a receipt may find it, best first.
             which mean nothing there. Every other shape is exact, for in base 64 case is information
     hex     the answer is hexadecimal, the receipt decimal
     dec     the answer is decimal, the receipt hexadecimal
-    auto    the receipt is tried as it is, then as the hexadecimal, then as the decimal of what was answered. Convenient
-            while a carrier is being connected; with short ids two messages can meet, so name the form once it is known
+    auto    the receipt is tried as it is, then as the hexadecimal, then as the decimal of what was answered, until enough
+            receipts have shown which it is (id_forms.py)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BLANKS = " \t\r\n\0"
 
 def answer_key(form: Form, carrier_id: str) -> str:
     """The key of an answer's message id; "" stays "" (accepted without id)."""
-    if form == "as_is" and _is_plain(carrier_id):
+    if form == "as_is" and is_plain(carrier_id):
         return carrier_id
     text = carrier_id.strip(_BLANKS)
     if form == "hex" and _HEX.fullmatch(text):
@@ -48,7 +48,7 @@ def answer_key(form: Form, carrier_id: str) -> str:
 
 def receipt_keys(form: Form, carrier_id: str) -> tuple[str, ...]:
     """The keys under which a receipt's id may be stored, best first; () for an empty id."""
-    if form == "as_is" and _is_plain(carrier_id):
+    if form == "as_is" and is_plain(carrier_id):
         return (carrier_id,)
     text = carrier_id.strip(_BLANKS)
     if not text:
@@ -57,18 +57,25 @@ def receipt_keys(form: Form, carrier_id: str) -> tuple[str, ...]:
         return (str(int(text)),)
     if form == "dec" and _HEX.fullmatch(text):
         return (str(int(text, 16)),)
-    plain = _plain(text)
     if form != "auto":
-        return (plain,)
-    keys = [plain]
+        return (_plain(text),)
+    return tuple(dict.fromkeys(forms_of(text).values()))
+
+
+def forms_of(carrier_id: str) -> dict[Form, str]:
+    """For a carrier of form "auto": the key of a receipt's id if the carrier were of each of the other forms; {} for no id."""
+    text = carrier_id.strip(_BLANKS)
+    if not text:
+        return {}
+    keys: dict[Form, str] = {"as_is": _plain(text)}
     if _DEC.fullmatch(text):
-        keys.append(f"{int(text):x}")
+        keys["hex"] = f"{int(text):x}"
     if _HEX.fullmatch(text):
-        keys.append(str(int(text, 16)))
-    return tuple(dict.fromkeys(keys))
+        keys["dec"] = str(int(text, 16))
+    return keys
 
 
-def _is_plain(carrier_id: str) -> bool:
+def is_plain(carrier_id: str) -> bool:
     """A number as it should be: nothing in it is to be made equal. Most carriers' ids are such."""
     return carrier_id.isdigit() and carrier_id.isascii() and carrier_id[0] != "0"
 
@@ -157,9 +164,9 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Parked)
 
 
-def park(receipt: Receipt, form: Form, at: int) -> bytes:
+def park(receipt: Receipt, keys: tuple[str, ...], at: int) -> bytes:
     """The receipt as bytes for the store's `early` hash."""
-    return _ENCODER.encode(Parked(receipt_keys(form, receipt.id), receipt.state, receipt.code, receipt.network_error, at))
+    return _ENCODER.encode(Parked(keys, receipt.state, receipt.code, receipt.network_error, at))
 
 
 def unpark(data: bytes) -> Parked:

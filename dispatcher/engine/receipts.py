@@ -14,12 +14,14 @@ the session. Its effect may still come to be; the repetition then finds it done.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
 import trio
 
 from dispatcher.core.evidence import INTERIM_STATES
+from dispatcher.core.id_forms import WORDS, IdForms
 from dispatcher.core.lifecycle import collect, decide
 from dispatcher.core.matching import park, receipt_keys, seen, unpark
 from dispatcher.core.model import Head, Message, State
@@ -53,6 +55,11 @@ class Receipts:
         self._waiting: list[Item] = []
         self._numbers = count()
         self._quirks = {c.name: c.quirks for c in works.settings.carrier}
+        self._forms = {name: IdForms() for name, quirks in self._quirks.items() if quirks.ids == "auto"}
+        self._keys = {
+            name: forms.keys if (forms := self._forms.get(name)) is not None else partial(receipt_keys, quirks.ids)
+            for name, quirks in self._quirks.items()
+        }
         self.bell = Bell()
 
     @property
@@ -70,15 +77,15 @@ class Receipts:
             return
         now, at = works.clock.monotonic(), works.clock.now_ms()
         quirks = self._quirks[seat.carrier]
-        read, form, new = Read(seat.carrier, quirks, link, at, now), quirks.ids, self._new
-        new += [Item(read, receipt, receipt_keys(form, receipt.id), receipt.sequence) for receipt in receipts]
+        read, keys, new = Read(seat.carrier, quirks, link, at, now), self._keys[seat.carrier], self._new
+        new += [Item(read, receipt, keys(receipt.id), receipt.sequence) for receipt in receipts]
         from_handsets: list[DeliverSm] = []
         for deliver in delivers:
-            receipt = parse(deliver)
+            receipt = parse(deliver, by_text=quirks.receipts_by_text)
             if receipt is None:
                 from_handsets.append(deliver)
                 continue
-            new.append(Item(read, receipt, receipt_keys(form, receipt.id), deliver.sequence))
+            new.append(Item(read, receipt, keys(receipt.id), deliver.sequence))
         if from_handsets:
             self._handsets.arrived(read, from_handsets)
         self.bell.ring()
@@ -174,6 +181,22 @@ class Receipts:
             for (key, item), found in zip(pairs, rows, strict=True):
                 if found is not None and item.correlation is NOWHERE:
                     item.correlation, item.key = found, key
+        for item in items if self._forms else ():
+            if item.correlation is not NOWHERE and not item.field:
+                self._learn(item)
+
+    def _learn(self, item: Item) -> None:
+        """What a receipt of a carrier of unknown ids says about them, matched or (without correlation) not."""
+        carrier, works = item.read.carrier, self._works
+        forms = self._forms.get(carrier)
+        if forms is None:
+            return
+        known = item.correlation is not NOWHERE
+        if not (forms.matched(item.receipt.id, item.key) if known else forms.missed()):
+            return
+        works.log.warning("receipt_ids_learned" if known else "receipt_ids_forgotten", carrier=carrier, kind=WORDS[forms.form])
+        for form in WORDS:
+            works.counters.put("dispatcher_receipt_ids", (carrier, form), form == forms.form)
 
     async def _decide(self, items: list[Item]) -> tuple[list[Item], list[Item]]:
         """Applies receipts of known segments. Returns (done with, their head is not free yet)."""
@@ -335,8 +358,9 @@ class Receipts:
         answers: dict[Link[Token], list[int]] = {}
         for item in parked:
             receipt, read = item.receipt, item.read
+            self._learn(item)
             field = f"{receipt.id}.{receipt.state}.{read.at}.{next(self._numbers)}"
-            rows.setdefault(read.carrier, []).append((field, park(receipt, read.quirks.ids, read.at)))
+            rows.setdefault(read.carrier, []).append((field, park(receipt, item.keys, read.at)))
             if read.link is not None and not item.answered:
                 item.answered = True
                 answers.setdefault(read.link, []).append(item.sequence)

@@ -34,6 +34,7 @@ _GAUGES: dict[str, Callable[[float, float], float]] = {
     "dispatcher_promise_kept": min,  # broken for one is broken
     "dispatcher_conversions": max,  # a process that has just begun judges none yet
     "dispatcher_bind_state": max,
+    "dispatcher_receipt_ids": max,
     "dispatcher_bind_rate_limit": max,
     "dispatcher_bind_window_used": operator.add,  # sessions of one bind may belong to several engines
 }

@@ -80,7 +80,7 @@ def test_a_receipt_as_evidence() -> None:
 
 def test_a_parked_receipt_comes_back_whole_and_grows_old() -> None:
     """Bytes and back; an orphan after early_ms, not a millisecond before."""
-    parked = unpark(park(Receipt("1A", "UNDELIV", "001", b"\x03\x00\x1b"), "dec", 1000))
+    parked = unpark(park(Receipt("1A", "UNDELIV", "001", b"\x03\x00\x1b"), ("26",), 1000))
     assert (parked.keys, parked.state, parked.code, parked.network_error) == (("26",), "UNDELIV", "001", b"\x03\x00\x1b")
     assert not parked.is_orphan(1299, 300)
     assert parked.is_orphan(1300, 300)
