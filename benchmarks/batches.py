@@ -33,7 +33,7 @@ from benchmarks.doors import _STEPS, BATCH, TEXT, Doors, doors
 from benchmarks.installation import Durability, cpu_s, machine, server_version, wait_for
 
 DRAIN_S = 180
-PAUSE_S = 0.001
+PAUSE_S = 0.005
 
 
 class Cost(NamedTuple):

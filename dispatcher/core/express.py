@@ -96,10 +96,15 @@ class Express:
 
     def admit(self, send: Send, account: Account, now: int, message_id: str) -> Admission | None:
         """The admission of a plain send; None: ask the long way."""
-        text = send.text
+        terms = self.terms(send, account, now)
+        return None if terms is None else self.admit_by(terms, send, now, message_id)
+
+    def terms(self, send: Send, account: Account, now: int) -> Terms | None:
+        """The terms of a plain send, and at `now` of every other that differs from it in number and text only; None: ask the
+        long way."""
         if (
-            not text or send.binary is not None or send.udh is not None or send.not_before is not None or send.flash
-            or send.tlvs or send.max_price is not None or send.entity is not None or send.template is not None
+            send.binary is not None or send.udh is not None or send.not_before is not None or send.flash or send.tlvs
+            or send.max_price is not None or send.entity is not None or send.template is not None
             or send.callback is not None or (send.account is not None and send.account != account.name)
         ):  # fmt: skip
             return None
@@ -109,13 +114,19 @@ class Express:
         )  # fmt: skip
         terms = self._terms.get(alike)
         if terms is None or not terms.since <= now < terms.until:
-            terms = self._agree(alike, send, account, now)
+            return self._agree(alike, send, account, now)
+        return terms
+
+    def admit_by(self, terms: Terms, send: Send, now: int, message_id: str) -> Admission | None:
+        """The admission of a send by its terms; None: ask the long way."""
+        text = send.text
         placed = self._book.numbers.place(send.to)
-        if terms is None or placed is None:
+        if not text or placed is None:
             return None
         to, country = placed
         (
-            _, _, _, sender, lane, route, price_of, tariff, currency, validity_ms, on_unknown, one_segment, countries, guard,
+            account, _, _, sender, lane, route, price_of, tariff, currency, validity_ms, on_unknown, one_segment, countries,
+            guard,
         ) = terms  # fmt: skip
         price = price_of(to)
         if price is None:
@@ -127,16 +138,20 @@ class Express:
         try:
             if route is None:
                 route = self._book.route(send, account, to, lane, sender, price)
-            if not sender and not route.has_sender:
+            if not (route.any_sender if sender else route.has_sender):
                 return None
             if not (one_segment and route.gsm7):
-                encoding, segments, text, _, _ = self._book.content(send, route)
+                encoding, segments, text, _, _, shift = self._book.content(send, route)
+                if shift:
+                    return None
             elif text == self._text:
                 text = self._text
             elif _fits(text):
                 self._text = text
             else:
-                encoding, segments, text, _, _ = self._book.content(send, route)
+                encoding, segments, text, _, _, shift = self._book.content(send, route)
+                if shift:
+                    return None
             if key is not None or send.group is not None or send.ref is not None or send.client_ip is not None:
                 rare.check_names(send)
         except Objection:

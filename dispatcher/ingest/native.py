@@ -63,9 +63,9 @@ class Native:
         body = await self._body(headers, receive, bodies.JSON_TYPES + bodies.NDJSON_TYPES, http.body_bytes_max)
         with self._door.bodies.holding(len(body)):
             lines = _media_type(headers) in bodies.NDJSON_TYPES
-            items = bodies.batch(body, lines=lines, messages_max=http.batch_messages_max)
-            digest = hashlib.sha256(body).digest()
+            items = await bodies.batch(body, lines=lines, messages_max=http.batch_messages_max)
             key = headers.get(b"idempotency-key", b"").decode("latin-1")
+            digest = hashlib.sha256(body).digest() if key else b""
             answer, again = await batch.accept(door, caller, items, key=key, digest=digest)
         return Answer(202, _encode(answer), (JSON, _REPLAY) if again else (JSON,))
 

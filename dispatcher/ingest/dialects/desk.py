@@ -195,13 +195,14 @@ class Desk:
         """Admission's word on every order, in slices between which the loop serves others. All of one lane. Nothing raised for
         refused orders: leave them out, or refuse the whole, as the dialect does. Raises Problem."""
         door = self.door
-        now = door.clock.now_ms()
+        account, now = caller.account, door.clock.now_ms()
         group_id = ids.group_of(door.ids.make(now, 1)[0])
         lane = orders[0].lane if orders else "bulk"
         admissions: list[Admission] = []
         places: list[int] = []
         refused: list[tuple[int, Refused]] = []
-        send, alike = _send(orders[0]) if orders else None, orders[0][2:] if orders else ()
+        express, send, terms = door.book.express, Send(to=""), None
+        alike: tuple[object, ...] = ()
         for start in range(0, len(orders), SLICE_ORDERS):
             if start:
                 await asyncio.sleep(0)
@@ -209,18 +210,22 @@ class Desk:
             first = len(admissions)
             members = ids.group_members(group_id, len(part), first + 1)
             for index, order in enumerate(part, start):
-                if send is not None and order[2:] == alike:
+                if order[2:] == alike:
                     send.to, send.text = order[:2]  # a Send is not kept: making 50,000 of them would cost most of this loop
                 else:
                     send, alike = _send(order), order[2:]
-                word = door.judge(send, caller.account, now, members[len(admissions) - first])
+                    terms = express.terms(send, account, now)
+                member = members[len(admissions) - first]
+                word: Admission | Refused | None = None if terms is None else express.admit_by(terms, send, now, member)
+                if word is None:
+                    word = door.judge(send, account, now, member)
                 if isinstance(word, Refused):
                     refused.append((index, word))
                 else:
                     word.body.group = group_id
                     admissions.append(word)
                     places.append(index)
-        gone = await limits.unwanted(door, caller.account.name, admissions)
+        gone = await limits.unwanted(door, account.name, admissions)
         if gone:
             refused = sorted([*refused, *((places[i], why) for i, why in gone.items())], key=lambda item: item[0])
             kept = [admission for i, admission in enumerate(admissions) if i not in gone]

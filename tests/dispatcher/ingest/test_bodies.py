@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -62,8 +64,8 @@ def test_batch_items_fail_alone() -> None:
     """In an array and in NDJSON a bad item is an item's error with its index; the others are Sends."""
     array = b'[{"to":"1"},{"to":2},7,{"to":"4"}]'
     lines = b'{"to":"1"}\n{"to":2}\r\n\n7\n{"to":"4"}\n'
-    found = bodies.batch(array, lines=False, messages_max=4)
-    assert found == bodies.batch(lines, lines=True, messages_max=4)
+    found = asyncio.run(bodies.batch(array, lines=False, messages_max=4))
+    assert found == asyncio.run(bodies.batch(lines, lines=True, messages_max=4))
     assert [item.to if isinstance(item, Send) else item[0].path for item in found] == ["1", "$[1].to", "$[2]", "4"]
 
 
@@ -74,15 +76,15 @@ def test_batch_size_limit(lines: bool, count: int, fine: bool) -> None:
     item = b'{"to":"1"}'
     body = b"\n".join([item] * count) if lines else b"[" + b",".join([item] * count) + b"]"
     if fine:
-        assert len(bodies.batch(body, lines=lines, messages_max=3)) == count
+        assert len(asyncio.run(bodies.batch(body, lines=lines, messages_max=3))) == count
         return
     with pytest.raises(Problem) as caught:
-        bodies.batch(body, lines=lines, messages_max=3)
+        asyncio.run(bodies.batch(body, lines=lines, messages_max=3))
     assert caught.value.kind == ("batch_too_large" if count else Refusal.MALFORMED)
 
 
 def test_a_batch_that_is_no_array_is_refused_as_a_whole() -> None:
     """A single object is not a batch of one."""
     with pytest.raises(Problem) as caught:
-        bodies.batch(b'{"to":"1"}', lines=False, messages_max=3)
+        asyncio.run(bodies.batch(b'{"to":"1"}', lines=False, messages_max=3))
     assert caught.value.document.errors == [FieldError("$", Refusal.MALFORMED, "must be an array of objects")]
