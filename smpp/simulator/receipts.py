@@ -11,19 +11,9 @@ from typing import Final
 
 from smpp import constants as c
 from smpp.codec import SubmitSm
+from smpp.simulator.forms import STATES
 
 SENDERS_MAX: Final = 1_000
-
-_STATES: Final = {
-    "ENROUTE": 1,
-    "DELIVRD": 2,
-    "EXPIRED": 3,
-    "DELETED": 4,
-    "UNDELIV": 5,
-    "ACCEPTD": 6,
-    "UNKNOWN": 7,
-    "REJECTD": 8,
-}
 
 
 class ReceiptWriter:
@@ -60,7 +50,7 @@ class ReceiptWriter:
                 len(identity).to_bytes(2, "big"),
                 identity,
                 b"\x04\x27\x00\x01",
-                bytes((_STATES.get(state, 7),)),
+                bytes((STATES.get(state, 7),)),
             )
         )
 

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 from smpp import constants as c
+from smpp.simulator.forms import IDS, PLAIN, ReceiptForm
 
 D = TypeVar("D")
 
@@ -56,6 +57,9 @@ class Outcome(StrEnum):
     NO_RECEIPT = "no_receipt"  # accepted, then silence
     RECEIPT_FIRST = "receipt_first"  # the receipt overtakes the answer
     RECEIPT_TWICE = "receipt_twice"
+    INTERIM_FIRST = "interim_first"  # ENROUTE, then the final receipt
+    INTERIM_LAST = "interim_last"  # the final receipt, then ENROUTE and ACCEPTD
+    STRAY_RECEIPT = "stray_receipt"  # delivered, and a receipt for an id that nobody was told
     NO_ANSWER = "no_answer"  # never answered, delivered all the same
     NO_ID = "no_id"  # accepted without a message id; the receipt comes for an id nobody was told
     DROP = "drop"  # every `times`-th such submit kills the link, unanswered
@@ -121,7 +125,9 @@ class Scenario:
     window            submits a session may have unanswered; more are answered 0x14
     rate              submits in any sliding `rate_window_ms`; more are answered 0x58. By time of arrival
     receipt_retry_ms  a receipt answered with an error is sent again after so long
-    answer_ids        "hex": answers carry the id in hexadecimal, receipts in decimal, as some carriers do
+    answer_ids        how answers write the id: dec, hex, HEX, padded, uuid. Receipts have their own way, [receipt] ids
+    receipt_per       which parts of a long message get a receipt: "segment" (each), "first", "last"
+    submits_per_session_max  so many submits, then the session is unbound; 0: never
     record_max        submits kept for tests
     """
 
@@ -135,12 +141,15 @@ class Scenario:
     receipt_ms: tuple[float, float] = (0.0, 0.0)
     receipt_retry_ms: float = 1_000.0
     answer_ids: str = "dec"
+    receipt_per: str = "segment"
+    submits_per_session_max: int = 0
     enquire_link_s: float = 60.0
     inactivity_s: float = 0.0
     seed: int = 1
     record_max: int = 100_000
     rules: tuple[Rule, ...] = ()
     mix: tuple[Weighted, ...] = (Weighted(Fate()),)
+    receipt: ReceiptForm = PLAIN
 
     @property
     def address(self) -> tuple[str, int]:
@@ -167,15 +176,29 @@ def parse(text: str) -> Scenario:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"not TOML: {error}") from None
+    return of(tables)
+
+
+def of(tables: Mapping[str, Any]) -> Scenario:
+    """A scenario from the tables of such a text. Raises ScenarioError."""
     rest = dict(tables)
+    form = rest.pop("receipt", {})
+    if not isinstance(form, dict):
+        raise ScenarioError("receipt: not a table; write [receipt]")
+    receipt = _build(ReceiptForm, form, "receipt")
+    if receipt.complaint():
+        raise ScenarioError(f"receipt: {receipt.complaint()}")
     accounts = tuple(_build(Account, each, f"login {n}") for n, each in enumerate(_tables(rest, "login"), 1))
     rules = tuple(_rule(each, f"rule {n}") for n, each in enumerate(_tables(rest, "rule"), 1))
     mix = tuple(_weighted(each, f"mix {n}") for n, each in enumerate(_tables(rest, "mix"), 1))
     if not accounts:
         raise ScenarioError("login: there is none; add a [[login]] with system_id and password")
-    scenario = _build(Scenario, {**rest, "accounts": accounts, "rules": rules, **({"mix": mix} if mix else {})}, "")
-    if scenario.answer_ids not in ("dec", "hex"):
-        raise ScenarioError(f'answer_ids: {scenario.answer_ids!r} is unknown; write "dec" or "hex"')
+    scenario = _build(
+        Scenario, {**rest, "accounts": accounts, "rules": rules, "receipt": receipt, **({"mix": mix} if mix else {})}, ""
+    )
+    for key, known in (("answer_ids", tuple(IDS)), ("receipt_per", ("segment", "first", "last"))):
+        if getattr(scenario, key) not in known:
+            raise ScenarioError(f"{key}: {getattr(scenario, key)!r} is unknown; one of {', '.join(known)}")
     _ = scenario.address
     return scenario
 
@@ -243,6 +266,8 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
         if not _is_number(value) or (kind is int and not isinstance(value, int)) or value < -1:
             raise ScenarioError(f"{where}: {value!r} is not a {'whole ' if kind is int else ''}number; write one >= 0")
         return kind(value)
+    if kind is bool and not isinstance(value, bool):
+        raise ScenarioError(f"{where}: {value!r} is neither true nor false")
     if kind is str and not isinstance(value, str):
         raise ScenarioError(f'{where}: {value!r} is not text; put it in quotes, "{value}"')
     return value if get_args(kind) or not isinstance(value, (list, dict)) else _refuse(value, where)

@@ -24,10 +24,11 @@ from smpp.codec import SubmitSm, deliver_sm_body
 from smpp.link import Ended
 from smpp.server import Peer, Server, ServerSettings
 from smpp.session import Login, SessionSettings
+from smpp.simulator.forms import IDS, PLAIN, FormWriter, Whole
 from smpp.simulator.meter import Received, SlidingCount, Stats
 from smpp.simulator.receipts import ReceiptWriter
 from smpp.simulator.scenario import Scenario
-from smpp.simulator.temper import Temper, Verdict
+from smpp.simulator.temper import STRAY, Temper, Verdict, wanted_part
 from smpp.simulator.wheel import Wheel
 
 GARBAGE: Final = b"HTTP/1.1 400 Bad Request\r\n\r\n"
@@ -68,7 +69,8 @@ class Simulator:
         self._accounts = {each.system_id: each for each in scenario.accounts}
         self._temper = Temper(scenario)
         self._chance = random.Random(scenario.seed + 1)
-        self._writer = ReceiptWriter()
+        self._writer = ReceiptWriter() if scenario.receipt == PLAIN else FormWriter(scenario.receipt)
+        self._per_session: dict[int, int] = {}
         self._ids = (10**7 + secrets.randbelow(9 * 10**7)) * 10**9  # every start has its own: no id comes twice
         self._answers: Wheel[Peer, Answer] = Wheel()
         self._receipts: Wheel[str, bytes] = Wheel()
@@ -191,6 +193,11 @@ class Simulator:
         self._count_granted(system_id, granted, now)
         self._answer(peer, answers)
         self._deliver(system_id, receipts)
+        if self.scenario.submits_per_session_max:
+            taken = self._per_session[peer.number] = self._per_session.get(peer.number, 0) + len(submits)
+            if taken >= self.scenario.submits_per_session_max:
+                peer.link.session.start_unbind(now)
+                peer.link.wake()
 
     def delivered(self, peer: Peer, answers: Sequence[tuple[object, int, str]]) -> None:
         """Receipts that were answered; those answered with an error come again."""
@@ -206,6 +213,7 @@ class Simulator:
 
     def ended(self, peer: Peer, ended: Ended[object]) -> None:
         """Receipts that the link took with it come again over another."""
+        self._per_session.pop(peer.number, None)
         again = [token for token in (*ended.unknown, *ended.not_sent) if isinstance(token, bytes)]
         if again and peer.login is not None:
             self._deliver(peer.login.system_id, again)
@@ -215,11 +223,12 @@ class Simulator:
     def _deliver_all(self, submits: Sequence[SubmitSm], answers: list[Answer], receipts: list[bytes]) -> None:
         """The fast way for a benchmark's scenario: everything is delivered at once."""
         wall_s, body = self._wall(), self._writer.body
+        decimal, write_id = self.scenario.answer_ids == "dec", IDS[self.scenario.answer_ids]
         number = self._ids
         for submit in submits:
             number += 1
             message_id = str(number)
-            answers.append((submit.sequence, c.ESME_ROK, message_id if self.scenario.answer_ids == "dec" else f"{number:x}"))
+            answers.append((submit.sequence, c.ESME_ROK, message_id if decimal else write_id(number)))
             if submit.registered_delivery & 3:
                 receipts.append(body(submit, message_id, "DELIVRD", "000", wall_s))
         self._ids = number
@@ -230,7 +239,7 @@ class Simulator:
     ) -> None:
         self._ids += 1
         message_id = str(self._ids)
-        told = (message_id if self.scenario.answer_ids == "dec" else f"{self._ids:x}") if verdict.with_id else ""
+        told = IDS[self.scenario.answer_ids](self._ids) if verdict.with_id else ""
         self._note(peer, submit, verdict.status, told, now)
         answer_at = now + self._draw(self.scenario.answer_ms)
         receipt_at = answer_at + self._draw(self.scenario.receipt_ms)
@@ -243,10 +252,12 @@ class Simulator:
         else:
             self._answers.add(answer_at, peer, (submit.sequence, verdict.status, told))
             self._wake.set()
-        if not submit.registered_delivery & 3:
+        if not submit.registered_delivery & 3 or not wanted_part(submit, self.scenario.receipt_per):
             return
         for state, code in verdict.receipts:
-            body = self._writer.body(submit, message_id, state, code, self._wall())
+            stray = state == STRAY
+            known = str(self._ids + 10**17) if stray else message_id
+            body = self._writer.body(submit, known, "DELIVRD" if stray else state, code, self._wall())
             if receipt_at <= now:
                 receipts.append(body)
             else:
@@ -317,7 +328,12 @@ class Simulator:
         if peers:
             turn = self._turn[system_id] = self._turn.get(system_id, -1) + 1
             self.stats.receipts_sent += len(backlog)
-            peers[turn % len(peers)].deliver([(body, body) for body in backlog])
+            peer = peers[turn % len(peers)]
+            if self.scenario.receipt.is_whole:
+                for whole in [body for body in backlog if isinstance(body, Whole)]:
+                    peer.link.say(whole)
+                    backlog.remove(whole)
+            peer.deliver([(body, body) for body in backlog])
             backlog.clear()
 
     async def pump(self) -> None:

@@ -15,6 +15,8 @@ from smpp.codec import SubmitSm
 from smpp.simulator.scenario import Fate, Outcome, Scenario
 
 ATTEMPTS_MAX: Final = 1_000_000
+STRAY: Final = "STRAY"
+"""In the place of a state: the receipt is for an id that nobody was told."""
 
 
 class Verdict(NamedTuple):
@@ -78,6 +80,12 @@ class Temper:
                 return Verdict(receipt_first=True)
             case Outcome.RECEIPT_TWICE:
                 return Verdict(receipts=(*_ONCE, *_ONCE))
+            case Outcome.INTERIM_FIRST:
+                return Verdict(receipts=(("ENROUTE", "000"), *_ONCE))
+            case Outcome.INTERIM_LAST:
+                return Verdict(receipts=(*_ONCE, ("ENROUTE", "000"), ("ACCEPTD", "000")))
+            case Outcome.STRAY_RECEIPT:
+                return Verdict(receipts=(*_ONCE, (STRAY, "000")))
             case Outcome.NO_ANSWER:
                 return Verdict(-1)
             case Outcome.NO_ID:
@@ -102,3 +110,17 @@ class Temper:
         if len(self._attempts) > ATTEMPTS_MAX:
             del self._attempts[next(iter(self._attempts))]
         return attempt <= fate.times
+
+
+def wanted_part(submit: SubmitSm, receipt_per: str) -> bool:
+    """Does this part of a long message get a receipt? Read from its header (UDH) or its TLVs (SAR); a whole message does."""
+    if receipt_per == "segment":
+        return True
+    total = place = 1
+    text = submit.short_message
+    sar = submit.tlvs.get(int(c.Tlv.SAR_TOTAL_SEGMENTS)), submit.tlvs.get(int(c.Tlv.SAR_SEGMENT_SEQNUM))
+    if submit.esm_class & c.ESM_UDHI and len(text) > 5 and text[1] in (0, 8):
+        total, place = text[text[0] - 1], text[text[0]]
+    elif sar[0] and sar[1]:
+        total, place = sar[0][0], sar[1][0]
+    return place == (1 if receipt_per == "first" else total)

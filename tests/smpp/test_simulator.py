@@ -14,12 +14,13 @@ import trio
 import trio.testing
 
 from smpp import constants as c
-from smpp.codec import SubmitTemplate, decode_deliver_sm, decode_submit_sm, deliver_sm_body, pdu
+from smpp.codec import SubmitSm, SubmitTemplate, decode_deliver_sm, decode_submit_sm, deliver_sm_body, pdu
 from smpp.events import Events
 from smpp.link import Ended, Link
 from smpp.receipts import parse as parse_receipt
 from smpp.session import Login, Session, SessionSettings
 from smpp.simulator.control import obey, serve_control
+from smpp.simulator.forms import PLAIN, FormWriter
 from smpp.simulator.meter import SlidingCount
 from smpp.simulator.receipts import ReceiptWriter
 from smpp.simulator.scenario import Account, Fate, Outcome, Rule, Scenario, ScenarioError, Weighted, load, parse
@@ -405,6 +406,14 @@ def test_receipt_writer_equals_the_codec() -> None:
     assert (receipt.id, receipt.state, receipt.code) == ("123", "UNDELIV", "011")
 
 
+@pytest.mark.parametrize("state", ["DELIVRD", "UNDELIV", "DND_REJECTED"])
+def test_receipt_forms_begin_as_the_plain_one(state: str) -> None:
+    """The writer of all forms, told nothing, writes what the fast one writes."""
+    submit = SubmitSm(source_addr="Shop", source_addr_ton=5, destination_addr="4915112345678", dest_addr_ton=1, dest_addr_npi=1)
+    plain = ReceiptWriter().body(submit, "77", state, "001", 1_700_000_000.0)
+    assert FormWriter(PLAIN).body(submit, "77", state, "001", 1_700_000_000.0) == plain
+
+
 def test_wheel() -> None:
     """Nothing comes before its time; what is due comes by key, in order."""
     wheel: Wheel[str, int] = Wheel()
@@ -456,6 +465,12 @@ def test_scenario_file(tmp_path: Path) -> None:
         (GOOD + '[[rule]]\nnumber = "1"\nstatus = "bad"\n', "rule 1: status 'bad' is no number"),
         (GOOD + "[[mix]]\nweight = 0\n", "mix 1: weight 0.0 is not positive; leave"),
         ("=", "not TOML"),
+        ('receipt_per = "part"\n' + GOOD, "receipt_per: 'part' is unknown; one of segment"),
+        ('answer_ids = "oct"\n' + GOOD, "answer_ids: 'oct' is unknown; one of dec"),
+        (GOOD + '[receipt]\ntlvs = "some"\n', "receipt: tlvs: 'some' is unknown; one of both"),
+        (GOOD + '[receipt]\ntext = "{nothing}"\n', "receipt: text: KeyError; only id"),
+        (GOOD + "[receipt]\nnul = 1\n", "receipt: nul: 1 is neither true nor false"),
+        ("receipt = 5\n" + GOOD, "receipt: not a table"),
     ],
 )
 def test_scenario_errors_name_key_and_remedy(text: str, complaint: str) -> None:
