@@ -35,7 +35,7 @@ _GAUGES: dict[str, Callable[[float, float], float]] = {
     "dispatcher_conversions": max,  # a process that has just begun judges none yet
     "dispatcher_bind_state": max,
     "dispatcher_receipt_ids": max,
-    "dispatcher_bind_rate_limit": max,
+    "dispatcher_bind_rate_limit": operator.add,  # each has its part
     "dispatcher_bind_window_used": operator.add,  # sessions of one bind may belong to several engines
 }
 """How a gauge that several processes show under the same labels becomes one. Others measure the same thing: any will do."""
