@@ -19,8 +19,8 @@ from smpp.events import Events
 from smpp.link import Ended, Link
 from smpp.receipts import parse as parse_receipt
 from smpp.session import Login, Session, SessionSettings
+from smpp.simulator import forms
 from smpp.simulator.control import obey, serve_control
-from smpp.simulator.forms import PLAIN, FormWriter
 from smpp.simulator.meter import SlidingCount
 from smpp.simulator.receipts import ReceiptWriter
 from smpp.simulator.scenario import Account, Fate, Outcome, Rule, Scenario, ScenarioError, Weighted, load, parse
@@ -411,7 +411,7 @@ def test_receipt_forms_begin_as_the_plain_one(state: str) -> None:
     """The writer of all forms, told nothing, writes what the fast one writes."""
     submit = SubmitSm(source_addr="Shop", source_addr_ton=5, destination_addr="4915112345678", dest_addr_ton=1, dest_addr_npi=1)
     plain = ReceiptWriter().body(submit, "77", state, "001", 1_700_000_000.0)
-    assert FormWriter(PLAIN).body(submit, "77", state, "001", 1_700_000_000.0) == plain
+    assert forms.FormWriter(forms.PLAIN).body(submit, "77", state, "001", 1_700_000_000.0) == plain
 
 
 def test_wheel() -> None:
