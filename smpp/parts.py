@@ -24,9 +24,9 @@ data_coding
 | 8, 0x18-0x1B, 0xE0-0xEF | UCS-2, which handsets fill with UTF-16 |
 | everything else | binary |
 
-The classes of 3GPP TS 23.038 (0x10 and up) are none of SMPP's own values; carriers hand them through all the same. A
-header with ports or a national locking shift table makes any of them binary: it is not for reading, or not with our table.
-A single shift table changes only what stands behind ESC, and then the basic letter is what the standard wants shown.
+The classes of 3GPP TS 23.038 (0x10 and up) are none of SMPP's own values; carriers hand them through all the same. A header
+with ports makes any of them binary: it is not for reading. One with national tables (national.py) changes how septets are read,
+in its own part only. Packed septets (quirk 38) are told by nothing in the PDU: who calls knows the carrier.
 """
 
 from __future__ import annotations
@@ -36,17 +36,21 @@ from itertools import groupby
 from typing import Literal, NamedTuple
 
 import smpp.constants as c
+from smpp import national
 from smpp.codec import ShortMessage
+from smpp.septets import fill_bits, unpack
 from smpp.text import from_gsm7
 
 PART_BYTES_MAX = 512
 """User data of one part: SMS has 160 octets. Longer ones are messages of their own, whatever number they bear."""
 
 _CONCAT_8, _CONCAT_16 = 0x00, 0x08
-_NOT_TEXT = frozenset({0x04, 0x05, 0x25})
-"""Header elements whose user data is not ours to read: ports (8 and 16 bits), a national locking shift table."""
+_PORTS = frozenset({0x04, 0x05})
+"""Header elements whose user data is not ours to read: ports, 8 and 16 bits."""
+_SHIFTED = "gsm7/"
 
-Alphabet = Literal["gsm7", "latin-1", "iso8859-5", "iso8859-8", "utf-16-be", ""]
+Alphabet = str
+"""gsm7, latin-1, iso8859-5, iso8859-8, utf-16-be, "" (binary), or gsm7/LOCKING/SINGLE with numbers of national languages."""
 
 
 class Content(NamedTuple):
@@ -62,8 +66,8 @@ class Content(NamedTuple):
     place: int = 1
 
 
-def content_of(deliver: ShortMessage) -> Content:
-    """Takes a deliver_sm's user data apart. Never raises."""
+def content_of(deliver: ShortMessage, packed: bool = False) -> Content:
+    """Takes a deliver_sm's user data apart; `packed`: its carrier packs septets. Never raises."""
     data = deliver.short_message
     alphabet = alphabet_of(deliver.data_coding)
     header, elements = b"", {}
@@ -73,8 +77,12 @@ def content_of(deliver: ShortMessage) -> Content:
             return Content(data, b"", "")
         elements = found
         header, data = data[: data[0] + 1], data[data[0] + 1 :]
-        if not _NOT_TEXT.isdisjoint(elements):
+        if not _PORTS.isdisjoint(elements):
             alphabet = ""
+        elif alphabet == "gsm7":
+            alphabet = _shifted(elements)
+    if packed and alphabet.startswith("gsm7"):
+        data = unpack(data, fill_bits(len(header)))
     content = Content(data, header, alphabet)
     if len(data) > PART_BYTES_MAX:
         return content
@@ -90,6 +98,16 @@ def content_of(deliver: ShortMessage) -> Content:
     if len(reference) == 2 and len(total) == len(index) == 1:
         return _placed(content, "sar", (reference[0] << 8) | reference[1], total[0], index[0])
     return content
+
+
+def _shifted(elements: dict[int, bytes]) -> Alphabet:
+    """The alphabet of septets under a header. A language that we have no table for counts as none (23.038, 6.2.1.2.4)."""
+    locking, single = (elements.get(e, b"") for e in (national.ELEMENT_LOCKING, national.ELEMENT_SINGLE))
+    tables = (
+        locking[0] if len(locking) == 1 and locking[0] in national.LOCKING else 0,
+        single[0] if len(single) == 1 and single[0] in national.SINGLE else 0,
+    )
+    return f"{_SHIFTED}{tables[0]}/{tables[1]}" if any(tables) else "gsm7"
 
 
 def _placed(content: Content, way: Literal["udh8", "udh16", "sar"], reference: int, total: int, place: int) -> Content:
@@ -147,7 +165,16 @@ def text_of(pieces: Sequence[tuple[str, bytes]]) -> str | None:
         if not alphabet:
             return None
         try:
-            texts.append(from_gsm7(data) if alphabet == "gsm7" else data.decode(alphabet))
+            texts.append(_read(alphabet, data))
         except UnicodeDecodeError:
             return None
     return "".join(texts)
+
+
+def _read(alphabet: Alphabet, data: bytes) -> str:
+    if alphabet == "gsm7":
+        return from_gsm7(data)
+    if alphabet.startswith(_SHIFTED):
+        locking, single = alphabet.removeprefix(_SHIFTED).split("/")
+        return national.from_septets(data, int(locking), int(single))
+    return data.decode(alphabet)

@@ -12,20 +12,30 @@ A short message carries 140 octets. A message of several segments spends six or 
 | GSM 7-bit | septet | 160 | 153 | 152 |
 | UCS-2 | UTF-16 unit | 70 | 67 | 66 |
 | Latin-1, binary | octet | 140 | 134 | 133 |
+| ASCII | septet it becomes | 160 | 153 | 152 |
 
     UDH, 8-bit:  05 00 03 reference total index          index counts from 1
     UDH, 16-bit: 06 08 04 reference(2) total index
 
+A header with national language tables (national.py) takes three octets more for each: 155 or 152 septets alone, 149 or 146 a
+part (148 or 145 with a 16-bit reference).
+
 Two things must never be torn apart: an ESC from its extension character (the handset would show half a €), and a high
 surrogate from its low one (it would show two boxes for an emoji). A segment ends one unit earlier instead. So the
-number of segments cannot be had by dividing; `count` divides only where there is nothing to tear. Joined emoji and
-letters with combining marks may be cut: every handset joins the text before it draws it.
+number of segments cannot be had by dividing; `count` divides only where there is nothing to tear.
+
+A third thing is kept together where that costs nothing: what a reader sees as one character (graphemes.py), since some handsets
+draw each part alone while they wait. A cut goes before it when the rest still fits into as many segments as before.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+from smpp import national
 from smpp.errors import LocalProtocolError
-from smpp.text import ESC, Encoding, encode
+from smpp.graphemes import CLUSTER_CHARS_MAX, breaks
+from smpp.text import ESC, Encoding, checked_ascii, encode, from_gsm7
 
 SEGMENTS_MAX = 255
 """A concatenation header counts in one byte."""
@@ -36,12 +46,26 @@ _PART_BYTES = {Encoding.GSM7: 153, Encoding.UCS2: 134, Encoding.LATIN1: 134, Enc
 _PART_BYTES_WIDE = {Encoding.GSM7: 152, Encoding.UCS2: 132, Encoding.LATIN1: 133, Encoding.BINARY: 133}
 
 
-def cut(text: str, encoding: Encoding, wide: bool = False) -> list[bytes]:
+def room(encoding: Encoding, total: int, wide: bool = False, shift: int = 0) -> int:
+    """Octets of user data that one of `total` segments holds beside its header; for GSM 7-bit and ASCII, septets."""
+    if shift:
+        header = len(national.elements(shift)) + (1 if total == 1 else 7 if wide else 6)
+        return (USER_DATA_OCTETS - header) * 8 // 7
+    encoding = Encoding.GSM7 if encoding == Encoding.ASCII else encoding
+    return (_SINGLE_BYTES if total == 1 else _PART_BYTES_WIDE if wide else _PART_BYTES)[encoding]
+
+
+def cut(text: str, encoding: Encoding, wide: bool = False, shift: int = 0) -> list[bytes]:
     """The user data of each segment, without UDH; one element when the text fits a single message ("" does).
 
-    `wide` is for a 16-bit reference. Raises LocalProtocolError when `text` is not of `encoding`. There may be more
-    parts than SEGMENTS_MAX: only a header for them is refused.
+    `wide` is for a 16-bit reference; `shift` the national tables of a GSM 7-bit text (national.shift_of). Raises
+    LocalProtocolError when `text` is not of `encoding`. There may be more parts than SEGMENTS_MAX: only a header for
+    them is refused.
     """
+    if shift:
+        return _cut_shifted(text, shift, wide)
+    if encoding == Encoding.ASCII:
+        return [from_gsm7(part).encode("ascii") for part in cut(checked_ascii(text), Encoding.GSM7, wide)]
     data = encode(text, encoding)
     size = len(data)
     if size <= _SINGLE_BYTES[encoding]:
@@ -51,8 +75,61 @@ def cut(text: str, encoding: Encoding, wide: bool = False) -> list[bytes]:
         if ESC in data:
             return _cut_before(data, part_bytes, 1, ESC, ESC)
     elif encoding == Encoding.UCS2:
-        return _cut_before(data, part_bytes, 2, 0xD8, 0xDB)
+        parts = _cut_before(data, part_bytes, 2, 0xD8, 0xDB)
+        if _tears(parts):
+            ends = _kind_ends(text, [2 if character < "\U00010000" else 4 for character in text], part_bytes)
+            return [encode(piece, encoding) for piece in _pieces(text, ends)]
+        return parts
     return [data[start : start + part_bytes] for start in range(0, size, part_bytes)]
+
+
+def _cut_shifted(text: str, shift: int, wide: bool) -> list[bytes]:
+    tables = national.tables_of(shift)
+    data = national.septets(text, *tables)
+    if data is None:
+        raise LocalProtocolError("text: a character outside the national tables")
+    if len(data) <= room(Encoding.GSM7, 1, wide, shift):
+        return [data]
+    ends = _kind_ends(text, national.widths(text, *tables), room(Encoding.GSM7, 2, wide, shift))
+    return [national.septets(piece, *tables) or b"" for piece in _pieces(text, ends)]
+
+
+def _pieces(text: str, ends: list[int]) -> list[str]:
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _tears(parts: list[bytes]) -> bool:
+    """Does a cut between these UTF-16 parts go through what a reader sees as one character?"""
+    for left, right in pairwise(parts):
+        before = left[-4 * CLUSTER_CHARS_MAX :].decode("utf-16-be", "ignore")
+        after = right[:4].decode("utf-16-be", "ignore")
+        if before and after and not breaks(before, after):
+            return True
+    return False
+
+
+def _kind_ends(text: str, widths: list[int], part_units: int) -> list[int]:
+    """Where each part ends: as late as it can, or before what would be torn, if the rest needs no segment more for it."""
+    size = len(text)
+    furthest, needed = [size] * size, [0] * (size + 1)
+    end, used = size, 0
+    for start in range(size - 1, -1, -1):
+        used += widths[start]
+        while used > part_units:
+            end -= 1
+            used -= widths[end]
+        furthest[start] = end
+        needed[start] = 1 + needed[end]
+    ends: list[int] = []
+    start = 0
+    while start < size:
+        hard = end = furthest[start]
+        while start < end < size and hard - end < CLUSTER_CHARS_MAX and not breaks(text[start:end], text[end]):
+            end -= 1
+        good = start < end and hard - end < CLUSTER_CHARS_MAX and needed[end] <= needed[hard]
+        start = end if good else hard
+        ends.append(start)
+    return ends
 
 
 def _cut_before(data: bytes, part_bytes: int, unit_bytes: int, first: int, last: int) -> list[bytes]:
@@ -70,14 +147,19 @@ def _cut_before(data: bytes, part_bytes: int, unit_bytes: int, first: int, last:
     return parts
 
 
-def count(text: str, encoding: Encoding, wide: bool = False) -> int:
+def count(text: str, encoding: Encoding, wide: bool = False, shift: int = 0) -> int:
     """How many segments `cut` gives, without building them where that is known sooner. Raises as `cut` does."""
+    if shift:
+        return len(_cut_shifted(text, shift, wide))
+    if encoding == Encoding.ASCII:
+        return count(checked_ascii(text), Encoding.GSM7, wide)
     data = encode(text, encoding)
     size = len(data)
     if size <= _SINGLE_BYTES[encoding]:
         return 1
     if (encoding == Encoding.GSM7 and ESC in data) or encoding == Encoding.UCS2:
-        return len(cut(text, encoding, wide))
+        low, high, unit = (ESC, ESC, 1) if encoding == Encoding.GSM7 else (0xD8, 0xDB, 2)
+        return len(_cut_before(data, room(encoding, 2, wide), unit, low, high))
     return -(-size // (_PART_BYTES_WIDE if wide else _PART_BYTES)[encoding])
 
 
@@ -105,6 +187,11 @@ def count_bytes(size_octets: int, udh_len: int = 0, wide: bool = False) -> int:
     if udh_len < 0 or part_bytes < 1:
         raise LocalProtocolError(f"udh: {udh_len} octets leave no room for data")
     return -(-size_octets // part_bytes)
+
+
+def header(elements: bytes) -> bytes:
+    """A UDH of these elements; b"" for none."""
+    return bytes((len(elements),)) + elements if elements else b""
 
 
 def concat_header(reference: int, total: int, index: int, wide: bool = False, udh: bytes = b"") -> bytes:

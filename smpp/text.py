@@ -44,11 +44,11 @@ from smpp.errors import LocalProtocolError
 
 ESC = 0x1B
 
-_BASIC = (
+BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-_EXTENSION = {0x0A: "\f", 0x14: "^", 0x28: "{", 0x29: "}", 0x2F: "\\", 0x3C: "[", 0x3D: "~", 0x3E: "]", 0x40: "|", 0x65: "€"}
+EXTENSION = {0x0A: "\f", 0x14: "^", 0x28: "{", 0x29: "}", 0x2F: "\\", 0x3C: "[", 0x3D: "~", 0x3E: "]", 0x40: "|", 0x65: "€"}
 
 _NOT_GSM = 0xFF
 _WIDE = tuple((character, chr(0x80 + i)) for i, character in enumerate("€ΔΦΓΛΩΠΨΣΘΞ"))
@@ -56,8 +56,8 @@ _WIDE = tuple((character, chr(0x80 + i)) for i, character in enumerate("€ΔΦ�
 
 
 def _tables() -> tuple[bytes, bytes]:
-    septets = {character: code for code, character in enumerate(_BASIC) if code != ESC}
-    septets |= {character: code | 0x80 for code, character in _EXTENSION.items()}
+    septets = {character: code for code, character in enumerate(BASIC) if code != ESC}
+    septets |= {character: code | 0x80 for code, character in EXTENSION.items()}
     narrow = bytearray(septets.get(chr(byte), _NOT_GSM) for byte in range(256))
     wide = bytearray(narrow)
     for character, stand_in in _WIDE:
@@ -66,14 +66,16 @@ def _tables() -> tuple[bytes, bytes]:
 
 
 _TO_SEPTETS, _TO_SEPTETS_WIDE = _tables()
-_PAIRS = tuple((bytes((code | 0x80,)), bytes((ESC, code))) for code in _EXTENSION)
+_PAIRS = tuple((bytes((code | 0x80,)), bytes((ESC, code))) for code in EXTENSION)
 _has_c1 = re.compile("[\x80-\x9f]").search
 
 
 class Encoding(IntEnum):
-    """How a text's characters become user data; the value is SMPP's data_coding."""
+    """How a text's characters become user data; the value is SMPP's data_coding. ASCII is GSM 7-bit that the carrier makes
+    itself: one octet a character, only those that both alphabets have, counted as the septets they become."""
 
     GSM7 = 0
+    ASCII = 1
     LATIN1 = 3
     BINARY = 4
     UCS2 = 8
@@ -113,7 +115,7 @@ def from_gsm7(septets: bytes) -> str:
     """Unpacked septets as text, for any bytes: an unknown pair is the basic character (as 23.038 wants), ESC at the end or
     before ESC is a space, an octet above 0x7F is U+FFFD."""
     if ESC not in septets:
-        return "".join([_BASIC[code] if code < 0x80 else "\ufffd" for code in septets])
+        return "".join([BASIC[code] if code < 0x80 else "\ufffd" for code in septets])
     characters: list[str] = []
     escaped = False
     for code in septets:
@@ -123,9 +125,9 @@ def from_gsm7(septets: bytes) -> str:
         if code > 0x7F:
             characters.append("\ufffd")
         elif escaped:
-            characters.append(" " if code == ESC else _EXTENSION.get(code, _BASIC[code]))
+            characters.append(" " if code == ESC else EXTENSION.get(code, BASIC[code]))
         else:
-            characters.append(_BASIC[code])
+            characters.append(BASIC[code])
         escaped = False
     if escaped:
         characters.append(" ")
@@ -157,18 +159,30 @@ def encode(text: str, encoding: Encoding) -> bytes:
             return text.encode("latin-1")
         except UnicodeEncodeError as bad:
             raise LocalProtocolError(f"text: character {bad.start} is outside Latin-1") from None
+    if encoding == Encoding.ASCII:
+        return checked_ascii(text).encode("ascii")
     raise LocalProtocolError("text: binary has no characters, cut bytes instead")
+
+
+def checked_ascii(text: str) -> str:
+    """`text` itself. Raises LocalProtocolError for a character that ASCII and GSM 7-bit do not share (the backtick is one)."""
+    if not text.isascii() or gsm7(text) is None:
+        raise LocalProtocolError("text: a character that is not in both ASCII and GSM 7-bit")
+    return text
 
 
 def narrowest(text: str, allowed: Collection[Encoding]) -> Encoding | None:
     """The encoding of `allowed` that takes the fewest octets for `text` and is safe; None when none can hold it.
 
-    GSM 7-bit first, UCS-2 last. Latin-1 counts only where GSM 7-bit is not allowed: data_coding 3 is converted or shown
-    wrongly by too many handsets to be chosen behind a sender's back.
+    GSM 7-bit first, then ASCII, UCS-2 last. Latin-1 counts only where neither of the first two is allowed: data_coding 3 is
+    converted or shown wrongly by too many handsets to be chosen behind a sender's back.
     """
     if Encoding.GSM7 in allowed:
         if gsm7(text) is not None:
             return Encoding.GSM7
+    elif Encoding.ASCII in allowed:
+        if text.isascii() and gsm7(text) is not None:
+            return Encoding.ASCII
     elif Encoding.LATIN1 in allowed and _is_latin1(text):
         return Encoding.LATIN1
     if Encoding.UCS2 in allowed:

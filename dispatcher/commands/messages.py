@@ -148,7 +148,8 @@ def _explain(context: Context, options: argparse.Namespace) -> int:
     lines = [
         f"to        {found.to}  {found.country} {found.mccmnc}".rstrip(),
         f"from      {found.sender or '(the carrier decides)'}",
-        f"encoding  {found.encoding}, {len(found.segments)} segment{'s' if len(found.segments) != 1 else ''}",
+        f"encoding  {f'{found.encoding} {found.national}'.rstrip()}, {len(found.segments)} segment"
+        + ("s" if len(found.segments) != 1 else ""),
         *(f"  {number:>3}     {len(part) // 2} octets  {part}" for number, part in enumerate(found.segments, 1)),
         f"route     {found.route} -> {', '.join(found.carriers)}",
         f"price     {found.price} {found.currency} ({found.unit_price} a segment, tariff {found.tariff})",

@@ -34,7 +34,8 @@ from dispatcher.core.refusal import Objection, Refused
 from dispatcher.core.routing import RouteFacts, Routes
 from dispatcher.core.settings import Settings
 from dispatcher.core.wire import decode_sends
-from smpp.segments import concat_header, cut, cut_bytes
+from smpp.national import elements, named
+from smpp.segments import concat_header, cut, cut_bytes, header
 from smpp.text import Encoding
 
 __all__ = ["Book", "Explanation", "Refused", "admit", "decode_sends", "explain"]
@@ -78,7 +79,7 @@ class Book:
         self.on_unknown = tuple(OnUnknown[name.upper()] for name in names)
         costs = {carrier.cost for carrier in settings.carrier}
         self._default_tariff = next((name for name in self.tariffs.names if name not in costs), "")
-        self._last: tuple[tuple[str, str, bool, int, str], Content] | None = None
+        self._last: tuple[tuple[str, str, bool, bool, int, str], Content] | None = None
         self.express = Express(self)
 
     def tariff(self, account: Account, now: int) -> Tariff:
@@ -107,7 +108,7 @@ class Book:
         text = send.text
         if text is None or send.binary is not None or send.udh is not None:
             return binary_content(send, route)
-        key = (text, send.encoding, send.smart, send.max_segments, route.name)
+        key = (text, send.encoding, send.smart, send.flash, send.max_segments, route.name)
         last = self._last
         if last is not None and last[0] == key:
             return last[1]
@@ -148,15 +149,17 @@ def judge(send: Send, account: Account, book: Book, now: int, message_id: str) -
     if not sender and not route.has_sender:
         why = f"neither the account nor every carrier of route {route.name} has a sender; write one"
         raise Objection(Refusal.SENDER_REQUIRED, "from", why)
+    if sender and not route.takes(sender, country or price.country):
+        raise Objection(Refusal.SENDER_NOT_ALLOWED, "from", f"a carrier of route {route.name} does not take it; write another")
     content = book.content(send, route)
     total = _total(send, content.segments, price)
     start, deadline = _times(send, book, lane, now)
     options = None
     if (
         content.encoding == Encoding.BINARY or start != now or send.flash or send.tlvs
-        or send.entity is not None or send.template is not None
+        or send.entity is not None or send.template is not None or content.shift
     ):  # fmt: skip
-        options = rare.options_of(send, start if start != now else 0, content.binary, content.udh)
+        options = rare.options_of(send, start if start != now else 0, content.binary, content.udh, content.shift)
     ticket = None
     if send.callback is not None:
         callback = rare.callback_of(send.callback, insecure=book.settings.notices.allow_insecure)
@@ -257,7 +260,8 @@ class Explanation(msgspec.Struct, kw_only=True):
     """What would become of a send, for `dispatcher explain` and previews; nothing is sent, reserved or kept.
 
     `segments`: the user data of each in hex, with the concatenation header (reference 0) where there are several. Money
-    as decimal strings, times in ms. `rules`: what was decided and by which rule, in words.
+    as decimal strings, times in ms. `national`: tables of a GSM 7-bit text that needs some, like "turkish single".
+    `rules`: what was decided and by which rule, in words.
     """
 
     to: str
@@ -267,6 +271,7 @@ class Explanation(msgspec.Struct, kw_only=True):
     sender: str
     text: str
     encoding: str
+    national: str
     segments: list[str]
     route: str
     carriers: list[str]
@@ -297,6 +302,7 @@ def explain(send: Send, account: Account, book: Book, now: int) -> Explanation |
         sender=body.sender,
         text=body.text,
         encoding=Encoding(body.encoding).name.lower(),
+        national=named(body.options.shift) if body.options is not None else "",
         segments=[part.hex() for part in _parts(body, route)],
         route=body.route,
         carriers=list(route.carriers),
@@ -318,7 +324,12 @@ def _parts(body: Body, route: RouteFacts) -> list[bytes]:
         header_octets = 0 if body.segments == 1 else 7 if route.wide else 6
         parts = [options.udh + part for part in cut_bytes(options.binary, header_octets)]
     else:
-        parts = cut(body.text, Encoding(body.encoding), route.wide)
+        shift = 0 if options is None else options.shift
+        own = header(elements(shift))
+        parts = cut(body.text, Encoding(body.encoding), route.wide, shift)
+        if len(parts) == 1:
+            return [own + parts[0]]
+        return [concat_header(0, len(parts), index, route.wide, own) + part for index, part in enumerate(parts, 1)]
     if len(parts) == 1:
         return parts
     return [concat_header(0, len(parts), index, route.wide) + part for index, part in enumerate(parts, 1)]
@@ -339,6 +350,8 @@ def _rules(send: Send, account: Account, body: Body, route: RouteFacts, price: P
         rules.append(f"encoding {encoding.name.lower()}: the narrowest that every carrier of the route takes")
     else:
         rules.append(f"encoding {encoding.name.lower()}: only some carriers of the route take it, the others are not eligible")
+    if body.options is not None and body.options.shift:
+        rules.append(f"national tables {named(body.options.shift)}: every carrier of the route hands them through")
     if body.text != (send.text or ""):
         rules.append("smart: transliterated, which saves segments")
     if body.segments > 1:

@@ -3,6 +3,8 @@
 Refuses to know prices, senders and times. A text is judged for a route: it is cut once, for the narrowest encoding that
 every carrier of the route takes or, where none of those can hold it, that at least one takes (the others are then not
 eligible), and for the widest concatenation header among them, whose smaller parts fit the narrower header too.
+What plain GSM 7-bit cannot hold goes by a national language's tables where that takes fewer segments and every carrier hands
+them through; rather than transliterated, where both take as few.
 """
 
 from __future__ import annotations
@@ -15,21 +17,27 @@ from dispatcher.core import options as rare
 from dispatcher.core.model import Refusal, Send
 from dispatcher.core.refusal import Objection
 from dispatcher.core.routing import ENCODING_BY_NAME, RouteFacts
-from smpp.segments import SEGMENTS_MAX, count, count_bytes
+from smpp.national import shifts
+from smpp.segments import SEGMENTS_MAX, count, count_bytes, room
 from smpp.text import Encoding, gsm7, narrowest, transliterate
 
 GSM7_SINGLE_CHARS = 160
+_NO_FLASH = frozenset({Encoding.LATIN1})
+"""The classes of 23.038 know the default alphabet, octets and UCS-2 only."""
+_SEVEN_BITS = frozenset({Encoding.GSM7, Encoding.ASCII})
 _SURROGATE = re.compile("[\ud800-\udfff]").search
 
 
 class Content(NamedTuple):
-    """A text or octets as they will be sent. `text` is the transliterated one where that was asked for and saved parts."""
+    """A text or octets as they will be sent. `text` is the transliterated one where that was asked for and saved parts;
+    `shift` the national tables of a GSM 7-bit text that needs some (smpp.national.shift_of)."""
 
     encoding: Encoding
     segments: int
     text: str
     binary: bytes = b""
     udh: bytes = b""
+    shift: int = 0
 
 
 def text_content(send: Send, text: str, route: RouteFacts) -> Content:
@@ -47,21 +55,47 @@ def text_content(send: Send, text: str, route: RouteFacts) -> Content:
             septets = gsm7(text)
             if septets is not None and len(septets) <= GSM7_SINGLE_CHARS:
                 return Content(Encoding.GSM7, 1, text)
-        encoding, text = _best(text, (route.common, route.any_), send.smart, route.wide)
+        choices = (route.common, route.any_) if not send.flash else (route.common - _NO_FLASH, route.any_ - _NO_FLASH)
+        encoding, sent = _best(text, choices, send.smart, route.wide)
+        if route.national and Encoding.GSM7 in route.common and (encoding not in _SEVEN_BITS or sent != text):
+            segments = SEGMENTS_MAX if encoding is None else count(sent, encoding, route.wide)
+            found = _national(text, segments + (sent != text or encoding is None), route)
+            if found is not None:
+                return _bounded(found, most)
+        text = sent
     else:
         only = ENCODING_BY_NAME[wanted]
         if only not in route.any_:
             raise Objection(Refusal.ENCODING, "encoding", f"no carrier of route {route.name} takes {wanted}; write auto")
+        if send.flash and only in _NO_FLASH:
+            raise Objection(Refusal.ENCODING, "encoding", f"there is no flash message in {wanted}; write auto")
         encoding, text = _best(text, ((only,),), send.smart, route.wide)
     if encoding is None:
         if _SURROGATE(text):
             raise Objection(Refusal.TEXT_INVALID, "text", "holds half a surrogate pair; write whole characters")
         what = f"the encoding {wanted}" if wanted != "auto" else f"any encoding that a carrier of route {route.name} takes"
         raise Objection(Refusal.ENCODING, "text", f"holds characters outside {what}")
-    segments = count(text, encoding, route.wide)
-    if segments > most:
-        raise _too_long(f"{segments} segments", most)
-    return Content(encoding, segments, text)
+    return _bounded(Content(encoding, count(text, encoding, route.wide), text), most)
+
+
+def _bounded(content: Content, most: int) -> Content:
+    if content.segments > most:
+        raise _too_long(f"{content.segments} segments", most)
+    return content
+
+
+def _national(text: str, fewest: int, route: RouteFacts) -> Content | None:
+    """`text` in seven bits by the tables of one language, when that takes fewer segments than `fewest`."""
+    best: tuple[int, int, int] | None = None
+    for shift, septets in shifts(text, route.national):
+        # in the order of shift: single before locking before both, a language after another
+        if len(septets) <= room(Encoding.GSM7, 1, route.wide, shift):
+            segments = 1
+        else:
+            segments = count(text, Encoding.GSM7, route.wide, shift)
+        if segments < fewest and (best is None or (segments, len(septets)) < best[:2]):
+            best = (segments, len(septets), shift)
+    return None if best is None else Content(Encoding.GSM7, best[0], text, shift=best[2])
 
 
 def _best(text: str, choices: Iterable[Collection[Encoding]], smart: bool, wide: bool) -> tuple[Encoding | None, str]:

@@ -137,7 +137,8 @@ class Send(
 
 
 class Options(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """What few sends have, kept out of the body's fixed columns. TLV values are raw bytes by tag number."""
+    """What few sends have, kept out of the body's fixed columns. TLV values are raw bytes by tag number; `shift` is the
+    national tables of a GSM 7-bit text (smpp.national.shift_of)."""
 
     binary: bytes = b""
     udh: bytes = b""
@@ -146,6 +147,7 @@ class Options(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     not_before: int = 0
     entity: str = ""
     template: str = ""
+    shift: int = 0
 
 
 class Body(msgspec.Struct, array_like=True, gc=False):

@@ -171,13 +171,13 @@ def callback_of(value: dict[str, Any], *, insecure: bool = False) -> Callback:
     return Callback(url=url, secret=secret, events=events)
 
 
-def options_of(send: Send, not_before: int, binary: bytes, udh: bytes) -> Options | None:
-    """What the body keeps of the rare fields; None when there are none. `not_before` in ms, 0 for none."""
+def options_of(send: Send, not_before: int, binary: bytes, udh: bytes, shift: int = 0) -> Options | None:
+    """What the body keeps of the rare fields; None when there are none. `not_before` in ms, 0 for none; `shift`: national."""
     for field, text in (("entity", send.entity), ("template", send.template)):
         if text is not None and not (1 <= len(text) <= ENTITY_CHARS_MAX and text.isascii() and text.isprintable()):
             raise _no(field, f"write 1 to {ENTITY_CHARS_MAX} printable ASCII characters")
     tlvs = tlvs_of(send) if send.tlvs else {}
-    if not (binary or udh or send.flash or tlvs or not_before or send.entity or send.template):
+    if not (binary or udh or send.flash or tlvs or not_before or send.entity or send.template or shift):
         return None
     return Options(
         binary=binary,
@@ -187,6 +187,7 @@ def options_of(send: Send, not_before: int, binary: bytes, udh: bytes) -> Option
         not_before=not_before,
         entity=send.entity or "",
         template=send.template or "",
+        shift=shift,
     )
 
 

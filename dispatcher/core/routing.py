@@ -6,8 +6,8 @@ sender, mcc_mnc); among those, the first in the file. So a route for one custome
 route for the number's prefix: give it the prefix too, or name it in the send.
 
 Carriers of one route may differ in what they take. Segments are cut once, so a route tells admission the encodings that
-every one of its carriers takes (`common`), those that at least one takes (`any_`), and whether to cut for the wide
-concatenation header, which leaves less room and fits the narrow one too.
+every one of its carriers takes (`common`), those that at least one takes (`any_`), whether to cut for the wide
+concatenation header, which leaves less room and fits the narrow one too, and the national tables that all hand through.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dispatcher.core.model import LANE_BY_NAME, Lane
+from dispatcher.core.senders import SenderRules
 from dispatcher.core.settings import Carrier, Group, Route, Settings
+from smpp.national import Language
 from smpp.text import Encoding
 
 ENCODING_BY_NAME: dict[str, Encoding] = {
     "gsm7": Encoding.GSM7,
+    "ascii": Encoding.ASCII,
     "latin1": Encoding.LATIN1,
     "ucs2": Encoding.UCS2,
     "binary": Encoding.BINARY,
@@ -31,7 +34,8 @@ class RouteFacts(NamedTuple):
     """What a route means for cutting and for senders, over all its carriers.
 
     `wide`: cut for the 16-bit concatenation header. `has_sender`: every carrier has one of its own. `gsm7`: every carrier
-    takes GSM 7-bit.
+    takes GSM 7-bit. `national`: languages whose tables every carrier hands through. `any_sender`: no carrier refuses or
+    changes one; otherwise `senders` are their rules.
     """
 
     name: str
@@ -42,6 +46,13 @@ class RouteFacts(NamedTuple):
     wide: bool
     has_sender: bool
     gsm7: bool
+    any_sender: bool
+    national: tuple[Language, ...]
+    senders: tuple[SenderRules, ...]
+
+    def takes(self, sender: str, country: str) -> bool:
+        """Would every carrier take this sender for this country?"""
+        return self.any_sender or all(rules.written(sender, country) is not None for rules in self.senders)
 
 
 class _Rule(NamedTuple):
@@ -143,7 +154,8 @@ def _facts(route: Route, carriers: Mapping[str, Carrier]) -> RouteFacts:
         if name not in carriers:
             raise ValueError(f"route {route.name}: carrier {name!r} is not configured; known: {', '.join(carriers) or 'none'}")
     chosen = [carriers[name] for name in names]
-    sets = [frozenset(ENCODING_BY_NAME[e] for e in carrier.quirks.encodings) for carrier in chosen]
+    sets = [_encodings(carrier, ascii_too=any("ascii" in c.quirks.encodings for c in chosen)) for carrier in chosen]
+    rules = tuple(SenderRules(carrier) for carrier in chosen)
     return RouteFacts(
         name=route.name,
         carriers=names,
@@ -153,4 +165,15 @@ def _facts(route: Route, carriers: Mapping[str, Carrier]) -> RouteFacts:
         wide=any(carrier.quirks.concat == "udh16" for carrier in chosen),
         has_sender=all(carrier.sender for carrier in chosen),
         gsm7=all(Encoding.GSM7 in encodings for encodings in sets),
+        any_sender=all(rule.plain for rule in rules),
+        national=tuple(
+            language for language in Language if all(language.name.lower() in carrier.quirks.national for carrier in chosen)
+        ),
+        senders=rules,
     )
+
+
+def _encodings(carrier: Carrier, *, ascii_too: bool) -> frozenset[Encoding]:
+    """What a carrier takes. `ascii_too`: another one of the route takes ASCII, which GSM 7-bit can write as well."""
+    found = frozenset(ENCODING_BY_NAME[name] for name in carrier.quirks.encodings)
+    return found | {Encoding.ASCII} if ascii_too and Encoding.GSM7 in found else found

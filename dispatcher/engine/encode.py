@@ -16,19 +16,20 @@ from typing import Final
 from dispatcher.core.model import Body, Options
 from dispatcher.core.ports import Chance
 from dispatcher.core.settings import Carrier, Settings
+from dispatcher.engine.forms import SHORT_CODE_DIGITS_MAX, Form, sar_tlvs
 from smpp.codec import SubmitTemplate
 from smpp.constants import Npi, Ton
 from smpp.errors import LocalProtocolError
-from smpp.segments import concat_header, cut, cut_bytes
-from smpp.text import Encoding, encode, gsm7
+from smpp.national import elements
+from smpp.segments import concat_header, cut, cut_bytes, header
+from smpp.text import Encoding, gsm7
 
 TEMPLATES_MAX: Final = 8_192
 REFERENCES_MAX: Final = 100_000
 _GSM7_SINGLE_MAX: Final = 160
 _ROUND_S: Final = 10
 _UDH_BIT: Final = 0x40
-_FLASH_BIT: Final = 0x10
-_SHORT_CODE_DIGITS_MAX: Final = 8
+_NONE: Final = Options()
 TLV_ENTITY: Final = 0x1400
 TLV_TEMPLATE: Final = 0x1401
 
@@ -49,7 +50,8 @@ class Encoder:
     def __init__(self, settings: Settings, chance: Chance) -> None:
         self._carriers = {carrier.name: carrier for carrier in settings.carrier}
         self._tlvs = {carrier.name: carrier_tlvs(carrier) for carrier in settings.carrier}
-        self._wide = {carrier.name: carrier.quirks.concat == "udh16" for carrier in settings.carrier}
+        self._forms = {carrier.name: Form(carrier) for carrier in settings.carrier}
+        self._odd = frozenset(name for name, form in self._forms.items() if form.odd)
         self._templates: dict[_TemplateKey, SubmitTemplate] = {}
         self._runs: dict[str, _Run] = {}
         self._references: dict[tuple[str, str], int] = {}
@@ -59,7 +61,7 @@ class Encoder:
         """The next concatenation reference for this sender and destination; 0 where no header is needed."""
         if body.segments == 1:
             return 0
-        last_value = 0xFFFF if self._wide[carrier] else 0xFF  # 0 means "none yet" in a head
+        last_value = 0xFFFF if self._forms[carrier].wide else 0xFF  # 0 means "none yet" in a head
         references = self._references
         key = (body.sender, body.to)
         last = references.pop(key, None)  # put back at the end: the dictionary is in order of last use
@@ -70,7 +72,8 @@ class Encoder:
         return value
 
     def plain(self, body: Body, carrier: str, now: int) -> bytes | None:
-        """What `bodies` makes of a GSM-7 text of one segment without options; None for anything else (ask `bodies`).
+        """What `bodies` makes of a GSM-7 text of one segment without options for an ordinary carrier; None for anything else
+        (ask `bodies`).
 
         Messages come in runs: one sender, deadlines of one second. Such a run looks for its template once.
         """
@@ -82,7 +85,9 @@ class Encoder:
         deadline_at = body.deadline_at
         sender, at, first, end, template = self._runs.get(carrier) or _NO_RUN
         if sender != body.sender or at != now or not first <= deadline_at < end or template is None:
-            template = self._template(body, carrier, False, False, now)
+            if carrier in self._odd:
+                return None
+            template = self._template(body, body.sender, carrier, False, False, now)
             first = max(now + (deadline_at - now) // 1000 * 1000, deadline_at // 1000 * 1000)
             end = min(now + (deadline_at - now) // 1000 * 1000, deadline_at // 1000 * 1000) + 1000
             self._runs[carrier] = (body.sender, now, first, end, template)
@@ -95,62 +100,70 @@ class Encoder:
         """What follows the header, for each of the 1-based `segments`; `now` in ms. Raises Unencodable."""
         options = body.options
         try:
-            if options is not None:
-                return self._with_options(body, options, carrier, segments, reference, now)
-            template = self._template(body, carrier, body.segments > 1, False, now)
+            if options is not None or carrier in self._odd or body.encoding == Encoding.ASCII:
+                return self._unusual(body, options or _NONE, carrier, segments, reference, now)
+            template = self._template(body, body.sender, carrier, body.segments > 1, False, now)
             if body.segments == 1 and body.encoding == Encoding.GSM7:
                 payload = gsm7(body.text)
                 if payload is None or len(payload) > _GSM7_SINGLE_MAX:
                     raise Unencodable("the text does not fit one GSM-7 segment")
                 return [template.body(body.to, payload)]
-            parts = self._parts(body, carrier, reference)
+            parts = self._parts(body, self._forms[carrier].wide)
+            if body.segments > 1:
+                wide = self._forms[carrier].wide
+                parts = [concat_header(reference, len(parts), i, wide) + part for i, part in enumerate(parts, 1)]
             return [template.body(body.to, parts[number - 1]) for number in segments]
         except LocalProtocolError as error:
             raise Unencodable(str(error)) from error
 
-    def _parts(self, body: Body, carrier: str, reference: int) -> list[bytes]:
-        encoding = Encoding(body.encoding)
-        wide = self._wide[carrier]
-        parts = cut(body.text, encoding, wide)
+    def _parts(self, body: Body, wide: bool, shift: int = 0) -> list[bytes]:
+        """The text's parts without headers, as many as were admitted; ASCII as the septets that it becomes."""
+        encoding = Encoding.GSM7 if body.encoding == Encoding.ASCII else Encoding(body.encoding)
+        parts = cut(body.text, encoding, wide, shift)
         if len(parts) != body.segments and not wide:
             # admission cut for the route's widest header; shorter parts are right with a shorter header too
-            parts = cut(body.text, encoding, True)
-        return self._headed(body, parts, reference, wide)
+            parts = cut(body.text, encoding, True, shift)
+        return _all(body, parts)
 
-    def _headed(self, body: Body, parts: list[bytes], reference: int, wide: bool, udh: bytes = b"") -> list[bytes]:
-        total = len(parts)
-        if total != body.segments:
-            raise Unencodable(f"{total} segments, admitted with {body.segments}")
-        if total == 1:
-            return parts
-        return [concat_header(reference, total, i, wide, udh) + part for i, part in enumerate(parts, 1)]
-
-    def _with_options(
+    def _unusual(
         self, body: Body, options: Options, carrier: str, segments: Sequence[int], reference: int, now: int
     ) -> list[bytes]:
-        wide = self._wide[carrier]
-        own_udh = bool(options.udh)
-        if options.binary or own_udh:
-            data = options.binary or encode(body.text, Encoding(body.encoding))
-            if body.segments == 1:
-                parts = [options.udh + data]
-            else:
-                header_len = len(concat_header(reference, 2, 1, wide, options.udh))
-                parts = self._headed(body, cut_bytes(data, header_len), reference, wide, options.udh)
+        """Options, or a carrier that differs: the long way, part by part."""
+        form, total = self._forms[carrier], body.segments
+        own = options.udh or header(elements(options.shift))
+        if options.binary:
+            size = len(own) if total == 1 else len(concat_header(reference, 2, 1, form.wide, own))
+            parts = _all(body, [options.binary] if total == 1 else cut_bytes(options.binary, size))
         else:
-            parts = self._parts(body, carrier, reference)
-        template = self._template(body, carrier, own_udh or body.segments > 1, options.flash, now, own_tlvs(options))
-        return [template.body(body.to, parts[number - 1]) for number in segments]
+            parts = self._parts(body, form.wide, options.shift)
+        sender, tlvs, to = form.sender(body)[0], own_tlvs(options), form.dest_addr(body.to)
+        found: list[bytes] = []
+        for number in segments:
+            udh, sar = own, {}
+            if total > 1 and form.sar:
+                sar = sar_tlvs(reference, total, number)
+            elif total > 1:
+                udh = concat_header(reference, total, number, form.wide, own)
+            template = self._template(body, sender, carrier, bool(udh), options.flash, now, {**tlvs, **sar})
+            found.append(template.body(to, form.user_data(body, udh, parts[number - 1])))
+        return found
 
     def _template(
-        self, body: Body, carrier: str, udh: bool, flash: bool, now: int, tlvs: dict[int, bytes] | None = None
+        self,
+        body: Body,
+        sender: str,
+        carrier: str,
+        udh: bool,
+        flash: bool,
+        now: int,
+        tlvs: dict[int, bytes] | None = None,
     ) -> SubmitTemplate:
-        key = (carrier, body.sender, body.encoding, udh, flash, bucket := self._bucket(body.deadline_at, carrier, now))
+        key = (carrier, sender, body.encoding, udh, flash, bucket := self._bucket(body.deadline_at, carrier, now))
         if not tlvs:
             template = self._templates.get(key)
             if template is not None:
                 return template
-        template = self._make(body, carrier, udh, flash, validity(self._carriers[carrier], bucket), tlvs or {})
+        template = self._make(body, sender, carrier, udh, flash, validity(self._carriers[carrier], bucket), tlvs or {})
         if not tlvs:
             if len(self._templates) >= TEMPLATES_MAX:
                 self._templates.clear()
@@ -168,25 +181,32 @@ class Encoder:
         return instant - instant % _ROUND_S if left_s > _ROUND_S else now // 1000 + rounded
 
     def _make(
-        self, body: Body, carrier: str, udh: bool, flash: bool, validity_period: str, tlvs: dict[int, bytes]
+        self, body: Body, sender: str, carrier: str, udh: bool, flash: bool, validity_period: str, tlvs: dict[int, bytes]
     ) -> SubmitTemplate:
         settings = self._carriers[carrier]
-        quirks = settings.quirks
-        sender = body.sender or settings.sender
+        quirks, form = settings.quirks, self._forms[carrier]
+        sender = sender or settings.sender
         ton, npi = quirks.source_ton_npi or ton_npi(sender)
         return SubmitTemplate(
-            sender.removeprefix("+"),
+            form.source_addr(sender),
             source_ton=ton,
             source_npi=npi,
             dest_ton=quirks.dest_ton,
             dest_npi=quirks.dest_npi,
             service_type=quirks.service_type,
             esm_class=_UDH_BIT if udh else 0,
-            data_coding=body.encoding | (_FLASH_BIT if flash else 0),
+            data_coding=form.coding(body.encoding, flash),
             validity=validity_period,
             registered_delivery=1,
             tlvs={**self._tlvs[carrier], **tlvs},
         )
+
+
+def _all(body: Body, parts: list[bytes]) -> list[bytes]:
+    """`parts`, when they are as many as were paid for. Raises Unencodable."""
+    if len(parts) != body.segments:
+        raise Unencodable(f"{len(parts)} segments, admitted with {body.segments}")
+    return parts
 
 
 def ton_npi(sender: str) -> tuple[int, int]:
@@ -194,7 +214,7 @@ def ton_npi(sender: str) -> tuple[int, int]:
     digits = sender.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
         return (Ton.ALPHANUMERIC, Npi.UNKNOWN) if digits else (Ton.UNKNOWN, Npi.UNKNOWN)
-    if len(digits) <= _SHORT_CODE_DIGITS_MAX and not sender.startswith("+"):
+    if len(digits) <= SHORT_CODE_DIGITS_MAX and not sender.startswith("+"):
         return Ton.NETWORK_SPECIFIC, Npi.UNKNOWN
     return Ton.INTERNATIONAL, Npi.ISDN
 

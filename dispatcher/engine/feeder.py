@@ -29,6 +29,7 @@ from dispatcher.core.settings import Route
 from dispatcher.engine.committer import Committer, count_effects
 from dispatcher.engine.encode import Encoder, Unencodable
 from dispatcher.engine.works import BATCH_MAX, Flight, Seat, Token, Works
+from smpp.text import Encoding
 
 PUT_BACK_MS: Final = 100
 """How long a message waits that found no room although its route had some."""
@@ -285,7 +286,8 @@ def unfit(works: Works) -> dict[tuple[str, int], tuple[str, ...]]:
     for route in works.settings.route:
         names = dict.fromkeys(w.name for group in route.group for w in group.carriers)
         for word, encoding in ENCODING_BY_NAME.items():
-            bad = tuple(n for n in names if word not in carriers[n].quirks.encodings)
+            also = "gsm7" if encoding == Encoding.ASCII else word  # a carrier's GSM 7-bit can write ASCII
+            bad = tuple(n for n in names if not {word, also} & set(carriers[n].quirks.encodings))
             if bad:
                 found[route.name, int(encoding)] = bad
     return found

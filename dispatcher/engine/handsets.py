@@ -136,7 +136,7 @@ class Handsets:
     async def _apply(self, items: Sequence[_Item]) -> None:
         works = self._works
         at = works.clock.now_ms()
-        contents = [content_of(item.deliver) for item in items]
+        contents = [content_of(item.deliver, item.read.quirks.packed) for item in items]
         ids = works.ids.make(at, len(items))
         whole: list[Placed] = []
         pieces: list[Piece] = []

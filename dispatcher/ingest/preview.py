@@ -18,11 +18,13 @@ from dispatcher.ingest.views import moment
 
 class Preview(msgspec.Struct, kw_only=True):
     """How the message would go. `parts`: each segment's user data in hex, header included (none for otp, whose text no
-    view shows). `carriers`: any of them may be chosen when it is sent. Prices are decimal, `price` is the total. Nothing
-    is submitted after `deadline_at`. An empty `from` means the chosen carrier's own sender. `rules`: why so, in words."""
+    view shows). `national`: the tables of a gsm7 text that needs some ("turkish single"), else empty. `carriers`: any of them
+    may be chosen when it is sent. Prices are decimal, `price` is the total. Nothing is submitted after `deadline_at`. An empty
+    `from` means the chosen carrier's own sender. `rules`: why so, in words."""
 
     to: str
     encoding: str
+    national: str
     segments: int
     parts: Sequence[str]
     route: str
@@ -52,6 +54,7 @@ def preview(door: Door, send: Send, caller: Caller) -> Preview:
     return Preview(
         to=found.to,
         encoding=found.encoding,
+        national=found.national,
         segments=len(found.segments),
         parts=found.segments if found.lane != "otp" else (),
         route=found.route,

@@ -73,12 +73,12 @@ def test_parts_are_as_long_as_parts_can_be() -> None:
         assert content_of(deliver(concat_header(1, 2, 1) + b"x" * size, esm=c.ESM_UDHI)).way == way
 
 
-def test_ports_and_locking_tables_make_it_binary_a_single_shift_does_not() -> None:
+def test_ports_make_it_binary_national_tables_do_not() -> None:
     """What is not for reading is not read."""
     assert content_of(deliver(b"\x06\x05\x04\x0b\x84\x23\xf0abc", esm=c.ESM_UDHI)).alphabet == ""
-    assert content_of(deliver(b"\x03\x25\x01\x01abc", esm=c.ESM_UDHI)).alphabet == ""
+    assert content_of(deliver(b"\x03\x25\x01\x01abc", esm=c.ESM_UDHI)).alphabet == "gsm7/1/0"
     found = content_of(deliver(b"\x03\x24\x01\x01abc", esm=c.ESM_UDHI))
-    assert (found.alphabet, found.header, found.data) == ("gsm7", b"\x03\x24\x01\x01", b"abc")
+    assert (found.alphabet, found.header, found.data) == ("gsm7/0/1", b"\x03\x24\x01\x01", b"abc")
     assert content_of(deliver(b"\x00abc", esm=c.ESM_UDHI))[:3] == (b"abc", b"\x00", "gsm7")
 
 
