@@ -113,8 +113,9 @@ class Conversion(NamedTuple):
 class FrontStore(Protocol):
     """The doors' part of the store. Raises StoreUnavailable like the rest of it; a lost reply may have taken effect."""
 
-    async def tickets(self, ids: Sequence[str]) -> list[Ticket | None]:
-        """Tickets of messages or groups, by our id."""
+    async def tickets(self, ids: Sequence[str], *, apart: bool = True) -> list[Ticket | None]:
+        """Tickets of messages or groups, by our id. Without `apart`, `to` is empty where a large group's numbers are kept
+        apart from its ticket."""
 
     async def put_ticket(self, message_id: str, ticket: Ticket) -> None:
         """Replaces a ticket (its answer is known only after the acceptance)."""

@@ -25,8 +25,6 @@ SCAN_COUNT = 500
 _WILD = re.compile(rb"[\\*?\[\]^-]")
 _CONVERSIONS_S = b"691200"
 _CODE_KEPT_MS = DAY_MS
-NUMBERS_MAX = 5000
-"""So many numbers stay within a ticket."""
 _APART = ("",)
 """Stands in a ticket for numbers that are kept apart."""
 
@@ -45,7 +43,7 @@ class Front(Accounts):
                 return
 
     # -- tickets
-    async def tickets(self, ids: Sequence[str]) -> list[Ticket | None]:
+    async def tickets(self, ids: Sequence[str], *, apart: bool = True) -> list[Ticket | None]:
         out: list[Ticket | None] = []
         for start in range(0, len(ids), STEP_FIELDS_MAX):
             some = ids[start : start + STEP_FIELDS_MAX]
@@ -53,14 +51,19 @@ class Front(Accounts):
             found = [records.decode_ticket(raw[i], f"ticket {i}") if i in raw else None for i in some]
             for i, ticket in zip(some, found, strict=True):
                 if ticket is not None and ticket.to[:1] == _APART:
-                    ticket.to = await self._numbers(i)
+                    ticket.to = await self._numbers(i) if apart else ()
             out += found
         return out
 
     async def _numbers(self, group_id: str) -> tuple[str, ...]:
-        flat = (await self.ask(FRONT, resp.command(b"HGETALL", self.k.numbers_ + group_id.encode()), 1))[0]
-        parts = sorted((int(n), part) for n, part in zip(flat[::2], flat[1::2], strict=True))
-        return tuple(number for n, part in parts for number in records.decode_numbers(part, f"numbers {group_id} {n}"))
+        key = self.k.numbers_ + group_id.encode()
+        found: list[str] = []
+        # One part at a time: all of them in one reply would hold the server for milliseconds, and us to decode it.
+        for start in sorted(map(int, (await self.ask(FRONT, resp.command(b"HKEYS", key), 1))[0])):
+            part = (await self.ask(FRONT, resp.command(b"HGET", key, b"%d" % start), 1))[0]
+            if part is not None:
+                found += records.decode_numbers(part, f"numbers {group_id} {start}")
+        return tuple(found)
 
     async def put_ticket(self, message_id: str, ticket: Ticket) -> None:
         ticket = await self.numbers_apart(FRONT, message_id, ticket)
@@ -70,13 +73,13 @@ class Front(Accounts):
     async def numbers_apart(self, role: str, message_id: str, ticket: Ticket) -> Ticket:
         """The ticket as it is to be written. The numbers of a large group go before it, in steps, into a key of their own,
         which goes with the bucket: in one value of 650 KB they would hold the server for milliseconds."""
-        if len(ticket.to) <= NUMBERS_MAX:
+        if len(ticket.to) <= records.NUMBERS_MAX:
             return ticket
         bucket = message_id[:BUCKET_CHARS].encode()
         key = self.k.numbers_ + message_id.encode()
         await self.ask(role, resp.command(b"SADD", self.k.groups_ + bucket, message_id.encode()), 1)
-        for start in range(0, len(ticket.to), NUMBERS_MAX):
-            part = records.pack(ticket.to[start : start + NUMBERS_MAX])
+        for start in range(0, len(ticket.to), records.NUMBERS_MAX):
+            part = records.pack(ticket.to[start : start + records.NUMBERS_MAX])
             await self.ask(role, resp.command(b"HSET", key, b"%d" % start, part), 1)
         return msgspec.structs.replace(ticket, to=_APART)
 

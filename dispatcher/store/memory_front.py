@@ -65,9 +65,13 @@ class MemoryFront(MemoryState):
         self.aliases = {day: found for day, found in self.aliases.items() if day in days}
 
     @step
-    async def tickets(self, ids: Sequence[str]) -> list[Ticket | None]:
+    async def tickets(self, ids: Sequence[str], *, apart: bool = True) -> list[Ticket | None]:
         found = [(i, self.tickets_kept.get(i)) for i in ids]
-        return [records.decode_ticket(raw, f"ticket {i}") if raw is not None else None for i, raw in found]
+        tickets = [records.decode_ticket(raw, f"ticket {i}") if raw is not None else None for i, raw in found]
+        for ticket in tickets:
+            if not apart and ticket is not None and len(ticket.to) > records.NUMBERS_MAX:
+                ticket.to = ()
+        return tickets
 
     @step
     async def put_ticket(self, message_id: str, ticket: Ticket) -> None:

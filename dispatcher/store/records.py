@@ -33,6 +33,8 @@ from dispatcher.core.notices import Notice
 from dispatcher.core.ports import Admission, CorruptRecord, GroupPlan, RejectRow
 
 VERSION_MAX = 65_535
+NUMBERS_MAX = 5000
+"""So many numbers stay within a ticket."""
 REJECT_COLUMNS = "entry,index,reason,detail,send,at"
 COLUMNS = {"events": EVENT_COLUMNS, "charges": CHARGE_COLUMNS, "inbound": INBOUND_COLUMNS, "rejects": REJECT_COLUMNS}
 

@@ -29,6 +29,7 @@ from dispatcher.ingest import batch, keys, limits
 from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects import repeats, shown
 from dispatcher.ingest.dialects.frame import Request
+from dispatcher.ingest.dialects.kept import Kept
 from dispatcher.ingest.dialects.shown import Shown, ShownGroup
 from dispatcher.ingest.door import Caller, Door, field_error
 from dispatcher.ingest.problems import Problem, invalid
@@ -95,6 +96,7 @@ class Desk:
 
     def __init__(self, door: Door) -> None:
         self.door = door
+        self.kept = Kept(door.clock.monotonic)
         self._shapes: dict[str, tuple[Account, Account]] = {}
 
     @property
@@ -334,13 +336,13 @@ class Desk:
         """The account's message with its ticket; None when there is none. `message_id` is ours (core/ids.from_uuid) or
         an alias. Raises Problem store_unavailable."""
         found = await self._by_alias(message_id)
-        return None if found is None else await shown.read_message(self.door, self.front, caller, found)
+        return None if found is None else await shown.read_message(self.door, self.front, self.kept, caller, found)
 
     async def group(self, caller: Caller, group_id: str, offset: int = 0, limit: int | None = None) -> ShownGroup | None:
         """The account's group: counts over all members, and the members from `offset` on. By our id or an alias; None when
         there is none. Heads are read in slices, the loop serves others in between. Raises Problem store_unavailable."""
         found = await self._by_alias(group_id)
-        return None if found is None else await shown.read_group(self.door, self.front, caller, found, offset, limit)
+        return None if found is None else await shown.read_group(self.door, self.front, self.kept, caller, found, offset, limit)
 
     async def _by_alias(self, name: str) -> str | None:
         return name if ids.is_id(name) else await self.door.within(self.front.find_alias(name))

@@ -25,6 +25,9 @@ KEY_HEX_CHARS = 48
 ANSWER_LOOKS = 20
 ANSWER_PAUSE_S = 0.05
 """How often, and how far apart, a repetition looks for the first answer while that is still being given."""
+ANSWER_BYTES_MAX = 65_536
+"""Of an answer that is kept."""
+_NOT_KEPT = Answered(0, b"")
 REQUEST = "request"
 """In a ticket's note: the digest of the request that made it, hex."""
 
@@ -46,8 +49,10 @@ def marked(ticket: Ticket, digest: bytes) -> Ticket:
 
 
 async def remember(door: Door, front: FrontStore, submitted_id: str, ticket: Ticket, answer: Answer) -> None:
-    """Stores the answer with the ticket; when that cannot be done now, a repetition will be worded anew."""
-    answered = Answered(answer.status, answer.body)
+    """Stores the answer with the ticket; when that cannot be done now, or it is a large one (a batch that tells of thousands
+    of bad numbers), a repetition will be worded anew."""
+    small = len(answer.body) <= ANSWER_BYTES_MAX
+    answered = Answered(answer.status, answer.body) if small else _NOT_KEPT
     try:
         async with asyncio.timeout(door.settings.server.timeout_s):
             await front.put_ticket(submitted_id, msgspec.structs.replace(ticket, answer=answered))
@@ -67,6 +72,8 @@ async def replay(door: Door, front: FrontStore, submitted_id: str, digest: bytes
             break
         if ticket.note.get(REQUEST) != digest.hex():
             raise Problem(Refusal.KEY_CONFLICT)
+        if ticket.answer == _NOT_KEPT:
+            break
         if ticket.answer is not None:
             raise Replayed(Answer(ticket.answer.status, ticket.answer.body))
     request.replayed = True

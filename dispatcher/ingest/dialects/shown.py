@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import msgspec
+
 from dispatcher.core import ids
 from dispatcher.core.front import Ticket
 from dispatcher.core.model import Head, Message, Outcome, State
@@ -17,10 +19,9 @@ from smpp import status
 
 if TYPE_CHECKING:
     from dispatcher.core.front import FrontStore
+    from dispatcher.ingest.dialects.kept import Ended, Group, Kept, Part
     from dispatcher.ingest.door import Caller, Door
 
-SLICE_MESSAGES = 200
-"""Heads read and looked at between two turns of the loop: about 2 ms."""
 ShownState = Literal[
     "accepted", "queued", "submitted", "delivered", "undelivered", "failed", "expired", "rejected", "unknown", "cancelled"
 ]
@@ -62,61 +63,105 @@ class ShownGroup(NamedTuple):
     ticket: Ticket
 
 
-async def read_message(door: Door, front: FrontStore, caller: Caller, message_id: str) -> Shown | None:
+async def read_message(door: Door, front: FrontStore, kept: Kept, caller: Caller, message_id: str) -> Shown | None:
     """See Desk.message."""
     group_id = ids.group_of(message_id)
-    ticket, of_group = await door.within(front.tickets([message_id, group_id]))
+    own, of_group = await door.within(front.tickets([message_id, group_id], apart=False))
     index = ids.index_in_group(message_id)
-    ticket = ticket or of_group
+    ticket = own or of_group
     record = (await door.within(door.store.messages([message_id])))[0]
     known = None if record is None else record.body or record.head
     owner = ticket.account if ticket is not None else known.account if known is not None else ""
     if owner != caller.account.name:
         return None
-    to = _number(ticket, index if ticket is of_group else 1)
+    view = None
+    if own is None and ticket is not None and not ticket.to:
+        numbers = kept.numbers(group_id)
+        if numbers is not None:
+            ticket = msgspec.structs.replace(ticket, to=numbers)
+        elif (view := await door.within(door.store.group(group_id))) is not None:
+            ticket = await _with_numbers(door, front, kept.group(group_id, view.members), group_id, ticket)
+    to = _number(ticket, index if own is None else 1)
     if record is not None and known is not None:
         return _shown(record, to, ticket)
-    view = await door.within(door.store.group(group_id))
+    if view is None:
+        view = await door.within(door.store.group(group_id))
     if view is None or view.state != "live" or not view.expanded < index <= view.members:
         return None
     return Shown(message_id, "accepted", to, view.at, view.at, ticket=ticket)
 
 
+async def _with_numbers(door: Door, front: FrontStore, group: Group, group_id: str, ticket: Ticket) -> Ticket:
+    """A group's ticket with its numbers, which are read once if they are kept apart from it."""
+    if ticket.to:
+        return ticket
+    if group.to is None:
+        whole = (await door.within(front.tickets([group_id])))[0]
+        group.to = () if whole is None else whole.to
+    return msgspec.structs.replace(ticket, to=group.to)
+
+
 async def read_group(
-    door: Door, front: FrontStore, caller: Caller, group_id: str, offset: int, limit: int | None
+    door: Door, front: FrontStore, kept: Kept, caller: Caller, group_id: str, offset: int, limit: int | None
 ) -> ShownGroup | None:
     """See Desk.group."""
     view = await door.within(door.store.group(group_id))
     if view is None or view.account != caller.account.name or view.state != "live":
         return None
-    ticket = (await door.within(front.tickets([group_id])))[0]
+    ticket = (await door.within(front.tickets([group_id], apart=False)))[0]
     if ticket is None:
         return None
+    group = kept.group(group_id, view.members)
+    ticket = await _with_numbers(door, front, group, group_id, ticket)
     last = view.members if limit is None else min(view.members, offset + limit)
     counts: dict[ShownState, int] = {}
     messages: list[Shown] = []
     refunded = resubmitting = 0
     changed_at = view.at
-    for start in range(0, view.members, SLICE_MESSAGES):
-        await asyncio.sleep(0)
-        members = ids.group_members(group_id, min(SLICE_MESSAGES, view.members - start), start + 1)
-        heads = await door.within(door.store.heads(members))
-        for place, (member, record) in enumerate(zip(members, heads, strict=True), start):
-            head = None if record is None else record.head
-            state = _without_head(view, place) if head is None else state_of(head)
-            counts[state] = counts.get(state, 0) + 1
-            if head is not None:
-                refunded += given_back(head)
-                changed_at = max(changed_at, head.at)
-                if state == "queued":
-                    resubmitting += head.first_at > 0
-            if offset <= place < last:
-                to = _number(ticket, place + 1)
-                messages.append(
-                    Shown(member, state, to, view.at, view.at, ticket=ticket)
-                    if head is None
-                    else _of_head(member, head, to, ticket, state)
-                )
+    for part in group.parts:
+        first, count = part.first, len(part.ended)
+        wanted = range(max(first, offset), min(first + count, last))
+        members: list[str] = []
+        if part.open or wanted:
+            await asyncio.sleep(0)
+            members = ids.group_members(group_id, count, first + 1)
+        for state, amount in part.counts.items():  # from here to the reading of `open` nothing is awaited: they fit each other
+            counts[state] = counts.get(state, 0) + amount
+        refunded += part.refunded
+        changed_at = max(changed_at, part.changed_at)
+        rows = {place: _of_end(members[place - first], part, place - first, ticket, place) for place in wanted}
+        if part.open:
+            places = part.open
+            heads = await door.within(door.store.heads([members[place] for place in places]))
+            ends: list[tuple[int, Ended, int]] = []
+            for place, record in zip(places, heads, strict=True):
+                head = None if record is None else record.head
+                state = _without_head(view, first + place) if head is None else state_of(head)
+                counts[state] = counts.get(state, 0) + 1
+                shown = None
+                if head is not None:
+                    to = _number(ticket, first + place + 1)
+                    changed_at = max(changed_at, head.at)
+                    if state == "queued":
+                        resubmitting += head.first_at > 0
+                    if state in FINAL:
+                        shown = _of_head(members[place], head, to, ticket, state)
+                        refunded += shown.refunded
+                        if state != "unknown":
+                            ends.append((place, group.ended(shown), head.at))
+                    else:
+                        refunded += given_back(head)
+                if first + place in wanted:
+                    if shown is None:
+                        to = _number(ticket, first + place + 1)
+                        shown = (
+                            Shown(members[place], state, to, view.at, view.at, ticket=ticket)
+                            if head is None
+                            else _of_head(members[place], head, to, ticket, state)
+                        )
+                    rows[first + place] = shown
+            part.end(ends)
+        messages += [row for row in rows.values() if row is not None]
     return ShownGroup(
         id=group_id,
         members=view.members,
@@ -127,6 +172,26 @@ async def read_group(
         counts=counts,
         resubmitting=resubmitting,
         messages=messages,
+        ticket=ticket,
+    )
+
+
+def _of_end(member: str, part: Part, index: int, ticket: Ticket, place: int) -> Shown | None:
+    """A member that is known to have ended; None: it is not."""
+    how = part.ended[index]
+    if how is None:
+        return None
+    return Shown(
+        member,
+        how.state,
+        _number(ticket, place + 1),
+        how.at,
+        part.changed[index],
+        was_submitted=how.was_submitted,
+        cause=how.cause,
+        price=how.price,
+        refunded=how.refunded,
+        segments=how.segments,
         ticket=ticket,
     )
 

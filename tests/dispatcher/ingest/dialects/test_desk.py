@@ -11,10 +11,12 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.front import Code, Take, Ticket
 from dispatcher.core.model import Attempt, Head, Lane, Outcome, Segment, State
+from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects import repeats
 from dispatcher.ingest.dialects.desk import Desk, Order
 from dispatcher.ingest.dialects.frame import Replayed, Request
-from dispatcher.ingest.dialects.shown import FAILURES, FINAL, SLICE_MESSAGES, cause_of, given_back, state_of
+from dispatcher.ingest.dialects.kept import PART_MEMBERS
+from dispatcher.ingest.dialects.shown import FAILURES, FINAL, cause_of, given_back, state_of
 from dispatcher.ingest.door import Caller
 from dispatcher.ingest.keys import imported
 from dispatcher.ingest.problems import Problem
@@ -104,12 +106,35 @@ def test_a_repetition_waits_for_the_first_answer() -> None:
             second = asyncio.ensure_future(desk.submit(caller, ORDER, asked("k"), ticket=ticket()))
             await asyncio.sleep(0.1)
             assert not second.done()
-            from dispatcher.ingest.answers import Answer
-
             await desk.remember(first.id, first.ticket, Answer(201, b"body"))
             with pytest.raises(Replayed) as caught:
                 await second
             assert (caught.value.answer.status, caught.value.answer.body) == (201, b"body")
+
+    run(case)
+
+
+def test_a_large_answer_is_not_kept() -> None:
+    """Its repetition is worded anew from what was stored, and does not wait for it; one that just fits is kept."""
+
+    async def case() -> None:
+        async with world() as w:
+            desk, caller = await counter(w)
+            for key, size, kept in (("a", repeats.ANSWER_BYTES_MAX, True), ("b", repeats.ANSWER_BYTES_MAX + 1, False)):
+                group = await desk.submit_group(caller, [ORDER], asked(key), ticket=ticket())
+                await desk.remember(group.id, group.ticket, Answer(202, b"x" * size))
+                (stored,) = await desk.front.tickets([group.id])
+                assert stored is not None
+                assert stored.answer is not None
+                assert len(stored.answer.body) == (size if kept else 0)
+                again = asyncio.ensure_future(desk.submit_group(caller, [ORDER], request := asked(key), ticket=ticket()))
+                async with asyncio.timeout(repeats.ANSWER_PAUSE_S):
+                    if kept:
+                        with pytest.raises(Replayed):
+                            await again
+                    else:
+                        assert (await again).id == group.id
+                        assert request.replayed
 
     run(case)
 
@@ -250,7 +275,7 @@ def test_a_group_of_fifty_thousand_is_read_without_holding_the_loop() -> None:
             found = reading.result()
             assert found is not None
             assert (found.counts, len(found.messages)) == ({"accepted": 50_000}, 1)
-            assert turns >= 50_000 // SLICE_MESSAGES
+            assert turns >= 50_000 // PART_MEMBERS
 
     run(case)
 
