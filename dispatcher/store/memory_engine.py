@@ -90,15 +90,19 @@ class MemoryEngine(MemoryAdmission):
         popped: list[str] = []
         turns = 0
         for queue in queues:
-            ring = self.rings.get(queue, {})
+            ring, spent = self.rings.get(queue, {}), self.spent.setdefault(queue, {})
             while ring and len(popped) < limit:
                 account = min(ring, key=lambda a: (ring[a], a))
                 since = ring.pop(account)
-                taken = self._turn(queue, account, min(TURN, limit - len(popped)))
+                begun = spent.pop(account, 0)
+                taken = self._turn(queue, account, min(TURN - begun, limit - len(popped)))
                 popped += taken
                 turns += 1
                 if self.lists[queue][account]:
-                    ring[account] = at + turns * 0.001 if len(taken) == TURN else since
+                    over = begun + len(taken) >= TURN
+                    ring[account] = at + turns * 0.001 if over else since
+                    if not over:
+                        spent[account] = begun + len(taken)
                     if not taken:
                         break
                 else:

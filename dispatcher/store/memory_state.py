@@ -76,6 +76,7 @@ class MemoryState:
         self.groups: dict[str, Group] = {}
         self.lists: dict[Queue, dict[str, deque[str]]] = {}
         self.rings: dict[Queue, dict[str, float]] = {}
+        self.spent: dict[Queue, dict[str, int]] = {}  # of turns that a limit cut short
         self.due: dict[tuple[str, int, str, str], int] = {}
         self.fences: dict[str, int] = {}
         self.leases: dict[str, str] = {}

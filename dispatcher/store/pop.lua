@@ -1,4 +1,5 @@
--- S3: takes elements from queues, accounts in turns, the longest waiting first, and notes them as in flight.
+-- S3: takes elements from queues, accounts in turns, the longest waiting first, and notes them as in flight. A turn that
+-- the limit cut short goes on with the next pop, whoever makes it: what is spent of it is kept beside the ring.
 -- KEYS    1 fence, 2 inflight, 3 expanding, 4 pointers, 5 counter of messages withdrawn before they were ever popped
 -- ARGV    1 fence value, 2 in-flight field, 3 limit, 4 now, 5 turn, 6 beginning of the partition's keys,
 --         then families route:lane in the order they are to be served
@@ -58,19 +59,26 @@ local function serve(queue, family, room)
 end
 
 for f = 7, #ARGV do
-  local ring, waiting = base .. 'ring:' .. ARGV[f], {}
+  local ring, spent, waiting = base .. 'ring:' .. ARGV[f], base .. 'turns:' .. ARGV[f], {}
   while left > 0 do
     local first = redis.call('ZPOPMIN', ring)
     if not first[1] then
       break
     end
     local queue = base .. 'q:' .. ARGV[f] .. ':' .. first[1]
-    local taken, blocked = serve(queue, ARGV[f], math.min(turn, left))
+    local begun = tonumber(redis.call('HGET', spent, first[1]) or '0')
+    local taken, blocked = serve(queue, ARGV[f], math.min(turn - begun, left))
     left = left - taken
     turns = turns + 1
-    if redis.call('EXISTS', queue) == 1 then
-      local score = first[2]
-      if taken == turn then
+    local score, over = first[2], begun + taken >= turn
+    local more = redis.call('EXISTS', queue) == 1
+    if more and not over then
+      redis.call('HSET', spent, first[1], begun + taken)
+    elseif begun > 0 then
+      redis.call('HDEL', spent, first[1])
+    end
+    if more then
+      if over then
         score = string.format('%.3f', tonumber(ARGV[4]) + turns * 0.001)
       end
       if blocked then

@@ -43,7 +43,7 @@ def test_lanes_in_order_and_accounts_in_turns_of_fifty(world: World) -> None:
 
 
 def test_a_cut_turn_goes_on(world: World) -> None:
-    """An account whose turn was cut short by the limit keeps its place."""
+    """An account whose turn was cut short by the limit keeps its place for the rest of that turn."""
 
     async def case(store: AnyStore) -> None:
         await funded(store, "a", "b")
@@ -53,7 +53,24 @@ def test_a_cut_turn_goes_on(world: World) -> None:
         first = await store.pop(owner, (Q,), 20, T0 + 5)
         second = await store.pop(owner, (Q,), 60, T0 + 6)
         assert [m.body.account for m in first if m.body] == ["a"] * 20
-        assert [m.body.account for m in second if m.body] == ["a"] * 40 + ["b"] * 20
+        assert [m.body.account for m in second if m.body] == ["a"] * 30 + ["b"] * 30
+
+    world.run(case)
+
+
+def test_small_claims_are_fair_too(world: World) -> None:
+    """Claims of less than a turn, as a small window or a low rate makes them, by two owners: turns of 50 all the same."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store, "a", "b")
+        owners = [await owner_of(store, "one"), await owner_of(store, "two")]
+        await store.admit([admission("a") for _ in range(200)], T0)
+        await store.admit([admission("b") for _ in range(60)], T0 + 1)
+        seen: list[str] = []
+        for n in range(26):
+            popped = await store.pop(owners[n % 2], (Q,), 10, T0 + 5 + n)
+            seen += [m.body.account for m in popped if m.body]
+        assert seen == ["a"] * 50 + ["b"] * 50 + ["a"] * 50 + ["b"] * 10 + ["a"] * 100
 
     world.run(case)
 
