@@ -26,6 +26,7 @@ from tests.contract.ground import started
 from tests.interop.foreign import Missing, environment, program
 from tests.interop.pages import show_pages
 from tests.interop.samples import run_samples
+from tests.interop.tshark import tshark_checks
 from tests.process.installation import ROOT, Carrier, Installation, free_ports, wait_for
 
 SHIPPED = ROOT / "deploy" / "prometheus"
@@ -200,12 +201,13 @@ def scrape_checks(address: str, faults: list[str]) -> int:
 
 
 def others(directory: Path, faults: list[str]) -> None:
-    """Printed samples in Node and PHP, pages in a browser. Raises Missing."""
+    """Printed samples in Node and PHP, Wireshark, pages in a browser. Raises Missing."""
 
     def checked(name: str, well: bool, why: str) -> None:
         check(name, well, why, faults)
 
     run_samples(checked)
+    tshark_checks(directory / "tshark", checked)
     with started() as running:
         show_pages(running, directory, checked)
 
@@ -238,7 +240,7 @@ def main() -> int:
     if faults:
         print(f"interop: FAIL {len(faults)} of the checks: {'; '.join(faults)}")
         return 1
-    print(f"interop: PASS promtool, redis-cli, Prometheus, Node, PHP, Chromium; {count} dashboard queries")
+    print(f"interop: PASS promtool, redis-cli, Prometheus, Node, PHP, tshark, Chromium; {count} dashboard queries")
     return 0
 
 
