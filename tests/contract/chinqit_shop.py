@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tests.contract.ground import Response, Running
 from tests.process.installation import wait_for
+from tests.shell import shell
 
 BASE: Final = "https://sms.chinqit.com"
 SAMPLES: Final = Path(__file__).with_name("samples_chinqit")
@@ -103,9 +104,9 @@ class Shop:
             text = text.replace(printed, self.key)
         for printed, ours in replaced.items():
             text = text.replace(printed, ours)
-        kind = name.rpartition(".")[2]
-        command = {"sh": ["sh", "-c", text], "py": [sys.executable, "-c", text]}[kind]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        if name.endswith(".sh"):
+            return shell(text)
+        return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=30, check=False)
 
 
 def text_of(running: Running, number: str, count: int = 1) -> str:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.contract import laravel_shop
 from tests.contract.chinqit_shop import BASE, SAMPLES, Shop
 from tests.contract.ground import Running, started
 from tests.interop.foreign import environment, part, program
@@ -63,8 +64,23 @@ def _wrong(shop: Shop) -> str:
     return "7" if shop.code("1234567890", 2) != "123457" else "8"
 
 
+def laravel(running: Running, run: Interpreters, check: Check) -> None:
+    """Section "JavaScript" of every endpoint. The samples print nothing: status and body that they got are shown instead."""
+    for path in sorted(laravel_shop.SAMPLES.glob("*.js")):
+        shown = {"response => response.json()": "async response => console.log(response.status, await response.text())"}
+        printed = run.run(path, {laravel_shop.BASE: running.base} | shown)
+        status, _, said = printed.partition(" ")
+        try:
+            laravel_shop.check_sample(path.stem, int(status), said)
+            right = True
+        except (AssertionError, ValueError):
+            right = False
+        check(f"{path.name} of Laravel gets the printed answer", right, printed)
+
+
 def run_samples(check: Check) -> None:
     """All of them against one running dispatcher. Raises Missing when an interpreter cannot be had."""
     run = Interpreters()
     with started() as running:
         chinqit(running, run, check)
+        laravel(running, run, check)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from accounting.money import to_micro
 from dispatcher.commands.demo.play import ACCOUNT
 from dispatcher.commands.demo.world import DEFAULTS
+from dispatcher.core.notices import Notice
+from dispatcher.notices import forms
 from tests.process.installation import ROOT, Carrier, Installation, wait_for
+from tests.shell import shell
 
 pytestmark = pytest.mark.process
-needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
 CONFIG = """
 [[carrier]]
@@ -39,13 +42,6 @@ name = "standard"
 currency = "EUR"
 prices = { 44 = "0.0380" }
 """
-STAND_IN = """#!{python}
-import sys, redis
-_, option, port, *command = sys.argv
-assert option == "-p", option
-print(redis.Redis(port=int(port)).execute_command(*command).decode())
-"""
-"""redis-cli where a machine has none: the same arguments, the same command on the wire."""
 
 
 def first_send() -> str:
@@ -56,30 +52,14 @@ def first_send() -> str:
     return found[1]
 
 
-def _path(directory: Path) -> str:
-    """PATH, with a stand-in for redis-cli in front where there is none."""
-    if shutil.which("redis-cli") is None:
-        command = directory / "redis-cli"
-        command.write_text(STAND_IN.replace("{python}", sys.executable), encoding="utf-8")
-        command.chmod(0o755)
-    return f"{directory}{os.pathsep}{os.environ['PATH']}"
-
-
 def _here(text: str, installation: Installation) -> str:
     """The same lines with this installation's ports."""
     return text.replace("6390", str(installation.server_port)).replace("8080", str(installation.http_port))
 
 
-def _shell(lines: str, directory: Path, **variables: str) -> str:
+def _shell(lines: str, **variables: str) -> str:
     """What the lines print. Any command that fails ends them."""
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", lines],
-        env={**os.environ, "PATH": _path(directory), **variables},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = shell(lines, **variables)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -105,8 +85,7 @@ def _bound(installation: Installation) -> list[float]:
     ]
 
 
-@needs_curl
-def test_the_first_send_of_the_readme(running: tuple[Installation, str], tmp_path: Path) -> None:
+def test_the_first_send_of_the_readme(running: tuple[Installation, str]) -> None:
     """Five lines, copied: the stream's send is found by its key, HTTP answers 202's body, and both are delivered and paid."""
     installation, key = running
     before = set(_states(installation))
@@ -116,7 +95,7 @@ def test_the_first_send_of_the_readme(running: tuple[Installation, str], tmp_pat
     lines = _here(lines, installation).replace("'the key that the demo printed'", f"'{key}'")
     asking = lines.splitlines()[2]  # a person asks again until it is there
     lines = lines.replace(asking, f"until {asking.replace('curl -s', 'curl -sf')}; do sleep 0.2; done")
-    shown = [json.loads(line) for line in _shell(lines, tmp_path).splitlines() if line.startswith("{")]
+    shown = [json.loads(line) for line in _shell(lines).splitlines() if line.startswith("{")]
     message, accepted, balance = shown
     assert (message["account"], message["key"]) == ("demo", "first")
     assert (accepted["state"], accepted["price"], accepted["currency"]) == ("queued", "0.038", "EUR")
@@ -126,24 +105,43 @@ def test_the_first_send_of_the_readme(running: tuple[Installation, str], tmp_pat
     assert paid - _available(installation, key) == 2 * to_micro("0.038")
 
 
-@needs_curl
 def test_the_examples_of_the_producers_guide(running: tuple[Installation, str], tmp_path: Path) -> None:
     """Each shell and Python block of docs/producers.md does what the text around it says: six more sends, all delivered."""
     installation, key = running
     before = set(_states(installation))
     text = _here((ROOT / "docs/producers.md").read_text(encoding="utf-8"), installation)
-    shown = [_shell(block, tmp_path, KEY=key) for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+    shown = [_shell(block, KEY=key) for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
     assert len(shown) == 3
     assert json.loads(shown[1])["state"] == "queued"
     batch = json.loads(shown[2].partition("}{")[0] + "}")
     assert (batch["accepted"], [item["index"] for item in batch["rejected"]]) == (1, [1])
-    sending, reading = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    sending, reading, verifying = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     subprocess.run([sys.executable, "-c", sending], cwd=tmp_path, check=True, timeout=20)
     wait_for("six more are delivered", 10, lambda: list(_new(installation, before).values()) == ["delivered"] * 6)
     assert "stream=" in reading
     ends = reading.replace('stream="events")', 'stream="events", follow=False)')
     told = subprocess.run([sys.executable, "-c", ends], cwd=tmp_path, check=True, timeout=20, capture_output=True, text=True)
     assert told.stdout.count(" delivered None ") == len(before) + 6
+    assert "def verify(" in verifying
+
+
+@pytest.mark.parametrize("secret", ["plain words", "whsec_" + base64.b64encode(b"k" * 24).decode()])
+def test_the_guide_verifies_what_we_sign(secret: str) -> None:
+    """Its lines take our signature, with either kind of secret; not another body's, another secret's, or an old one."""
+    text = (ROOT / "docs/producers.md").read_text(encoding="utf-8")
+    (verifying,) = (
+        block for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if "verify" in block
+    )
+    guide: dict[str, Any] = {}
+    exec(compile(verifying, "docs/producers.md", "exec"), guide)
+    verify = guide["verify"]
+    now = int(time.time())
+    for at, good in ((now, True), (now - 301, False)):
+        notice = Notice("m", "M", "demo", "https://example.com/", secret, "standard", False, b"{}", 0)
+        headers = {name.lower(): value for name, value in forms.headers(notice, secret, at * 1000)}
+        assert verify(secret, headers, b"{}") is good
+        assert not verify(secret, headers, b"{ }")
+        assert not verify(secret + "AAAA", headers, b"{}")
 
 
 def _available(installation: Installation, key: str) -> int:
