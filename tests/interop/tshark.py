@@ -1,6 +1,6 @@
-"""Wireshark reads what a dispatcher sends: carriers of every quirk, every encoding, every way to join parts, ports and a WAP push, TLVs,
-flash, receipts, handsets' messages, binding and unbinding. No frame may be malformed, and the fields that tshark shows must be
-what was meant, which this module knows from the sends alone.
+"""Wireshark reads what a dispatcher sends: carriers of every quirk, every encoding, every way to join parts, ports and a WAP
+push, TLVs, flash, receipts, handsets' messages, binding and unbinding. No frame may be malformed, and the fields that tshark
+shows must be what was meant, which this module knows from the sends alone.
 
 `python -m tests.interop.tshark` prints one line a check; `make interop` calls `tshark_checks`.
 """
@@ -17,13 +17,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from smpp.ports import ported, wap_push
 from tests.interop.foreign import Missing, environment, program
-from tests.process.installation import Carrier, Installation, free_ports, wait_for
+from tests.process.installation import Carrier, Installation, wait_for
 from tests.smpp.foreign_decoder import septets_to_text
 
 Check = Callable[[str, bool, str], None]
@@ -46,6 +47,10 @@ SCENARIO = "answer_ms = [1, 3]\nreceipt_ms = [5, 20]\n" + "".join(
 )
 
 
+WANTED = {"bind": "0x00000009", "unbind": "0x00000006", "enquire_link": "0x00000015", "deliver_sm_resp": "0x80000005"}
+"""Beside submit_sm."""
+
+
 class Case(NamedTuple):
     """A send over the carrier of that name, and what tshark must show of each of its `parts`."""
 
@@ -54,14 +59,12 @@ class Case(NamedTuple):
     parts: int = 1
     coding: int = 0
     udhi: bool = False
-    fields: dict[str, str] = {}
-    send: dict[str, Any] = {}
+    fields: Mapping[str, str] = MappingProxyType({})
+    send: Mapping[str, Any] = MappingProxyType({})
 
 
 def b64(data: bytes) -> str:
     """As the API takes octets."""
-    import base64
-
     return base64.b64encode(data).decode()
 
 
@@ -244,7 +247,7 @@ def compare(cases: tuple[Case, ...], found: list[dict[str, str]], check: Check) 
         number = number_of(index)
         to = f"+4900{number[2:]}" if case.carrier == "numbers" else number
         mine = [row for row in submits if row["smpp.destination_addr"] == to]
-        name = f"{case.carrier}: {case.text[:12] or 'binary'!r} {case.send or ''}"[:70]
+        name = f"{case.carrier}: {case.text[:12] or 'binary'!r} {dict(case.send) or ''}"[:70]
         wrong = [f"{len(mine)} frames, meant {case.parts}"] if len(mine) != case.parts else []
         pieces: list[tuple[int, bytes, bytes]] = []
         for row in mine:
@@ -281,7 +284,8 @@ def config(port: int) -> str:
         text += f'\n[[carrier]]\nname = "{name}"\nsender = "Shop"\n[carrier.quirks]\n{quirks}\n'
         text += f'[[carrier.bind]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {port}\nsystem_id = "{name}"\n'
         text += 'password = "demo"\npassword_plain = true\nenquire_link_s = 1.0\n'
-        text += f'[[route]]\nname = "{name}"\nmatch = {{ account = ["only-{name}"] }}\n[[route.group]]\ncarriers = [{{ name = "{name}" }}]\n'
+        text += f'[[route]]\nname = "{name}"\nmatch = {{ account = ["only-{name}"] }}\n'
+        text += f'[[route.group]]\ncarriers = [{{ name = "{name}" }}]\n'
     return text
 
 
@@ -318,12 +322,7 @@ def tshark_checks(directory: Path, check: Check) -> None:
     found = rows(tshark, capture)
     kinds = {row["smpp.command_id"] for row in found}
     check(f"tshark reads {len(found)} frames", len(found) > 100 and "" not in kinds, f"kinds {sorted(kinds)}")
-    for name, kind in (
-        ("bind", "0x00000009"),
-        ("unbind", "0x00000006"),
-        ("enquire_link", "0x00000015"),
-        ("deliver_sm_resp", "0x80000005"),
-    ):
+    for name, kind in WANTED.items():
         check(f"tshark saw {name}", kind in kinds, f"kinds {sorted(kinds)}")
     bad = ask(tshark, capture, "-Y", "_ws.malformed || _ws.expert.severity == error")
     check("tshark finds no malformed frame", not bad, "; ".join(bad[:5]))

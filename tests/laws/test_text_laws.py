@@ -55,10 +55,17 @@ def test_ucs2_segments_reassemble(text: str, wide: bool) -> None:
 
 @given(any_text)
 def test_segments_are_not_wasted(text: str) -> None:
-    """A segment is at most one unit short, and only where the next unit would have been torn."""
+    """There are as few as when every one is full but for a unit that would have been torn; none is too long."""
     parts = cut(text, Encoding.UCS2)
-    for part in parts[:-1]:
-        assert len(part) in {132, 134}
+    data, fewest = ucs2(text), 1 if len(ucs2(text)) <= 140 else 0
+    while not fewest or data:
+        if len(ucs2(text)) <= 140:
+            break
+        end = min(134, len(data))
+        end -= 2 * (end < len(data) and 0xD8 <= data[end - 2] <= 0xDB)
+        data, fewest = data[end:], fewest + 1
+    assert len(parts) == fewest
+    assert all(len(part) <= (140 if len(parts) == 1 else 134) for part in parts)
     assert b"".join(parts) == ucs2(text)
 
 
