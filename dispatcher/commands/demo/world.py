@@ -226,13 +226,14 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._processes():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave orphans behind
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signals = (signal.SIGINT, signal.SIGTERM) if self._processes() else ()
+        before = [signal.signal(each, signal.SIG_IGN) for each in signals]  # a second Ctrl-C would leave orphans behind
         self.stop(HURRY_S)
         for path in self.data_dir.glob("run/*.pid"):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(path.read_text()), signal.SIGKILL)
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
 
 
 def _ports(prefer_defaults: bool) -> Ports:

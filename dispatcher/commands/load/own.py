@@ -29,7 +29,7 @@ ACCOUNT = "load"
 
 class Wish(NamedTuple):
     """What the installation is to be like. `rate`: of the carrier, segments a second (0: none); `scenario`: a temper instead of
-    the sink; `extra`: more lines of configuration."""
+    the sink; `port`: of a carrier that is there already, instead of either; `extra`: more lines of configuration."""
 
     workers: int = 1
     durability: str = "fsync"
@@ -39,6 +39,7 @@ class Wish(NamedTuple):
     receipt_delay_s: float = 0.0
     scenario: str = ""
     mark: str = ""
+    port: int = 0
     extra: str = ""
 
 
@@ -54,6 +55,14 @@ class Own:
 
     def start(self) -> None:
         """Starts all of it and opens the account. Raises Failed."""
+        login, password = ("load", "load") if self.wish.port else self._start_carrier()
+        port = self.wish.port or self._carrier_port()
+        self.world.config_path.write_text(_configuration(self.world, self.wish, port, login, password), encoding="utf-8")
+        self.world.start_service("--workers", str(self.wish.workers))
+        self._open_account()
+
+    def _start_carrier(self) -> tuple[str, str]:
+        """With the login that it wants."""
         wish, login, password = self.wish, "load", "load"
         command = ["smpp.sink", "--receipt-delay", str(wish.receipt_delay_s), "--mark", wish.mark]
         if wish.scenario:
@@ -62,12 +71,16 @@ class Own:
             command = ["smpp.simulator", "--scenario", wish.scenario, "--listen", "127.0.0.1:0"]
             command += ["--control", f"unix:{self._control}"]
         self._carrier = Process("carrier", command, self.world.directory)
+        return login, password
+
+    def _carrier_port(self) -> int:
+        assert self._carrier is not None  # noqa: S101 - started
         try:
-            port = int(json.loads(self._carrier.first_line())["port"])
+            return int(json.loads(self._carrier.first_line())["port"])
         except (ValueError, KeyError):
             raise self._carrier.failed("the carrier did not start") from None
-        self.world.config_path.write_text(_configuration(self.world, wish, port, login, password), encoding="utf-8")
-        self.world.start_service("--workers", str(wish.workers))
+
+    def _open_account(self) -> None:
         at = now_ms()
         self.key, record = issue(ACCOUNT, at)
 

@@ -308,19 +308,17 @@ def test_a_small_load_is_delivered_whole(tmp_path: Path) -> None:
 def test_a_running_dispatcher_is_loaded_over_http(tmp_path: Path) -> None:
     """With nothing but its configuration and a key; a key that nobody has is refused, which is neither lost nor a success of
     the load's."""
-    interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        with own(Wish()) as installed:
-            keys = tmp_path / "keys"
-            keys.write_text(installed.key + "\n", encoding="utf-8")
-            words = ["--config", str(installed.world.config_path), "--door", "http", "--key-file", str(keys)]
-            words += ["--rate", "100", "--ramp", "1", "--for", "2"]
-            code, found = _load(*words, folder=tmp_path)
-            keys.write_text("wrong.key\n", encoding="utf-8")
-            wrong, refused = _load(*words, "--patience", "3", folder=tmp_path)
-            charged = installed.charged()
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with own(Wish()) as installed:
+        keys = tmp_path / "keys"
+        keys.write_text(installed.key + "\n", encoding="utf-8")
+        words = ["--config", str(installed.world.config_path), "--door", "http", "--key-file", str(keys)]
+        words += ["--rate", "100", "--ramp", "1", "--for", "2"]
+        code, found = _load(*words, folder=tmp_path)
+        keys.write_text("wrong.key\n", encoding="utf-8")
+        wrong, refused = _load(*words, "--patience", "3", folder=tmp_path)
+        charged = installed.charged()
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     assert (code, found["ok"], found["accepted"], found["states"]) == (0, True, 150, {"delivered": 150})
     assert found["latency_ms"]["accept"]["count"] == 150
     assert {"engine-0", "http-0", "server-0"} <= found["cpu_us"].keys()
