@@ -1,11 +1,12 @@
-"""`make crash`: engine, server and HTTP process are killed with SIGKILL under load; nothing accepted is lost or doubled.
+"""`make crash`: engines, HTTP process, server and supervisor are killed with SIGKILL under load; nothing accepted is lost or
+doubled.
 
-    python -m tests.process.crash --rounds 3 --sends 10000 --open 5000
+    python -m tests.process.crash --rounds 3 --sends 10000 --open 5000 --workers 2
 
 Each round sends through every door at once (chunks without keys, single entries with keys, HTTP calls repeated with the
 same Idempotency-Key, one HTTP batch; all classes; carriers that refuse, fail, forget receipts and drop links) and kills
-the three processes one after the other, in an order that rotates. Then everything accepted must become final, and the
-verdict (verdict.py) is drawn from what outsiders saw. The last line is `crash: PASS ...` or `crash: FAIL ...`.
+`--kills` processes one after the other, in an order that goes on from round to round. Then everything accepted must become
+final, and the verdict (verdict.py) is drawn from what outsiders saw. The last line is `crash: PASS ...` or `crash: FAIL ...`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from tests.process.installation import Carrier, Installation, wait_for
 from tests.process.traffic import Plan, Traffic
 from tests.process.verdict import Verdict, finals_of, judge
 
-KILLED = ("engine-0", "server-0", "http-0")
+OTHERS = ("http-0", "server-0", "supervisor")
+"""What is killed besides the engines."""
 FIRST_NUMBER = 491_511_000_000
 ACCOUNT = "shop"
 GAP_S = 1.5
@@ -33,7 +35,7 @@ FINAL_S = 120.0
 """Everything must be final so long after the last send was accepted."""
 
 SCENARIO = """
-rate = 240
+rate = {limit}
 seed = {seed}
 answer_ms = [5, 60]
 receipt_ms = [50, 1500]
@@ -78,7 +80,7 @@ times = 2
 _CARRIER = """
 [[carrier]]
 name = "{name}"
-rate = 200
+rate = RATE
 cost = "cost"
 sender = "CRASH"
 throttle_pause_s = 0.2
@@ -149,23 +151,25 @@ def still_open(installation: Installation, traffic: Traffic) -> int:
     return len(traffic.sent.accepted) - len(finals)
 
 
-def one_round(
-    installation: Installation, key: str, number: int, sends: int, backlog: int, seconds: float, notes: list[str]
-) -> Verdict:
-    """Traffic, three kills while at least `backlog` sends are accepted and not final, patience, verdict."""
+def one_round(installation: Installation, key: str, number: int, options: argparse.Namespace, notes: list[str]) -> Verdict:
+    """Traffic, kills while at least `open` sends are accepted and not final, patience, verdict."""
+    sends, backlog, seconds = options.sends, options.open, options.seconds
     batched = called = keyed = sends // 5
     plan = Plan(sends - batched - called - keyed, keyed, called, batched, seconds, FIRST_NUMBER + number * 1_000_000)
     traffic = Traffic(plan, f"r{number}", installation.server_port, installation.http_port, key, ACCOUNT)
     began = time.monotonic()
     verdict = Verdict()
     traffic.start()
-    turn = (number - 1) % len(KILLED)
-    for role in KILLED[turn:] + KILLED[:turn]:
+    victims = [*installation.engines, *OTHERS]
+    for kill in range(options.kills):
+        role = victims[((number - 1) * options.kills + kill) % len(victims)]
         time.sleep(GAP_S)
         wait_for(f"{backlog} accepted and not final", OPEN_S, lambda: still_open(installation, traffic) >= backlog, 0.2)
         amount = still_open(installation, traffic)
         at = time.monotonic()
         old = installation.kill(role)
+        if role == "supervisor":
+            installation.start_again()
         wait_for(f"{role} is back", 20, lambda role=role, old=old: installation.pid(role) not in (0, old))  # type: ignore[misc]
         verdict.open_at_kills.append(amount)
         print(f"  killed {role} at {at - began:.1f} s, {amount} open, back in {time.monotonic() - at:.1f} s", flush=True)
@@ -191,10 +195,12 @@ def one_round(
     verdict.unbalanced += len(reserved)
     notes += [f"reserved although everything is final: {amount}" for amount in reserved]
     print(
-        f"  accepted {len(sent.accepted)} in {accepted_s:.1f} s ({sent.again} calls repeated, {len(sent.doubtful)} doubtful), "
-        f"all final after {time.monotonic() - began:.1f} s",
+        f"  accepted {len(sent.accepted)} in {accepted_s:.1f} s, {sent.fastest()} in the best second "
+        f"({sent.again} calls repeated, {len(sent.doubtful)} doubtful), all final after {time.monotonic() - began:.1f} s",
         flush=True,
     )
+    for carrier in installation.carriers.values():
+        carrier.say("reset")  # what is behind us has been judged
     return verdict
 
 
@@ -231,18 +237,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sends", type=int, default=10_000, help="accepted in each round")
     parser.add_argument("--open", type=int, default=5000, help="accepted and not final at each kill, at least")
     parser.add_argument("--seconds", type=float, default=9.0, help="over which a round's sends come in")
+    parser.add_argument("--workers", type=int, default=2, help="engines")
+    parser.add_argument("--kills", type=int, default=3, help="in each round")
+    parser.add_argument("--rate", type=int, default=200, help="of each of the two carriers, segments a second")
     parser.add_argument("--keep", action="store_true", help="leave the working directory for a look")
     options = parser.parse_args(arguments)
     directory = Path(tempfile.mkdtemp(prefix="crash-"))
-    carriers = [Carrier(directory, name, SCENARIO.replace("{seed}", str(seed))) for seed, name in ((7, "alpha"), (11, "beta"))]
+    scenario = SCENARIO.replace("{limit}", str(options.rate * 6 // 5))
+    carriers = [Carrier(directory, name, scenario.replace("{seed}", str(seed))) for seed, name in ((7, "alpha"), (11, "beta"))]
     verdicts: list[Verdict] = []
     notes: list[str] = []
     began = time.monotonic()
-    with Installation(directory, carriers, CONFIG) as installation:
+    with Installation(directory, carriers, CONFIG.replace("RATE", str(options.rate)), workers=options.workers) as installation:
         key = installation.account(ACCOUNT, "--tariff", "retail")
         for number in range(1, options.rounds + 1):
             print(f"round {number}", flush=True)
-            verdicts.append(one_round(installation, key, number, options.sends, options.open, options.seconds, notes))
+            verdicts.append(one_round(installation, key, number, options, notes))
+            if not verdicts[-1].well:
+                break
     total = Verdict()
     for verdict in verdicts:
         total.add(verdict)

@@ -46,6 +46,13 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def _lives(pid: int) -> bool:
+    try:
+        return bool(pid) and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
 def wait_for(what: str, seconds: float, test: Callable[[], Any], pause_s: float = 0.03) -> Any:
     """Polls until `test()` is true and returns that. Raises TimeoutError with `what`."""
     end = time.monotonic() + seconds
@@ -207,6 +214,16 @@ class Installation:
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment
         )
         wait_for("the door opens", START_S, self.ready)
+
+    def start_again(self) -> None:
+        """What a service manager does when the supervisor was killed. Returns when the door is open."""
+        assert self._supervisor is not None
+        self._supervisor.wait(STOP_S)
+        wait_for("its processes have ended", STOP_S, self._alone)
+        self.start()
+
+    def _alone(self) -> bool:
+        return not any(_lives(self.pid(role)) for role in (*self.engines, "http-0", "notices-0"))
 
     def restart(self) -> None:
         """What an operator does after a change of the file: stop, start."""

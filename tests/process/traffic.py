@@ -12,6 +12,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,6 +58,11 @@ class Sent:
     held: dict[str, bool] = field(default_factory=dict)
     again: int = 0
     errors: list[str] = field(default_factory=list)
+    seconds: Counter[int] = field(default_factory=Counter)
+
+    def fastest(self) -> int:
+        """Most sends accepted within one second of the clock."""
+        return max(self.seconds.values(), default=0)
 
 
 class Traffic:
@@ -121,6 +127,8 @@ class Traffic:
     def _accept(self, sends: list[dict[str, Any]]) -> None:
         for send in sends:
             self.sent.accepted[send["ref"]] = send["to"][1:]
+        with self._lock:
+            self.sent.seconds[int(time.monotonic())] += len(sends)
 
     def _pace(self, count: int) -> float:
         return self.plan.seconds / max(count, 1)
