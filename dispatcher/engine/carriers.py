@@ -23,6 +23,7 @@ from dispatcher.core.shares import SETTLE_S, part, quota
 from dispatcher.core.throttle import Throttle
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.leases import SESSION_PREFIX, Leases
+from dispatcher.engine.leash import POLITE, leash
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import Seat, Token, Works
 from smpp.events import Events, Login, SessionSettings
@@ -49,6 +50,7 @@ class Carriers:
         self._committer = committer
         self._receipts = receipts
         self._connect = connect
+        self._links: dict[Link[Token], tuple[Seat, str]] = {}
         self.seats = seats_of(works.settings)
         works.seats = [seat for seat in self.seats if seat.bind_settings.mode != "rx"]
         for seat in works.seats:
@@ -66,6 +68,7 @@ class Carriers:
                 nursery.start_soon(self._keep, seat)
             nursery.start_soon(self._shares)
             nursery.start_soon(self._controls)
+            nursery.start_soon(leash, self._works, self._leases, self._links)
 
     # -- one session
 
@@ -101,7 +104,7 @@ class Carriers:
             return False
         lease = leases.held.get(name)
         if lease is not None:
-            return lease.valid(self._works.clock.monotonic())
+            return lease.valid(self._works.clock.monotonic() + POLITE * self._works.settings.engine.lease_s)
         self._taking.add(seat)
         try:
             return await leases.take(name) is not None
@@ -181,11 +184,13 @@ class Carriers:
             clock=works.clock.monotonic,
             tick_s=0.25,
         )
+        self._links[link] = (seat, lease_name(seat))
         if mode != "rx":
             seat.link = link
         try:
             await link.run()
         finally:
+            del self._links[link]
             if mode != "rx":
                 seat.up = False
                 seat.link = None

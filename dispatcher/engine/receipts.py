@@ -271,6 +271,7 @@ class Receipts:
         rules, now = self._works.rules, self._works.clock.now_ms()
         unchanged: list[Item] = []
         places: dict[str, int] = {}
+        first: Item | None = None
         for item in items:
             correlation = item.correlation
             message = messages[correlation.id]
@@ -280,19 +281,22 @@ class Receipts:
                 unchanged.append(item)
                 continue
             collect(effects, message, decision)
+            first = first or item
             place = places.get(message.id)
             if place is None:
                 places[message.id] = len(effects.heads) - 1
             else:  # a second receipt of this batch for the same message: one head, with both
                 effects.heads[place] = effects.heads.pop()
             message.head = decision.head
-        if effects.heads:
-            self._sample(items[0], effects.heads[0].head)
+        if first is not None:
+            self._sample(first, messages[first.correlation.id].head)
         return unchanged
 
-    def _sample(self, item: Item, head: Head) -> None:
+    def _sample(self, item: Item, head: Head | None) -> None:
         """One observation a batch: how long its first message took from submission to its receipt."""
-        attempts = head.segments[item.correlation.segment - 1].attempts if head.state == State.DELIVERED else []
+        if head is None or head.state != State.DELIVERED:
+            return
+        attempts = head.segments[item.correlation.segment - 1].attempts
         if attempts:
             waited_ms = max(0, item.read.at - attempts[-1].at)
             self._works.counters.observe("dispatcher_delivery_seconds", (item.read.carrier,), waited_ms / 1000)

@@ -1,0 +1,69 @@
+"""Sessions and their leases when the store cannot be reached; and a batch of receipts whose first one changes nothing."""
+
+from __future__ import annotations
+
+import trio
+
+from dispatcher.core.model import Correlation
+from dispatcher.core.ports import Effects, StoreUnavailable
+from dispatcher.core.settings import Quirks
+from dispatcher.engine.deliveries import Item, Read
+from dispatcher.store.memory import MemoryStore
+from smpp.receipts import Receipt
+from smpp.simulator.scenario import Fate, Outcome, Rule
+from tests.dispatcher.engine.world import NUMBER, carrier, eventually, route, settings_of, world
+
+ONE = settings_of([carrier()], [route({"alpha": 1})])
+
+
+def test_an_idle_session_ends_before_its_lease_does() -> None:
+    """An engine that is cut off from the store closes its sessions in time, for their leases may be another's then; and opens
+    them again when it is back."""
+
+    async def main() -> None:
+        away = False
+
+        async def hook(when: str, _: str) -> None:
+            if away and when == "before":
+                raise StoreUnavailable("away")
+
+        async with world(ONE, store=MemoryStore(hook=hook)) as here:
+            (seat,) = here.engines["e1"][0].carriers.seats
+
+            async def up() -> bool:
+                return seat.state == "bound"
+
+            async def down() -> bool:
+                return not here.smscs["alpha"].server.peers
+
+            await eventually(up)
+            away = True
+            await eventually(down, 1.0)  # lease_s is 1.0, and some of it had passed
+            away = False
+            await eventually(up)
+            assert here.smscs["alpha"].stats.binds == 2
+
+    trio.run(main)
+
+
+def test_a_batch_whose_first_receipt_changes_nothing() -> None:
+    """A repeated receipt of a long message, then a fresh one of a short message: the second is what the sample is about."""
+    silent = {"alpha": {"rules": (Rule(Fate(Outcome.NO_RECEIPT), number=str(NUMBER + 1)),)}}
+
+    async def main() -> None:
+        async with world(ONE, scenarios=silent) as here:
+            here.send(NUMBER, "long " * 50)
+            here.send(NUMBER + 1)
+            await here.until({"delivered": 1, "submitted": 1})
+            receipts = here.engines["e1"][0].receipts
+            messages = {m.id: m for m in await here.messages() if m.head is not None}
+            long, short = sorted(messages.values(), key=lambda m: -len(m.head.segments) if m.head is not None else 0)
+            read = Read("alpha", Quirks(), None, here.clock.now_ms(), trio.current_time())
+            items = [Item(read, Receipt("1", "DELIVRD", "000"), ("1",), 1) for _ in range(2)]
+            items[0].correlation = Correlation("p0", long.id, 2, 1, 0)
+            items[1].correlation = Correlation("p0", short.id, 1, 1, 0)
+            effects = Effects()
+            assert receipts._build(effects, items, messages) == [items[0]]
+            assert [h.id for h in effects.heads] == [short.id]
+
+    trio.run(main)
