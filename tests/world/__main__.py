@@ -65,7 +65,7 @@ def results(seeds: Sequence[int], size: int, bug: str, jobs: int) -> Iterator[wo
     if jobs <= 1:
         yield from map(_one, tasks)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
         yield from pool.imap(_one, tasks, chunksize=2)
 
 

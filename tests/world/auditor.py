@@ -144,7 +144,7 @@ class Auditor:
             if before.outcome == PENDING or undecided:
                 self.complain("I3", f"attempt {before.number} of segment {said.part} is undecided", told.id)
             if before.outcome == UNKNOWN and not now.resend:
-                self.complain("I5", f"attempt {before.number} of segment {said.part} is unknown, and the policy is hold", told.id)
+                self.complain("I5", f"attempt {before.number} of segment {said.part} is unknown, policy hold", told.id)
         wall = BASE_MS + self.time.now * 1000 + new.life.machine.wall.ahead_ms
         if wall > now.deadline_at + BEYOND_DEADLINE_MS:
             self.complain("P2", f"submitted {(wall - now.deadline_at) / 1000:.1f} s after its validity", told.id)
@@ -185,10 +185,16 @@ class Auditor:
     def bound(self, wire: Any) -> None:
         """An engine has a connection; no more of them may be open than the carrier has sessions (P6)."""
         some = self.wires[wire.name]
-        some[:] = [w for w in some if not (w.closed or w.broken)]
         some.append(wire)
-        if len(some) > self._sessions[wire.name]:
-            self.complain("P6", f"{len(some)} sessions to {wire.name}, {self._sessions[wire.name]} allowed")
+        self.sessions(wire.name)
+
+    def sessions(self, carrier: str) -> None:
+        """Counts them. One that awaits answers while its engine is cut off from the store may overlap its successor."""
+        some, now = self.wires[carrier], self.time.now
+        some[:] = [w for w in some if not (w.closed or w.broken)]
+        waiting = sum(1 for w in some if w.outstanding and w.life.trouble_until > now - 10)
+        if len(some) - waiting > self._sessions[carrier]:
+            self.complain("P6", f"{len(some)} sessions to {carrier}, {self._sessions[carrier]} allowed")
 
     def _acknowledged(self, wire: Any, sequence: int) -> None:
         """ESME_ROK for a deliver_sm: what it said must be durable (I13)."""

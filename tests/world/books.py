@@ -1,7 +1,7 @@
 """The auditor's half that reads what the dispatcher tells: rows of events, charges and rejects, and the balances beside them.
 
-It keeps the money by itself: every fact moves it by rules written here, and it must equal what the store shows after every single
-effect of every step (I7, P5). It refuses to know engines and carriers.
+It keeps the money by itself: every fact moves it by rules written here, and it must equal what the store shows after every
+single effect of every step (I7, P5). It refuses to know engines and carriers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Told:
     """What the rows said of one message. `finals`: its final states in order, `final_at` seconds; `posts`, `costs`, `voids` and
     `refunds` by segment (costs by segment and attempt)."""
 
-    __slots__ = ("account", "carriers", "costs", "final_at", "finals", "id", "posts", "ref", "refunds", "segments", "states", "voids")
+    __slots__ = ("account", "costs", "final_at", "finals", "id", "posts", "ref", "refunds", "segments", "states", "voids")
 
     def __init__(self, message_id: str, ref: str, account: str, segments: int) -> None:
         self.id = message_id
@@ -63,11 +63,9 @@ class Books:
     def read(self, now: float) -> None:
         """Takes in new rows, then compares every balance."""
         streams, seen = self._store.streams, self._seen
-        fresh = False
         for name, take in (("charges", self._charge), ("events", self._event), ("rejects", self._reject)):
             entries = streams[name]
             if len(entries) > seen[name]:
-                fresh = True
                 for _, fields in entries[seen[name] :]:
                     columns = self._columns.get(fields["cols"])
                     if columns is None:
@@ -75,7 +73,6 @@ class Books:
                     for row in _rows.decode(fields["rows"]):
                         take(dict(zip(columns, row, strict=True)), now)
                 seen[name] = len(entries)
-        del fresh
         for account, row in self._store.money.items():
             mine = self.money.setdefault(account, [0, 0])
             if mine[0] != row[0] or mine[1] != row[1]:

@@ -1,7 +1,7 @@
 """A carrier with a temper: binds, answers, receipts, and the ways in which it may go wrong, all from its own chance.
 
-Written from SMPP alone, it shares nothing with smpp/. It refuses to know what the dispatcher is and what a send is worth. What it
-knows for certain (who was accepted, what was delivered) stands in the Submission; the auditor reads it there.
+Written from SMPP alone, it shares nothing with smpp/. It refuses to know what the dispatcher is and what a send is worth. What
+it knows for certain (who was accepted, what was delivered) stands in the Submission; the auditor reads it there.
 """
 
 from __future__ import annotations
@@ -223,7 +223,6 @@ class Carrier:
         submission.receipts.append(last)
         self.time.after(delay, self._deliver, last)
         if self._odd("receipt doubled", "F"):
-            last.copies = 2
             self.time.after(delay + self.rng.choice((0.0, 0.3, 3.0)), self._deliver, last)
         if self._odd("receipts reordered", "F"):
             interim = Receipt(submission, name, "ENROUTE", "000")

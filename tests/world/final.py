@@ -12,7 +12,7 @@ from tests.world.auditor import Auditor
 from tests.world.books import Told
 from tests.world.lives import Life
 from tests.world.plan import ACCOUNTS, COSTS, PRICE, Wanted
-from tests.world.records import ACCEPTED, PENDING, PERMANENT, TEMPORARY, UNKNOWN, Part, Record, Tried, record
+from tests.world.records import ACCEPTED, PENDING, PERMANENT, TEMPORARY, Part, Record, Tried, record
 from tests.world.truth import Submission, same
 from tests.world.workload import Workload
 
@@ -112,9 +112,9 @@ class FinalAudit:
                 self.complain("I8", f"{where}: {tried.carrier} never answered 0x{tried.code:02X}", told.id)
             if tried.code in {pdu.THROTTLED, pdu.QUEUE_FULL}:
                 self.complain("I3", f"{where}: throttled, and counted as an attempt", told.id)
-        if tried.receipt and tried.cause != "no_receipt":
-            if not any(r.state == tried.receipt for s in mine for r in s.receipts):
-                self.complain("I13", f"{where}: {tried.carrier} never sent a receipt {tried.receipt}", told.id)
+        said = [r.state for s in mine for r in s.receipts]
+        if tried.receipt and tried.cause != "no_receipt" and tried.receipt not in said:
+            self.complain("I13", f"{where}: {tried.carrier} never sent a receipt {tried.receipt}", told.id)
 
     def _knowledge(self, told: Told, index: int, part: Part, submissions: list[Submission]) -> None:
         """What an engine has read, and had the time to write, is in the record."""
@@ -131,11 +131,11 @@ class FinalAudit:
             elif old.accepted and not any(same(t.carrier_id, old.id) or t.outcome == ACCEPTED for t in part.tries):
                 self.complain("P5", f"segment {index}: accepted, known, and forgotten", told.id)
             for receipt in old.receipts:
-                if receipt.acked_at < 0 or receipt.interim or not old.id:
+                if receipt.acked_at < 0 or receipt.interim or not old.id or receipt.acked_at + KNOWN_AFTER_S >= end:
                     continue
-                if self._could_write(life, old.read_at, receipt.acked_at) and receipt.acked_at + KNOWN_AFTER_S < end:
-                    if tried is not None and same(tried.carrier_id, old.id) and not tried.receipt:
-                        self.complain("I13", f"segment {index}: receipt {receipt.state} was answered and forgotten", told.id)
+                theirs = tried is not None and same(tried.carrier_id, old.id)
+                if theirs and not tried.receipt and self._could_write(life, old.read_at, receipt.acked_at):
+                    self.complain("I13", f"segment {index}: receipt {receipt.state} was answered and forgotten", told.id)
 
     def _could_write(self, life: Life, since: float, until: float) -> bool:
         enough = since + KNOWN_AFTER_S
@@ -167,7 +167,7 @@ class FinalAudit:
         for (segment, number), row in told.costs.items():
             tried = next((t for t in now.parts[segment - 1].tries if t.number == number), None)
             if tried is None or tried.carrier != row["carrier"] or row["amount"] != costs[row["carrier"]]:
-                self.complain("I6", f"segment {segment}: a cost of {row['amount']} for attempt {number}, which is not so", told.id)
+                self.complain("I6", f"segment {segment}: a wrong cost of {row['amount']} for attempt {number}", told.id)
 
     # -- state
 
@@ -215,4 +215,3 @@ class FinalAudit:
         for account, row in store.money.items():
             if row[1]:
                 self.complain("I6", f"{account}: {row[1]} is still reserved")
-

@@ -1,11 +1,11 @@
 """The store as one engine reaches it: over a network that may be slow, cut, or lose a reply; and the place where engines die.
 
-It refuses to know what the steps mean. The store behind it is the in-memory one; here it gets leases that end by time, because it
-has no clock. Each engine's life has a port of its own; when the life ends, nothing goes through it any more.
+It refuses to know what the steps mean. The store behind it is the in-memory one; here it gets leases that end by time, because
+it has no clock. Each engine's life has a port of its own; when the life ends, nothing goes through it any more.
 
-A reply that is lost after its effect. Where the port of the engine says that a repeated call is harmless, the call fails and the
-engine repeats it. The other steps leave a marker in their own transaction, and the client inside the store looks for it before
-it says anything (store.md 3): for these the reply only comes late. tests/dispatcher/store proves that half on a real server.
+A reply that is lost after its effect. Where the port of the engine says that a repeated call is harmless, the call fails and
+the engine repeats it. The other steps leave a marker in their own transaction, and the client inside the store looks for it
+before it says anything, so the reply only comes late. tests/dispatcher/store proves that half on a real server.
 """
 
 from __future__ import annotations

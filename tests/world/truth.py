@@ -16,7 +16,7 @@ class Submission:
 
     __slots__ = (
         "accepted", "answered_at", "attempt", "carrier", "id", "left_at", "life", "offered_at", "part", "read_at",
-        "received_at", "receipts", "reference", "send", "sequence", "status", "total", "wire",
+        "receipts", "received_at", "reference", "send", "sequence", "status", "total", "wire",
     )  # fmt: skip
 
     def __init__(self, wire: Any, sequence: int, send: int, part: int, total: int, reference: int, at: float) -> None:
@@ -43,17 +43,16 @@ class Submission:
 
 
 class Receipt:
-    """One word of a carrier about a submission; `submission` None: of a message that nobody sent. `copies`: how often it is
-    sent on purpose. `acked_at`: when an engine's ESME_ROK was written, -1 never; `read_at`: when an engine had read it first."""
+    """One word of a carrier about a submission; `submission` None: of a message that nobody sent. `acked_at`: when an
+    engine's ESME_ROK was written, -1 never; `read_at`: when an engine had read it first."""
 
-    __slots__ = ("acked_at", "code", "copies", "id", "read_at", "state", "submission", "tries")
+    __slots__ = ("acked_at", "code", "id", "read_at", "state", "submission", "tries")
 
     def __init__(self, submission: Submission | None, id: str, state: str, code: str) -> None:  # noqa: A002
         self.submission = submission
         self.id = id
         self.state = state
         self.code = code
-        self.copies = 1
         self.acked_at = self.read_at = -1.0
         self.tries = 0
 

@@ -1,13 +1,12 @@
 """Producers and clients: they write the plan's sends to the stream, hand them in at the HTTP door's steps, cancel some, and
 remember what they were told.
 
-It refuses to know engines. The HTTP door is what ingest does with the store: admission's verdict, then one durable step, which it
-gives up after an error and repeats only where there is a key.
+It refuses to know engines. The HTTP door is what ingest does with the store: admission's verdict, then one durable step, which
+it gives up after an error and repeats only where there is a key.
 """
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 import msgspec
@@ -45,9 +44,7 @@ class Workload:
         self._ids = RandomIds(chance(plan.seed, "door ids").randbytes)
         self._book = book_of(plan.settings)
         self._rules = rules_of(plan.settings, self._rng)
-        self._accounts = {
-            name: Account(name=name, currency="EUR", tariff="retail", **more) for name, more in ACCOUNTS.items()
-        }
+        self._accounts = {name: Account(name=name, currency="EUR", tariff="retail", **more) for name, more in ACCOUNTS.items()}
         self._rules.accounts.update(self._accounts)
 
     async def open_accounts(self) -> None:

@@ -5,13 +5,10 @@ It refuses to know what is right (auditor, final) and what was drawn (plan).
 
 from __future__ import annotations
 
-import logging
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 
 import trio
 
@@ -32,7 +29,6 @@ AFTER_S = 130.0
 """So long after the healing everything must be final: the longest validity, the receipt deadline, and a grace."""
 SETTLE_S = 12.0
 """And so long after the last one the store must be tidy: parked receipts have their time."""
-SILENT = logging.getLogger("nowhere")
 
 
 @dataclass
@@ -269,7 +265,7 @@ def _order(entry: str) -> tuple[int, int]:
     return int(ms), int(sequence or 0)
 
 
-def run(seed: int, size: int = 200, *, keep: bool = False, plan: Plan | None = None, until: Callable[[], Any] | None = None) -> Result:
+def run(seed: int, size: int = 200, *, keep: bool = False, plan: Plan | None = None) -> Result:
     """Runs a seed. What an engine raises that it should not is a breach of I16."""
     started = perf_counter()
     plan = plan or draw(seed, size)
@@ -279,9 +275,6 @@ def run(seed: int, size: int = 200, *, keep: bool = False, plan: Plan | None = N
             trio.run(world.main, clock=world.time)
     except Exception as error:  # whatever comes out is a finding, and must not end the other seeds
         world.auditor.complain("I16", f"ended with {_innermost(error)!r}")
-        if keep:
-            SILENT.debug("ended", exc_info=error)
-            world.trace.lines.append(Line(world.time.now, "error", repr(error), -1))
         if keep:
             raise
     books = world.auditor.books

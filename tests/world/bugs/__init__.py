@@ -23,3 +23,8 @@ def planted(name: str) -> Iterator[None]:
     with ExitStack() as stack:
         BUGS[name](lambda owner, what, value: stack.enter_context(mock.patch.object(owner, what, value)))
         yield
+
+
+from tests.world.bugs import doors, receiving, sending  # noqa: E402 - they register themselves
+
+__all__ = ["BUGS", "doors", "planted", "receiving", "sending"]
