@@ -141,7 +141,7 @@ def test_the_guide_verifies_what_we_sign(secret: str) -> None:
         headers = {name.lower(): value for name, value in forms.headers(notice, secret, at * 1000)}
         assert verify(secret, headers, b"{}") is good
         assert not verify(secret, headers, b"{ }")
-        assert not verify(secret + "AAAA", headers, b"{}")
+        assert not verify(secret + "BBBB", headers, b"{}")
 
 
 def _available(installation: Installation, key: str) -> int:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-if TYPE_CHECKING:
-    from dispatcher.ingest.dialects.shown import Shown, ShownState
-
+ShownState = Literal[
+    "accepted", "queued", "submitted", "delivered", "undelivered", "failed", "expired", "rejected", "unknown", "cancelled"
+]
 PART_MEMBERS: Final = 200
 """Members looked at between two turns of the loop: about 2 ms."""
 MEMBERS_MAX: Final = 300_000
@@ -75,9 +75,8 @@ class Group:
         self.parts = [Part(first, min(PART_MEMBERS, members - first)) for first in range(0, members, PART_MEMBERS)]
         self._alike: dict[Ended, Ended] = {}
 
-    def ended(self, shown: Shown) -> Ended:
-        """How a member ended, the same object for all that ended so."""
-        how = Ended(shown.state, shown.at, shown.was_submitted, shown.cause, shown.price, shown.refunded, shown.segments)
+    def alike(self, how: Ended) -> Ended:
+        """The same, the one object for all that ended so."""
         return self._alike.setdefault(how, how)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -15,17 +15,16 @@ from dispatcher.core import ids
 from dispatcher.core.front import Ticket
 from dispatcher.core.model import Head, Message, Outcome, State
 from dispatcher.core.ports import GroupView
+from dispatcher.ingest.dialects.kept import Ended, Group, Kept, Part
+from dispatcher.ingest.dialects.kept import ShownState as ShownState  # noqa: PLC0414 - it belongs to what is shown
 from smpp import status
 
 if TYPE_CHECKING:
     from dispatcher.core.front import FrontStore
-    from dispatcher.ingest.dialects.kept import Ended, Group, Kept, Part
     from dispatcher.ingest.door import Caller, Door
 
-ShownState = Literal[
-    "accepted", "queued", "submitted", "delivered", "undelivered", "failed", "expired", "rejected", "unknown", "cancelled"
-]
 FINAL = frozenset({"delivered", "undelivered", "failed", "expired", "rejected", "unknown", "cancelled"})
+_KEPT = FINAL - {"unknown"}
 FAILURES = frozenset({"undelivered", "failed", "expired", "rejected", "cancelled"})
 
 
@@ -114,10 +113,8 @@ async def read_group(
     group = kept.group(group_id, view.members)
     ticket = await _with_numbers(door, front, group, group_id, ticket)
     last = view.members if limit is None else min(view.members, offset + limit)
-    counts: dict[ShownState, int] = {}
+    sums = _Sums(view.at)
     messages: list[Shown] = []
-    refunded = resubmitting = 0
-    changed_at = view.at
     for part in group.parts:
         first, count = part.first, len(part.ended)
         wanted = range(max(first, offset), min(first + count, last))
@@ -125,55 +122,71 @@ async def read_group(
         if part.open or wanted:
             await asyncio.sleep(0)
             members = ids.group_members(group_id, count, first + 1)
-        for state, amount in part.counts.items():  # from here to the reading of `open` nothing is awaited: they fit each other
-            counts[state] = counts.get(state, 0) + amount
-        refunded += part.refunded
-        changed_at = max(changed_at, part.changed_at)
+        sums.add(part)  # from here to the reading of `open` nothing is awaited: they fit each other
         rows = {place: _of_end(members[place - first], part, place - first, ticket, place) for place in wanted}
         if part.open:
             places = part.open
             heads = await door.within(door.store.heads([members[place] for place in places]))
-            ends: list[tuple[int, Ended, int]] = []
-            for place, record in zip(places, heads, strict=True):
-                head = None if record is None else record.head
-                state = _without_head(view, first + place) if head is None else state_of(head)
-                counts[state] = counts.get(state, 0) + 1
-                shown = None
-                if head is not None:
-                    to = _number(ticket, first + place + 1)
-                    changed_at = max(changed_at, head.at)
-                    if state == "queued":
-                        resubmitting += head.first_at > 0
-                    if state in FINAL:
-                        shown = _of_head(members[place], head, to, ticket, state)
-                        refunded += shown.refunded
-                        if state != "unknown":
-                            ends.append((place, group.ended(shown), head.at))
-                    else:
-                        refunded += given_back(head)
+            found = [
+                _of_record(members[place], record, view, ticket, first + place)
+                for place, record in zip(places, heads, strict=True)
+            ]
+            for place, record, shown in zip(places, heads, found, strict=True):
+                sums.count(shown, record)
                 if first + place in wanted:
-                    if shown is None:
-                        to = _number(ticket, first + place + 1)
-                        shown = (
-                            Shown(members[place], state, to, view.at, view.at, ticket=ticket)
-                            if head is None
-                            else _of_head(members[place], head, to, ticket, state)
-                        )
                     rows[first + place] = shown
-            part.end(ends)
+            ends = [(place, shown) for place, shown in zip(places, found, strict=True) if shown.state in _KEPT]
+            part.end([(place, group.alike(_end(shown)), shown.changed_at) for place, shown in ends])
         messages += [row for row in rows.values() if row is not None]
     return ShownGroup(
         id=group_id,
         members=view.members,
         price=view.price,
-        refunded=refunded,
+        refunded=sums.refunded,
         at=view.at,
-        changed_at=changed_at,
-        counts=counts,
-        resubmitting=resubmitting,
+        changed_at=sums.changed_at,
+        counts=sums.counts,
+        resubmitting=sums.resubmitting,
         messages=messages,
         ticket=ticket,
     )
+
+
+class _Sums:
+    """What is counted over all members."""
+
+    def __init__(self, at: int) -> None:
+        self.counts: dict[ShownState, int] = {}
+        self.refunded = 0
+        self.resubmitting = 0
+        self.changed_at = at
+
+    def add(self, part: Part) -> None:
+        """The members that are known to have ended."""
+        for state, amount in part.counts.items():
+            self.counts[state] = self.counts.get(state, 0) + amount
+        self.refunded += part.refunded
+        self.changed_at = max(self.changed_at, part.changed_at)
+
+    def count(self, shown: Shown, record: Message | None) -> None:
+        """One of the others."""
+        self.counts[shown.state] = self.counts.get(shown.state, 0) + 1
+        self.refunded += shown.refunded
+        self.changed_at = max(self.changed_at, shown.changed_at)
+        if shown.state == "queued" and record is not None and record.head is not None:
+            self.resubmitting += record.head.first_at > 0
+
+
+def _of_record(member: str, record: Message | None, view: GroupView, ticket: Ticket, place: int) -> Shown:
+    to = _number(ticket, place + 1)
+    head = None if record is None else record.head
+    if head is None:
+        return Shown(member, "queued" if place < view.expanded else "accepted", to, view.at, view.at, ticket=ticket)
+    return _of_head(member, head, to, ticket, state_of(head))
+
+
+def _end(shown: Shown) -> Ended:
+    return Ended(shown.state, shown.at, shown.was_submitted, shown.cause, shown.price, shown.refunded, shown.segments)
 
 
 def _of_end(member: str, part: Part, index: int, ticket: Ticket, place: int) -> Shown | None:
@@ -251,10 +264,6 @@ _SHOWN: dict[int, ShownState] = {
     State.FAILED: "failed",
     State.REJECTED: "rejected",
 }
-
-
-def _without_head(view: GroupView, place: int) -> ShownState:
-    return "queued" if place < view.expanded else "accepted"
 
 
 def _number(ticket: Ticket | None, index: int) -> str:
