@@ -1,4 +1,4 @@
-"""SMPP 3.4 as values: PDUs, texts, segments, receipts, statuses.
+"""SMPP 3.3 to 5.0 as values: PDUs, texts, segments, receipts, statuses.
 
 A library without IO, clock or global state in these parts (`smpp.session` is the protocol's automaton over them, `smpp.link`
 and `smpp.server` drive it with trio). It knows the standard library and smpplib, and refuses to know any dispatcher.
@@ -32,6 +32,7 @@ from smpp.constants import DELIVER_SM, SUBMIT_SM, Command, Tlv
 from smpp.control import BindMode, bind, bind_resp, decode_bind, decode_bind_resp, generic_nack, unbind, unbind_resp
 from smpp.errors import BadPdu, FramingLost, LocalProtocolError, RemoteProtocolError, SmppError
 from smpp.framing import Framer
+from smpp.pdus import Pdu
 from smpp.receipts import Receipt, parse
 from smpp.segments import concat_header, count, count_bytes, cut, cut_bytes
 from smpp.status import StatusClass, classify
@@ -48,6 +49,7 @@ __all__ = [
     "Framer",
     "FramingLost",
     "LocalProtocolError",
+    "Pdu",
     "Receipt",
     "RemoteProtocolError",
     "ShortMessage",
