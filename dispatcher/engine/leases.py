@@ -204,8 +204,9 @@ async def take_over(works: Works, owner: Owner, dead: str) -> dict[str, int]:
 def sort_orphans(works: Works, messages: Sequence[Message]) -> tuple[list[Message], Effects]:
     """What goes back to its queue, and what the others' doubt changes.
 
-    A waiting or doubtful head whose time has not come was settled before the engine died (its batch was not complete
-    yet): its place is the due set, where it still is. One whose time has come was popped again and not begun.
+    A waiting or doubtful head whose time has not come was mostly settled before the engine died (its batch was not complete
+    yet), and stands in the due set still. But it may have been popped by a clock ahead of ours: so it is put there again.
+    One whose time has come was popped again and not begun.
     """
     requeue: list[Message] = []
     effects = Effects()
@@ -222,5 +223,7 @@ def sort_orphans(works: Works, messages: Sequence[Message]) -> tuple[list[Messag
                 decision = decide(message, TakenOver(), works.rules, now)
                 if decision.changed:
                     collect(effects, message, decision)
+            elif head.due_at:
+                effects.due.append(Due(head.route, head.lane, head.account, message.id, head.due_at))
             effects.settled.append(message.id)
     return requeue, effects

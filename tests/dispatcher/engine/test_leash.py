@@ -1,4 +1,4 @@
-"""Sessions and their leases when the store cannot be reached; and a batch of receipts whose first one changes nothing."""
+"""What the simulated world found: sessions beside their leases, orphans between two clocks, receipts that change nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dispatcher.core.model import Correlation
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.core.settings import Quirks
 from dispatcher.engine.deliveries import Item, Read
+from dispatcher.engine.leases import sort_orphans
 from dispatcher.store.memory import MemoryStore
 from smpp.receipts import Receipt
 from smpp.simulator.scenario import Fate, Outcome, Rule
@@ -65,5 +66,25 @@ def test_a_batch_whose_first_receipt_changes_nothing() -> None:
             effects = Effects()
             assert receipts._build(effects, items, messages) == [items[0]]
             assert [h.id for h in effects.heads] == [short.id]
+
+    trio.run(main)
+
+
+def test_an_orphan_whose_time_has_not_come_is_put_into_the_due_set_again() -> None:
+    """Its engine may have popped it by a clock ahead of ours, and died before it could put it back: nobody else would."""
+    settings = settings_of([carrier(bind={"response_timeout_s": 0.2})], [route({"alpha": 1})])
+    silent = {"alpha": {"rules": (Rule(Fate(Outcome.NO_ANSWER), number=str(NUMBER)),)}}
+
+    async def main() -> None:
+        async with world(settings, scenarios=silent) as here:
+            here.send(on_unknown="hold")
+            await here.until({"doubt": 1})
+            (message,) = await here.messages()
+            assert message.head is not None
+            assert message.head.due_at > here.clock.now_ms()
+            requeue, effects = sort_orphans(here.engines["e1"][0].works, [message])
+            assert requeue == []
+            assert effects.settled == [message.id]
+            assert [(due.id, due.at) for due in effects.due] == [(message.id, message.head.due_at)]
 
     trio.run(main)
