@@ -38,9 +38,14 @@ RESTART_MAX_S = 5.0
 LIVED_S = 10.0
 """A process that lived so long is restarted at once, whatever happened before."""
 WATCH_S = 0.1
+SILENCE_WATCH_S = 0.5
+SILENT_S = 1.0
+"""Beyond engine.lease_s: an engine that has written no metrics for so long cannot have renewed its leases either."""
 HTTP_PATIENCE_S = 15.0
 NOTICES_PATIENCE_S = 15.0
 BACKLOG_CONNECTIONS = 1024
+_NOT_YET = -1
+"""Looks at an engine that has not been seen to write: it is starting."""
 WISH_FILE = "test-wish"
 
 
@@ -170,6 +175,7 @@ class Supervisor:
                 if "notices" in self.kinds:
                     for number in range(self.settings.notices.processes):
                         nursery.start_soon(self._keep, "notices", number)
+                nursery.start_soon(self._end_the_silent)
                 if self.embedded is not None:
                     nursery.start_soon(self._keep_server, self.embedded)
                 if self._control:
@@ -268,6 +274,31 @@ class Supervisor:
                 continue
             self._pid_file("server-0").write_text(str(server.pid))
             self._log.info("server_started", pid=server.pid, adopted=server.adopted)
+
+    async def _end_the_silent(self) -> None:
+        """Kills engines that no longer run although they live (stopped, hanging): others may have their leases by now, but
+        not their sessions, which the carrier keeps until the connections end. Looks are counted, not seconds: a machine
+        that was paused as a whole wakes up with nobody to blame."""
+        patience = round((self.settings.engine.lease_s + SILENT_S) / SILENCE_WATCH_S)
+        last: dict[tuple[str, int], tuple[int, int]] = {}
+        while not self.stopping:
+            await trio.sleep(SILENCE_WATCH_S)
+            for name, process in self._living.items():
+                if not name.startswith("engine"):
+                    continue
+                try:
+                    written = (self.run_dir / "metrics" / f"{name}{metrics.SUFFIX}").stat().st_mtime_ns
+                except OSError:
+                    continue
+                before, looks = last.get((name, process.pid), (written, _NOT_YET))
+                if written != before:
+                    looks = 0
+                elif looks != _NOT_YET:
+                    looks += 1
+                last[name, process.pid] = (written, looks)
+                if looks == patience:
+                    self._log.error("engine_silent", pid=process.pid, role="engine")
+                    process.kill()
 
     def _ends(self) -> bool:
         return self.stopping

@@ -33,7 +33,7 @@ _SLOW = ("-e", "inject=fdatasync:delay_enter=20000")
 """Each fdatasync begins 20 ms late, so that most cuts fall between a write and its sync, as on a slow disk."""
 _WRITE = re.compile(r"^(\d+) +write\(\d+<([^>]*\.aof)>.*\) = (\d+)$")
 _SYNC = re.compile(r"^(\d+) +f(?:data)?sync\(\d+<([^>]*\.aof)>(\)| <unfinished)(.*)$")
-_SYNCED = re.compile(r"^(\d+) +<\.\.\. f(?:data)?sync resumed>\) += 0$")
+_SYNCED = re.compile(r"^(\d+) +<\.\.\. f(?:data)?sync resumed>\) += 0\b")
 
 
 class Tail(NamedTuple):
@@ -61,7 +61,7 @@ def tails(log: str) -> dict[str, Tail]:
             length = written.get(match[2], 0)
             if match[3] != ")":
                 begun[match[1]] = (match[2], length)
-            elif match[4].split() == ["=", "0"]:
+            elif match[4].split()[:2] == ["=", "0"]:
                 done(match[2], length)
         elif (match := _SYNCED.match(line)) and match[1] in begun:
             done(*begun.pop(match[1]))

@@ -87,22 +87,41 @@ def test_a_killed_engines_session_and_work_are_taken_over(tmp_path: Path, worker
 
 
 def test_an_engine_that_wakes_up_after_it_was_deposed_does_nothing(tmp_path: Path) -> None:
-    """SIGSTOP for longer than its lease: its work is taken over, and its session as soon as the carrier has given up on the
-    silent link. SIGCONT: not one submit more, and it ends."""
+    """A machine freezes (SIGSTOP of engine and supervisor) for longer than its lease: its work is taken over, and its session
+    as soon as the carrier has given up on the silent link. SIGCONT: not one submit more, and the engine ends."""
+    with fleet(tmp_path, 1) as here, here.machine(1) as other:
+        own = here.installation.pid("engine-0")
+        here.send(1500)
+        wait_for("the other machine carries", 15, lambda: {write.pid for write in here.writes()} - {own}, 0.1)
+        time.sleep(1.0)
+        pid = other.pid("engine-0")
+        seat = [write for write in here.writes() if write.pid == pid][-1].seat
+        for role in ("supervisor", "engine-0"):
+            other.signal(role, signal.SIGSTOP)
+        seconds = after(here, time.monotonic(), seat, pid)
+        print(f"frozen machine: session taken over after {seconds:.2f} s")
+        woken = time.monotonic()
+        for role in ("supervisor", "engine-0"):
+            other.signal(role, signal.SIGCONT)
+        wait_for("it ends", 10, lambda: other.pid("engine-0") not in {0, pid})
+        here.until_final(60)
+        assert [write for write in here.writes() if write.pid == pid and write.at > woken] == []
+        assert [line for line in other.log() if line.get("event") == "engine_deposed"]
+        here.judged()
+
+
+def test_a_silent_engine_is_ended_so_that_its_session_is_free(tmp_path: Path) -> None:
+    """SIGSTOP of an engine alone: its supervisor kills it, so that nobody waits for the carrier to notice."""
     with fleet(tmp_path, 2) as here:
-        here.send(1200)
+        here.send(900)
         time.sleep(2.0)
         role, pid = holder(here, 0)
         here.installation.signal(role, signal.SIGSTOP)
-        stopped = time.monotonic()
-        seconds = after(here, stopped, 0, pid)
-        print(f"frozen: session taken over after {seconds:.2f} s")
-        here.installation.signal(role, signal.SIGCONT)
-        woken = time.monotonic()
-        wait_for("it ends", 10, lambda: here.installation.pid(role) not in {0, pid})
+        seconds = after(here, time.monotonic(), 0, pid)
+        print(f"stopped engine: session taken over after {seconds:.2f} s")
+        assert seconds < 8.0
         here.until_final(60)
-        assert [write for write in here.writes() if write.pid == pid and write.at > woken] == []
-        assert [line for line in here.installation.log() if line["event"] == "engine_deposed"]
+        assert [line for line in here.installation.log() if line.get("event") == "engine_silent"]
         here.judged()
 
 
