@@ -1,0 +1,142 @@
+"""Two engines to one: CPU microseconds per message of engines and server, and throughput where only the engines are the limit.
+
+`python -m benchmarks.two_engines [--messages 20000] [--share 0.25] [--durability everysec]`
+
+On two cores, server, carrier and two engines are in one another's way, so a plain comparison says little about machines. Two
+things do:
+- CPU time per message of the engines together and of the server, for one and for two engines. With a core for each process
+  the ratio of throughputs is at most 2 x (one engine's cost) / (two engines' cost), for as long as the server has room.
+- Throughput with every engine held to `--share` of a core (stopped and continued in turns of 20 ms), so that engines are the
+  limit and cores are not: this ratio is measured, not computed.
+
+Each run counts what was delivered and charged: anything lost or doubled makes it fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.end_to_end import PRICE_MICRO, WARM_UP, _entries, _produce, _produced_cost_s, _settled, _written
+from benchmarks.installation import Bench, Durability, _free_port, cpu_s, installation, wait_for
+
+TURN_S = 0.02
+
+
+@contextlib.contextmanager
+def another(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
+    """One more engine on the same store, as on another machine: its own run directory and metrics."""
+    text = bench.config.read_text()
+    line = next(each for each in text.splitlines() if each.startswith("listen ="))
+    config = bench.config.with_name("second.toml")
+    config.write_text(text.replace(line, f'listen = "127.0.0.1:{_free_port()}"'))
+    place = str(bench.config.parent / "second")
+    command = [sys.executable, "-m", "dispatcher", "run", "--role", "engine", "--config", str(config), "--run-dir", place]
+    with (bench.config.parent / "second.log").open("wb") as log:
+        engine = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    try:
+        yield engine
+    finally:
+        engine.terminate()
+        engine.wait(30)
+
+
+@contextlib.contextmanager
+def held_to(share: float, pids: list[int]) -> Iterator[None]:
+    """Lets each process run for `share` of each turn, one after the other; 1.0: always."""
+    ended = threading.Event()
+
+    def hold(pid: int, offset_s: float) -> None:
+        time.sleep(offset_s)
+        while not ended.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(TURN_S * (1 - share))
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(TURN_S * share)
+
+    threads = [threading.Thread(target=hold, args=(p, i * TURN_S * share)) for i, p in enumerate(pids)] if share < 1 else []
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def measure(engines: int, messages: int, durability: Durability, share: float) -> dict[str, Any]:
+    """One run. CPU in microseconds a message. Raises AssertionError when a message was lost or doubled."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        installation(durability, binds=4, window=100, folder=Path(folder) / "run") as bench,
+        contextlib.ExitStack() as stack,
+    ):
+        pids = [bench.engine.pid] + [stack.enter_context(another(bench)).pid for _ in range(engines - 1)]
+        time.sleep(4.0)  # sessions have moved
+        _produce(bench, _written("sms:sends", _entries(WARM_UP, 0)))
+        wait_for("warm-up delivered", 60, lambda: bench.finals() >= WARM_UP)
+        entries = _entries(messages, WARM_UP)
+        producing = _produced_cost_s(bench, entries)
+        written = _written("sms:sends", entries)
+        account: Any = bench.redis.hgetall("sms:{p0}:acct:bench")
+        available = int(account[b"avail"]) - messages * PRICE_MICRO
+        before, server, started = [cpu_s(pid) for pid in pids], cpu_s(bench.server_pid), time.monotonic()
+        _produce(bench, written)
+        with held_to(share, pids):
+            wait_for("all delivered", max(120.0, messages / 50), partial(_settled, bench, available))
+            seconds = time.monotonic() - started
+        spent = [cpu_s(pid) - earlier for pid, earlier in zip(pids, before, strict=True)]
+        served = cpu_s(bench.server_pid) - server - producing
+        total = messages + WARM_UP
+        for stream, column, wanted in (("events", "state", "delivered"), ("charges", "kind", "post")):
+            rows = bench.rows(stream, column, wanted)
+            assert len(rows) == len(set(rows)) == total, f"{stream}: {len(rows)}, {len(set(rows))} distinct, of {total}"
+        return {
+            "engines": engines,
+            "share": share,
+            "messages": messages,
+            "durability": durability,
+            "engines_us": round(sum(spent) / messages * 1e6, 1),
+            "each_us": [round(each / messages * 1e6, 1) for each in spent],
+            "server_us": round(served / messages * 1e6, 1),
+            "wall_per_s": round(messages / seconds),
+            "server_busy": round((served + producing) / seconds, 2),
+        }
+
+
+def main() -> int:
+    """Command line: a JSON line per run, and the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--share", type=float, default=0.25, help="of a core for each engine in the second comparison")
+    parser.add_argument("--durability", choices=("fsync", "everysec"), default="everysec")
+    a = parser.parse_args()
+    free = [measure(engines, a.messages, a.durability, 1.0) for engines in (1, 2)]
+    held = [measure(engines, a.messages // 2, a.durability, a.share) for engines in (1, 2)]
+    for run in (*free, *held):
+        print(json.dumps(run))
+    ratios = {
+        "cost_two_to_one": round(free[1]["engines_us"] / free[0]["engines_us"], 2),
+        "throughput_two_to_one_at_most": round(2 * free[0]["engines_us"] / free[1]["engines_us"], 2),
+        "throughput_two_to_one_on_these_cores": round(free[1]["wall_per_s"] / free[0]["wall_per_s"], 2),
+        "throughput_two_to_one_engines_the_limit": round(held[1]["wall_per_s"] / held[0]["wall_per_s"], 2),
+    }
+    print(json.dumps(ratios))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
