@@ -29,6 +29,7 @@ carriers are known to do and what happens:
 | message_id of any shape and case up to 64 characters | latin-1 text, never changed |
 | text in message_payload, short_message empty | folded into short_message |
 | a stray NUL between short_message and the TLVs or the end | dropped |
+| a TLV of a deliver_sm that is longer than the PDU | it and what follows is dropped, the rest is read |
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from struct import Struct, error
 from typing import NoReturn, TypeVar
 
 import smpp.constants as c
-from smpp.errors import LocalProtocolError
+from smpp.errors import BadPdu, LocalProtocolError
 from smpp.fields import (
     bad_pdu,
     decode_header,
@@ -50,6 +51,7 @@ from smpp.fields import (
     read_tlvs,
     skip,
     unpack_header,
+    whole_tlvs,
     write_c_string,
 )
 from smpp.framing import HEADER_BYTES
@@ -297,7 +299,12 @@ def _decode(data: bytes, kind: type[_Message]) -> _Message:
     message = data[start:end]
     tlvs = NO_TLVS
     if end < len(data):
-        found = decode_tlvs(data, end)
+        try:
+            found = decode_tlvs(data, end)
+        except BadPdu:
+            if kind is not DeliverSm:
+                raise
+            found = whole_tlvs(data, end)  # a receipt that is refused comes again and again
         if not message and c.TLV_MESSAGE_PAYLOAD in found:
             message = found.pop(c.TLV_MESSAGE_PAYLOAD)
         tlvs = found

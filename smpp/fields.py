@@ -77,6 +77,18 @@ def read_tlvs(data: bytes, position: int) -> dict[int, bytes] | None:
     return tlvs
 
 
+def whole_tlvs(data: bytes, position: int) -> dict[int, bytes]:
+    """TLVs from `position` up to the first that is cut off. Raises nothing."""
+    tlvs: dict[int, bytes] = {}
+    while position + 4 <= len(data):
+        tag, length = _tlv.unpack_from(data, position)
+        position += 4 + length
+        if position > len(data):
+            break
+        tlvs[tag] = data[position - length : position]
+    return tlvs
+
+
 def identify(data: bytes) -> tuple[int, int]:
     """command_id and sequence_number for an error, zeros where there is no header."""
     if len(data) < HEADER_BYTES:
