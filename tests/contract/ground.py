@@ -2,7 +2,8 @@
 
 One installation a module, as an operator would set it up: accounts and credentials by the command line, everything
 else through HTTP. Fates by the end of a number: 0001 undelivered, 0002 refused for good, 0003 no receipt, 0004 refused
-once, everything else delivered.
+once, 7701 undelivered because the handset is away, as often as it is tried, 7702 given up by the carrier as too
+late, everything else delivered.
 """
 
 from __future__ import annotations
@@ -40,6 +41,15 @@ outcome = "no_receipt"
 suffix = "0004"
 outcome = "temporary"
 times = 1
+[[rule]]
+suffix = "7701"
+outcome = "undelivered"
+code = "027"
+[[rule]]
+suffix = "7702"
+outcome = "undelivered"
+code = "000"
+state = "EXPIRED"
 """
 PRICES = {"MRU": "0.02", "KES": "1", "USD": "0.5", "IQD": "200", "EUR": "0.035"}
 """Price of a segment to anywhere, by currency; the tariff's name is the currency's in small letters."""
