@@ -77,12 +77,14 @@ def many(span: str, options: argparse.Namespace) -> int:
     sums: Counter[str] = Counter()
     finals: Counter[str] = Counter()
     broken: list[world.Result] = []
+    cpu_s = 0.0
     started = perf_counter()
     for result in results(seeds, options.size, options.bug, options.jobs):
         hits.update(result.hits)
         finals.update(result.finals)
         for name in ("sends", "accepted", "submissions", "duplicates", "faults", "lives"):
             sums[name] += getattr(result, name)
+        cpu_s += result.cpu_s
         sums["virtual seconds"] += round(result.virtual_s)
         if options.digest:
             print(f"{result.seed} {result.digest}")
@@ -90,7 +92,10 @@ def many(span: str, options: argparse.Namespace) -> int:
             broken.append(result)
             breach = result.breaches[0]
             print(f"seed {result.seed}: {len(result.breaches)} breaches; {breach.invariant} at {breach.at:.3f}: {breach.what}")
-    print(f"{len(seeds)} seeds in {perf_counter() - started:.0f} s: " + ", ".join(f"{sums[n]} {n}" for n in sums))
+    print(
+        f"{len(seeds)} seeds in {perf_counter() - started:.0f} s ({cpu_s:.0f} s of CPU): "
+        + ", ".join(f"{sums[n]} {n}" for n in sums)
+    )
     print("ends: " + ", ".join(f"{n} {state}" for state, n in sorted(finals.items())))
     print("\n".join(table(hits)))
     print("moments: " + "; ".join(f"{k} {v}" for k, v in MOMENTS.items()))

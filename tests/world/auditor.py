@@ -13,7 +13,7 @@ from dispatcher.store.memory import MemoryStore
 from tests.world import pdu
 from tests.world.books import Books, Told
 from tests.world.clock import BASE_MS, Time
-from tests.world.coverage import Coverage
+from tests.world.coverage import Coverage, moment_of_call
 from tests.world.plan import NUMBER, Plan
 from tests.world.records import ACCEPTED, BAD, CLOSING, FINAL_FROM, PENDING, STATES, SUBMITTING, UNKNOWN, record
 from tests.world.records import parked as parked_ids
@@ -261,10 +261,20 @@ class Auditor:
             self.books.read(self.time.now)
 
     def moment_of(self, life: Any) -> str:
-        """Where this engine's most advanced message stands now."""
+        """What is happening to this engine's messages now, the shortest moments first."""
+        port, engine = life.port, life.engine
+        named = moment_of_call(port.busy, "before", "") if port.busy else ""
+        if named:
+            return named
+        if engine is not None:
+            if engine.committer._touched:
+                return "D"
+            if engine.receipts.pending:
+                return "G"
+        if self.time.now - port.settled_at < 0.01:
+            return "E"
         if any(wire.outstanding for wire in life.wires if not wire.closed):
             return "C"
-        engine = life.engine
         if engine is not None and engine.works.flights:
             return "B"
         return "F" if any(r.acked_at < 0 for r in self.receipts[-5:]) else "H"

@@ -123,6 +123,8 @@ class Machine:
         self.new_port, self.connect, self.note = new_port, connect, note
         self.lives: list[Life] = []
         self.keep = True
+        self.traps: list[Any] = []
+        """Of the process that runs, or of the next."""
         self._rng = chance(seed, f"machine {number}")
         self._seed = seed
 

@@ -25,21 +25,23 @@ ACCOUNTS: dict[str, dict[str, Any]] = {
 }
 COSTS = {"none": 0, "cheap": 10_000, "dear": 30_000}
 STEPS = (
-    "admit", "cursor", "read_sends", "publish_rejects", "trim_sends", "pop", "pop", "write_ahead", "write_ahead", "settle",
-    "settle", "settle", "commit_receipts", "commit_receipts", "commit", "correlate", "heads", "messages", "park_early",
-    "drop_early", "drop_correlations", "move_due", "take_lease", "renew_lease", "orphans", "take_over", "take_over",
+    "admit", "admit", "cursor", "read_sends", "publish_rejects", "trim_sends", "pop", "pop", "pop", "write_ahead", "write_ahead",
+    "write_ahead", "settle", "settle", "settle", "settle", "commit_receipts", "commit_receipts", "commit", "correlate", "heads",
+    "messages", "park_early", "drop_early", "drop_correlations", "move_due", "take_lease", "renew_lease", "orphans", "take_over",
     "expand_groups", "overdue_correlations", "early",
 )  # fmt: skip
 """Steps of the store at which an engine may die, wait or lose a reply; what matters more stands here more often."""
 
 
 class Fault(NamedTuple):
-    """At `at` seconds: `kind` befalls `whom` (an engine's or carrier's index); `step`: the store's next such step; `much`."""
+    """At `at` seconds: `kind` befalls `whom` (an engine's or carrier's index). `step`: the store's next such step; `moment`: as
+    soon as the engine is there; `much`: seconds, bytes."""
 
     at: float
     kind: str
     whom: int
     step: str
+    moment: str
     much: float
 
 
@@ -130,12 +132,12 @@ def _faults(rng: random.Random, heal_at: float, carriers: int) -> list[Fault]:
     enabled = [k for k in KINDS if rng.random() < 0.45] or ["crash after"]
     weights = [KINDS[k] * rng.uniform(0.3, 2.0) for k in enabled]
     faults = []
-    for _ in range(rng.randint(4, 26)):
+    for _ in range(rng.randint(4, 30)):
         kind = rng.choices(enabled, weights)[0]
         whom = rng.randrange(12)
         much = rng.uniform(0.1, 5.0) if kind != "clock jump" else rng.choice((-1, 1)) * rng.uniform(0.5, 12.0)
         at = rng.uniform(0.2, heal_at - 0.5)
-        faults.append(Fault(at, kind, whom, rng.choice(STEPS), much))
+        faults.append(Fault(at, kind, whom, rng.choice(STEPS), rng.choice("IABCCDDEFGH"), much))
     return sorted(faults)
 
 
@@ -175,7 +177,7 @@ def _settings(rng: random.Random, count: int) -> Settings:
         groups = [{"carriers": [{"name": "c0"}]}, {"carriers": [{"name": f"c{i}"} for i in range(1, count)]}]
     table = {
         "engine": {
-            "poll_ms": 50.0, "flush_ms": rng.choice((5.0, 20.0)), "lease_s": 2.0, "drain_s": 2.0,
+            "poll_ms": rng.choice((50.0, 150.0)), "flush_ms": rng.choice((5.0, 20.0)), "lease_s": 2.0, "drain_s": 2.0,
             "ahead_segments_max": rng.choice((1, 10, 500)), "intake_entries_max": rng.choice((1, 3, 500)),
         },
         "retry": {

@@ -87,6 +87,9 @@ class Port:
         self.slow_s = 0.0
         self.traps: list[Trap] = []
         self.on_available: Callable[[bool], None] | None = None
+        self.busy = ""
+        self.settled_at = -1.0
+        self._counted: set[tuple[str, str, float]] = set()
         self._slept = 0
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
@@ -100,11 +103,13 @@ class Port:
 
     async def _call(self, name: str, inner: Callable[..., Awaitable[Any]], args: tuple[Any, ...], named: Any) -> Any:
         time = self._time
+        self.busy = name
         await self._pause(name, "before")
         if self.dead:
             await trio.sleep_forever()
         if time.now < self.away_until:
-            self._fault("store away", moment_of_call(name, "before", self._moment()))
+            self._count("store away", moment_of_call(name, "before", self._moment()))
+            self.busy = ""
             await trio.sleep(0.01)
             raise StoreUnavailable("away")
         if self.traps:
@@ -112,6 +117,9 @@ class Port:
         self._store.leases.sweep()  # type: ignore[attr-defined]
         result = await inner(*args, **named)
         self._seen(name, args, result)
+        self.busy = ""
+        if name == "settle":
+            self.settled_at = time.now
         if self.traps:
             await self._spring(name, "after")
         await self._pause(name, "after")
@@ -122,7 +130,7 @@ class Port:
     async def _pause(self, name: str, when: str) -> None:
         """The network's time: mostly next to nothing."""
         if self._time.now < self.slow_until:
-            self._fault("store slow", moment_of_call(name, when, self._moment()))
+            self._count("store slow", moment_of_call(name, when, self._moment()))
             await trio.sleep(self._rng.uniform(0.2, 1.0) * self.slow_s)
         else:
             self._slept += 1
@@ -130,6 +138,13 @@ class Port:
                 await trio.lowlevel.checkpoint()
             else:
                 await trio.sleep(0.0005 + 0.002 * self._rng.random())
+
+    def _count(self, kind: str, moment: str) -> None:
+        """One outage is one fault at each moment that it meets."""
+        key = (kind, moment, self.away_until if kind == "store away" else self.slow_until)
+        if key not in self._counted:
+            self._counted.add(key)
+            self._fault(kind, moment)
 
     async def _spring(self, name: str, when: str) -> None:
         for trap in self.traps:
