@@ -152,15 +152,9 @@ def parse(deliver: ShortMessage, *, by_text: bool = False) -> Receipt | None:
         state = _numbered(number) or state
     network_error = tlvs.get(c.TLV_NETWORK_ERROR_CODE)
     reference = tlvs.get(c.TLV_USER_MESSAGE_REFERENCE)
-    return Receipt(
-        _bounded(own_id or receipt_id),
-        state,
-        code or _network_code(network_error),
-        network_error,
-        word,
-        int.from_bytes(reference, "big") if reference is not None and len(reference) == 2 else None,
-        deliver.sequence,
-    )
+    echoed = int.from_bytes(reference, "big") if reference is not None and len(reference) == 2 else None
+    code = code or _network_code(network_error)
+    return _new(Receipt, (_bounded(own_id or receipt_id), state, code, network_error, word, echoed, deliver.sequence))
 
 
 def glance(pdu: bytes, sequence: int) -> Receipt | None:
