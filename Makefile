@@ -33,8 +33,8 @@ format: $(STAMP) ## let ruff lay out the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-crash: $(STAMP) ## kill -9 of engine, server and HTTP process under load (ROUNDS=3)
-	$(BIN)/python -m tests.process.crash --rounds $(or $(ROUNDS),3)
+crash: $(STAMP) ## kill -9 of engines, HTTP process, server and supervisor under load (ROUNDS=3)
+	$(BIN)/python -m tests.process.crash --rounds $(or $(ROUNDS),3) --workers 2
 
 interop: $(STAMP) ## foreign implementations: promtool, redis-cli (installs them by apt)
 	$(BIN)/python -m tests.interop.run

@@ -160,11 +160,16 @@ def one_round(installation: Installation, key: str, number: int, options: argpar
     began = time.monotonic()
     verdict = Verdict()
     traffic.start()
-    victims = [*installation.engines, *OTHERS]
+    victims = [installation.engines[0], *OTHERS, *installation.engines[1:]]
     for kill in range(options.kills):
         role = victims[((number - 1) * options.kills + kill) % len(victims)]
         time.sleep(GAP_S)
-        wait_for(f"{backlog} accepted and not final", OPEN_S, lambda: still_open(installation, traffic) >= backlog, 0.2)
+        wait_for(
+            f"{backlog} accepted and not final",
+            OPEN_S,
+            lambda: traffic.ended or still_open(installation, traffic) >= backlog,
+            0.2,
+        )
         amount = still_open(installation, traffic)
         at = time.monotonic()
         old = installation.kill(role)

@@ -99,6 +99,11 @@ class Traffic:
             if thread.is_alive():
                 raise TimeoutError(f"a client has not ended within {seconds:g} s")
 
+    @property
+    def ended(self) -> bool:
+        """Everything has been accepted, or a client has given up."""
+        return not any(thread.is_alive() for thread in self._threads)
+
     # -- clients
 
     def _guarded(self, work: Callable[[], None]) -> None:
