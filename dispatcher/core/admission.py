@@ -79,7 +79,7 @@ class Book:
         self.on_unknown = tuple(OnUnknown[name.upper()] for name in names)
         costs = {carrier.cost for carrier in settings.carrier}
         self._default_tariff = next((name for name in self.tariffs.names if name not in costs), "")
-        self._last: tuple[tuple[str, str, bool, bool, int, str], Content] | None = None
+        self._last: tuple[tuple[str, type[Send], str, bool, bool, int, str], Content] | None = None
         self.express = Express(self)
 
     def tariff(self, account: Account, now: int) -> Tariff:
@@ -108,7 +108,7 @@ class Book:
         text = send.text
         if text is None or send.binary is not None or send.udh is not None:
             return binary_content(send, route)
-        key = (text, send.encoding, send.smart, send.flash, send.max_segments, route.name)
+        key = (text, type(send), send.encoding, send.smart, send.flash, send.max_segments, route.name)
         last = self._last
         if last is not None and last[0] == key:
             return last[1]
@@ -321,18 +321,16 @@ def explain(send: Send, account: Account, book: Book, now: int) -> Explanation |
 def _parts(body: Body, route: RouteFacts) -> list[bytes]:
     options = body.options
     if options is not None and options.binary:
-        header_octets = 0 if body.segments == 1 else 7 if route.wide else 6
-        parts = [options.udh + part for part in cut_bytes(options.binary, header_octets)]
+        own = options.udh
+        size = len(own) if body.segments == 1 else len(concat_header(0, 2, 1, route.wide, own))
+        parts = cut_bytes(options.binary, size)
     else:
         shift = 0 if options is None else options.shift
         own = header(elements(shift))
         parts = cut(body.text, Encoding(body.encoding), route.wide, shift)
-        if len(parts) == 1:
-            return [own + parts[0]]
-        return [concat_header(0, len(parts), index, route.wide, own) + part for index, part in enumerate(parts, 1)]
     if len(parts) == 1:
-        return parts
-    return [concat_header(0, len(parts), index, route.wide) + part for index, part in enumerate(parts, 1)]
+        return [own + parts[0]]
+    return [concat_header(0, len(parts), index, route.wide, own) + part for index, part in enumerate(parts, 1)]
 
 
 def _rules(send: Send, account: Account, body: Body, route: RouteFacts, price: Price) -> list[str]:

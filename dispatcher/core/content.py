@@ -14,17 +14,19 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from dispatcher.core import options as rare
-from dispatcher.core.model import Refusal, Send
+from dispatcher.core.model import PlainSend, Refusal, Send
 from dispatcher.core.refusal import Objection
 from dispatcher.core.routing import ENCODING_BY_NAME, RouteFacts
+from smpp.errors import LocalProtocolError
 from smpp.national import shifts
 from smpp.segments import SEGMENTS_MAX, count, count_bytes, room
 from smpp.text import Encoding, gsm7, narrowest, transliterate
 
 GSM7_SINGLE_CHARS = 160
-_NO_FLASH = frozenset({Encoding.LATIN1})
-"""The classes of 23.038 know the default alphabet, octets and UCS-2 only."""
+_NO_FLASH: frozenset[Encoding] = frozenset({Encoding.LATIN1})
+"""The classes of 23.038 know the default alphabet, octets and UCS-2 only. Neither may a plain send have it."""
 _SEVEN_BITS = frozenset({Encoding.GSM7, Encoding.ASCII})
+_CONCATENATION = frozenset({0x00, 0x08})
 _SURROGATE = re.compile("[\ud800-\udfff]").search
 
 
@@ -55,9 +57,14 @@ def text_content(send: Send, text: str, route: RouteFacts) -> Content:
             septets = gsm7(text)
             if septets is not None and len(septets) <= GSM7_SINGLE_CHARS:
                 return Content(Encoding.GSM7, 1, text)
-        choices = (route.common, route.any_) if not send.flash else (route.common - _NO_FLASH, route.any_ - _NO_FLASH)
+        plain = isinstance(send, PlainSend)
+        never = _NO_FLASH if plain or send.flash else frozenset()
+        choices = (route.common - never, route.any_ - never)
         encoding, sent = _best(text, choices, send.smart, route.wide)
-        if route.national and Encoding.GSM7 in route.common and (encoding not in _SEVEN_BITS or sent != text):
+        if (
+            route.national and not plain and Encoding.GSM7 in route.common
+            and (encoding not in _SEVEN_BITS or sent != text)
+        ):  # fmt: skip
             segments = SEGMENTS_MAX if encoding is None else count(sent, encoding, route.wide)
             found = _national(text, segments + (sent != text or encoding is None), route)
             if found is not None:
@@ -131,11 +138,30 @@ def binary_content(send: Send, route: RouteFacts) -> Content:
     udh = b"" if send.udh is None else rare.udh_octets(send.udh)
     segments = count_bytes(len(data), 0, route.wide)
     if udh and len(udh) + len(data) > rare.UDH_BYTES_MAX:
-        why = f"{len(udh) + len(data)} octets with udh; at most {rare.UDH_BYTES_MAX}: send each part of your own"
-        raise Objection(Refusal.TEXT_TOO_LONG, "binary", why)
+        if _is_part(udh):
+            why = f"{len(udh) + len(data)} octets with udh, which says it is one part; at most {rare.UDH_BYTES_MAX}"
+            raise Objection(Refusal.TEXT_TOO_LONG, "binary", why)
+        segments = _with_header(len(data), len(udh), route.wide)
     if segments > most:
         raise _too_long(f"{segments} segments", most)
     return Content(Encoding.BINARY, segments, "", data, udh)
+
+
+def _is_part(udh: bytes) -> bool:
+    """Does a sender's header say which part of a message this is?"""
+    at = 1
+    while at + 1 < len(udh):
+        if udh[at] in _CONCATENATION:
+            return True
+        at += 2 + udh[at + 1]
+    return False
+
+
+def _with_header(octets: int, udh_octets: int, wide: bool) -> int:
+    try:
+        return count_bytes(octets, udh_octets, wide)
+    except LocalProtocolError:
+        raise Objection(Refusal.TEXT_TOO_LONG, "udh", "leaves no room for data in a part; shorten it") from None
 
 
 def _segments_max(send: Send) -> int:

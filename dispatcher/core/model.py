@@ -136,6 +136,11 @@ class Send(
     callback: dict[str, Any] | None = None
 
 
+class PlainSend(Send, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, gc=False):
+    """A send whose customer was promised GSM 7-bit or UCS-2 and the segments of these, 160/153 and 70/67: the five public
+    APIs. No national tables and no Latin-1, whatever the carriers could do."""
+
+
 class Options(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """What few sends have, kept out of the body's fixed columns. TLV values are raw bytes by tag number; `shift` is the
     national tables of a GSM 7-bit text (smpp.national.shift_of)."""

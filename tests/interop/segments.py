@@ -28,7 +28,7 @@ PYTHON_PACKAGES = ("gsm0338==1.1.0", "smsutil==1.1.3", "smspdudecoder==2.2.0", "
 EXPLAINED = {
     "crlf": "Twilio takes CR LF for one character, which is in no GSM table, and counts the text as UCS-2",
     "grapheme": "Twilio never cuts what is seen as one character, even where that costs a segment; we only where it costs none",
-    "gsmmodem": "python-gsmmodem has a backtick for the paragraph sign, no form feed, shows a padding CR, and takes an eighth @ for padding",
+    "gsmmodem": "python-gsmmodem has a backtick for the paragraph sign, no form feed, pads with CR or @ otherwise",
 }
 """Why foreign programs say something else: each case is recognised by a rule of its own, anything else is a fault."""
 SCRIPT = """

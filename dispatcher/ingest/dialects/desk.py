@@ -22,7 +22,7 @@ from dispatcher.core.admission import Refused
 from dispatcher.core.customer import Account, ApiKey, Balance
 from dispatcher.core.front import Code, FrontStore, Take, Ticket
 from dispatcher.core.guards import with_door
-from dispatcher.core.model import LANE_BY_NAME, Body, Lane, Refusal, Send
+from dispatcher.core.model import LANE_BY_NAME, Body, Lane, PlainSend, Refusal, Send
 from dispatcher.core.ports import Admission, GroupPlan
 from dispatcher.core.refusal import refusal_of
 from dispatcher.ingest import batch, keys, limits
@@ -349,7 +349,7 @@ class Desk:
 
 
 def _send(order: Order) -> Send:
-    return Send(
+    return PlainSend(
         to=order.to,
         text=order.text,
         sender=order.sender,

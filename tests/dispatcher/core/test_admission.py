@@ -270,13 +270,16 @@ def test_max_segments_itself() -> None:
 
 
 def test_binary_too_long() -> None:
-    """By segments, and with an own header by one segment's octets."""
+    """By segments; a header of the sender's own takes its room in each, one that says which part this is allows only one."""
     assert accepted(binary=b64(b"x" * 268), max_segments=2).body.segments == 2
     assert refused(binary=b64(b"x" * 269), max_segments=2) == (Refusal.TEXT_TOO_LONG, "text")
     udh = b64(b"\2\x70\0")
-    for octets, fine in [(136, True), (137, True), (138, False)]:
-        assert isinstance(judged(binary=b64(b"x" * octets), udh=udh), Admission) == fine
-    assert refused(binary=b64(b"x" * 138), udh=udh) == (Refusal.TEXT_TOO_LONG, "binary")
+    assert [accepted(binary=b64(b"x" * n), udh=udh).body.segments for n in (136, 137, 138, 264, 265)] == [1, 1, 2, 2, 3]
+    part = b64(b"\5\0\3\1\2\1")
+    for octets, fine in [(133, True), (134, True), (135, False)]:
+        assert isinstance(judged(binary=b64(b"x" * octets), udh=part), Admission) == fine
+    assert refused(binary=b64(b"x" * 135), udh=part) == (Refusal.TEXT_TOO_LONG, "binary")
+    assert refused(binary=b64(b"x" * 20), udh=b64(bytes((134, 0x70, 132)) + bytes(132))) == (Refusal.TEXT_TOO_LONG, "udh")
 
 
 @pytest.mark.parametrize("text", ["\ud83d", "a\udc00", "\udc00\ud83d"])
