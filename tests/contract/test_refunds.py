@@ -19,13 +19,13 @@ from tests.contract.test_otpiq import Project
 from tests.contract.test_smskit import Kit
 from tests.process.installation import wait_for
 
-TRIES = 3
-CONFIG = f"""
+TRIES = 5
+"""One and four more, by default (1.2)."""
+CONFIG = """
 [receipts]
 sweep_s = 0.2
 deadline_s = 3000
 [retry]
-attempts_max = {TRIES}
 absent_s = [60.0]
 retry_cost_max = 9
 """
@@ -34,7 +34,7 @@ ENDS = {"7701": "undelivered", "7702": "expired", "0003": "unknown"}
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    """A dispatcher that tries thrice, and looks for missing receipts all the time."""
+    """A dispatcher that tries again soon, and looks for missing receipts all the time."""
     with started(config=CONFIG) as found:
         yield found
 
@@ -116,6 +116,27 @@ def test_what_a_carrier_took_and_did_not_deliver(
     assert kinds["refund"] == (2 if refunds else 0)
     assert kinds["void"] == 0
     assert spent(running, name, "1000") == expected
+
+
+def test_what_is_tried_again_has_not_failed(running: Running) -> None:
+    """1.2: between two tries Chinqit's message is queued again, OTPIQ's stays sent and is not final; `failed` comes after the
+    fifth try only, and then no other."""
+    shop, project = Shop(running, "patient"), Project(running, "lasting", "1000", "--sender", "OTPIQ")
+    sent = shop.send("+123456087701").json["messageId"]
+    sms_id = project.custom("964770087701").json["smsId"]
+    for tries in range(1, TRIES):
+        for number in ("123456087701", "964770087701"):
+            _tried_again(running, number, tries)
+        found = wait_for("it waits", 10, lambda: (view := shop.status(sent))["status"] == "queued" and view)
+        assert "error" not in found
+        shown = project.track(sms_id).json
+        assert (shown["status"], shown["isFinalStatus"]) == ("sent", False)
+    for number in ("123456087701", "964770087701"):
+        _tried_again(running, number, TRIES)
+    wait_for("the last failure", 10, lambda: shop.status(sent)["status"] == "failed")
+    assert project.ended(sms_id)["status"] == "failed"
+    running.advance(600)
+    assert [len(running.sent_to(number)) for number in ("123456087701", "964770087701")] == [TRIES, TRIES]
 
 
 def test_a_late_code_is_never_sent(running: Running) -> None:
