@@ -40,7 +40,7 @@ interop: $(STAMP) ## foreign implementations: promtool, redis-cli (installs them
 	$(BIN)/python -m tests.interop.run
 
 bench: $(STAMP) ## benchmarks, tables and JSON under benchmarks/results/
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.all
 
 docs: $(STAMP) ## regenerate what docs/ and grafana/ take from definitions
 	$(BIN)/python -m dispatcher.commands.pages

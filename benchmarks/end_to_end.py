@@ -1,11 +1,11 @@
 """From the sends stream to delivered and charged: CPU microseconds per message of the engine and of the server.
 
-`python -m benchmarks.end_to_end [--messages 20000] [--window 50] [--binds 4] [--durability fsync]`
+`python -m benchmarks.end_to_end [--messages 20000] [--window 50] [--binds 4] [--durability fsync] [--segments 1]`
 
 Everything is on: admission, reservation, write-ahead, receipts, correlation, facts, events. One-segment texts of 150
-characters, one send an entry. The producer's XADDs are made (and their cost to the server measured) on another key
-first, so that they can be taken out. A run counts what the carrier took, what was delivered, what was charged: any
-message lost or doubled makes it fail.
+characters (`--segments 3`: 440), one send an entry. The producer's XADDs are made (and their cost to the server measured) on
+another key first, so that they can be taken out. A run counts what the carrier took, what was delivered, what was charged:
+any message lost or doubled makes it fail.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ _TEXT = (
     "The quick brown fox jumps over the lazy dog and runs away through the gate, far into the wood, "
     "where no dog has followed any fox for a long year now"
 )
+_CHARS = {1: len(_TEXT), 2: 290, 3: 440}
 PRICE_MICRO = 30_000
 WARM_UP = 1000
 _PIECE = 500
 SPEED = Speed()
 
 
-def _entries(count: int, first: int) -> list[bytes]:
-    encode = msgspec.json.encode
+def _entries(count: int, first: int, segments: int = 1) -> list[bytes]:
+    encode, text = msgspec.json.encode, (_TEXT * 3)[: _CHARS[segments]]
     return [
-        encode({"account": "bench", "to": f"4479{(first + i) % 100_000_000:08d}", "from": "Acme", "text": _TEXT})
+        encode({"account": "bench", "to": f"4479{(first + i) % 100_000_000:08d}", "from": "Acme", "text": text})
         for i in range(count)
     ]
 
@@ -86,21 +87,33 @@ def _settled(bench: Bench, available: int) -> bool:
     return not any(bench.redis.hlen(key) for key in bench.redis.scan_iter("sms:{p0}:body:*", count=1000))
 
 
-def measure(durability: Durability, messages: int, *, binds: int, window: int, receipt_delay_s: float = 0.0) -> dict[str, Any]:
+def measure(
+    durability: Durability,
+    messages: int,
+    *,
+    binds: int,
+    window: int,
+    receipt_delay_s: float = 0.0,
+    segments: int = 1,
+) -> dict[str, Any]:
     """One run; figures in CPU microseconds a message. Raises AssertionError when a message was lost or doubled."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         installation(
-            durability, binds=binds, window=window, folder=Path(folder) / "run", receipt_delay_s=receipt_delay_s
+            durability,
+            binds=binds,
+            window=window,
+            folder=Path(folder) / "run",
+            receipt_delay_s=receipt_delay_s,
         ) as bench,
     ):
-        _produce(bench, _written("sms:sends", _entries(WARM_UP, 0)))
+        _produce(bench, _written("sms:sends", _entries(WARM_UP, 0, segments)))
         wait_for("warm-up delivered", 60, lambda: bench.finals() >= WARM_UP)
-        entries = _entries(messages, WARM_UP)
+        entries = _entries(messages, WARM_UP, segments)
         producing = _produced_cost_s(bench, entries)
         written = _written("sms:sends", entries)
         account: Any = bench.redis.hgetall("sms:{p0}:acct:bench")
-        available = int(account[b"avail"]) - messages * PRICE_MICRO
+        available = int(account[b"avail"]) - messages * segments * PRICE_MICRO
         engine_0, server_0, started = cpu_s(bench.engine.pid), cpu_s(bench.server_pid), time.monotonic()
         _produce(bench, written)
         wait_for("all delivered", max(60.0, messages / 200), partial(_sampled, bench, available))
@@ -111,16 +124,18 @@ def measure(durability: Durability, messages: int, *, binds: int, window: int, r
         assert len(delivered) == len(set(delivered)) == total, (
             f"delivered {len(delivered)}, {len(set(delivered))} distinct, of {total}"
         )
-        assert len(posts) == len(set(posts)) == total, f"charged {len(posts)}, {len(set(posts))} distinct, of {total}"
+        parts = total * segments
+        assert len(posts) == len(set(posts)) == parts, f"charged {len(posts)}, {len(set(posts))} distinct, of {parts}"
         memory = rss_mb(bench.engine.pid)
         bench.engine.terminate()
         bench.engine.wait(15)
         bench.sink.terminate()
         counts = json.loads(bench.sink.communicate(timeout=10)[0].strip().splitlines()[-1])
-        assert counts["submits"] == total, f"the carrier took {counts['submits']} of {total}"
+        assert counts["submits"] == parts, f"the carrier took {counts['submits']} of {parts}"
         return {
             "durability": durability,
             "messages": messages,
+            "segments": segments,
             "binds": binds,
             "window": window,
             "engine_us": round(engine / messages * 1e6, 1),
@@ -141,9 +156,11 @@ def main() -> int:
     parser.add_argument("--window", type=int, default=50)
     parser.add_argument("--binds", type=int, default=4)
     parser.add_argument("--durability", choices=("fsync", "everysec"), default="fsync")
+    parser.add_argument("--segments", type=int, choices=(1, 2, 3), default=1)
     parser.add_argument("--receipt-delay", type=float, default=0.0)
     a = parser.parse_args()
-    print(json.dumps(measure(a.durability, a.messages, binds=a.binds, window=a.window, receipt_delay_s=a.receipt_delay)))
+    how: dict[str, Any] = {"binds": a.binds, "window": a.window, "segments": a.segments}
+    print(json.dumps(measure(a.durability, a.messages, receipt_delay_s=a.receipt_delay, **how)))
     return 0
 
 

@@ -10,20 +10,16 @@ store's side is real up to its bytes; a server's replies are ready made and pars
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import hiredis
 
-from benchmarks.installation import machine
 from benchmarks.stage_world import FENCE, SAMPLE, T0, Bench, Canned, finish
+from benchmarks.tables import spread, stages_main
 from dispatcher.core.model import State
 from dispatcher.core.ports import Owner
 from dispatcher.engine.feeder import Feeder
@@ -196,28 +192,8 @@ def measure(batch: int, batches: int, runs: int) -> dict[str, dict[str, float]]:
                 spent.setdefault(name, []).append(seconds / (batch * batches) * 1e6)
     finals = life.works.counters.values["dispatcher_final_total"]
     assert finals == {(State.DELIVERED.wire, "transactional"): (runs + 1) * batch * batches}, finals
-    return {
-        name: {"median": round(statistics.median(each), 2), "min": round(min(each), 2), "max": round(max(each), 2)}
-        for name, each in spent.items()
-    }
-
-
-def main() -> int:
-    """Command line: a table, and a file of figures with the machine they are from."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=200)
-    parser.add_argument("--batches", type=int, default=10)
-    parser.add_argument("--runs", type=int, default=9)
-    parser.add_argument("--json", type=Path)
-    a = parser.parse_args()
-    found = measure(a.batch, a.batches, a.runs)
-    print(f"{'stage':12} {'median':>8} {'min':>8} {'max':>8}   CPU us a message")
-    for name, row in found.items():
-        print(f"{name:12} {row['median']:8.2f} {row['min']:8.2f} {row['max']:8.2f}")
-    if a.json is not None:
-        a.json.write_text(json.dumps({"machine": machine(), "batch": a.batch, "stages": found}, indent=2), encoding="utf-8")
-    return 0
+    return {name: spread(each, 2) for name, each in spent.items()}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stages_main(__doc__, measure, batch=200, batches=10, only=False))

@@ -12,20 +12,16 @@ The store's side answers from ready-made bytes, which are parsed as in an engine
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from benchmarks.installation import machine
 from benchmarks.stage_world import FENCE, SAMPLE, T0, Bench, Work, finish
+from benchmarks.tables import spread, stages_main
 from dispatcher.core.admission import admit
 from dispatcher.core.model import Send
 from dispatcher.core.ports import Admission, Cursor, Owner, SendEntry
@@ -246,29 +242,8 @@ def measure(batch: int, batches: int, runs: int, only: str = "") -> dict[str, di
         if run:  # the first is for warming up
             for name, seconds in total.items():
                 spent[name].append(seconds / (batch * batches) * 1e6)
-    return {
-        name: {"median": round(statistics.median(each), 2), "min": round(min(each), 2), "max": round(max(each), 2)}
-        for name, each in spent.items()
-    }
-
-
-def main() -> int:
-    """Command line: a table, and a file of figures with the machine they are from."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=500)
-    parser.add_argument("--batches", type=int, default=4)
-    parser.add_argument("--runs", type=int, default=9)
-    parser.add_argument("--only", default="", help="stages whose name holds this")
-    parser.add_argument("--json", type=Path)
-    a = parser.parse_args()
-    found = measure(a.batch, a.batches, a.runs, a.only)
-    print(f"{'stage':20} {'median':>8} {'min':>8} {'max':>8}   CPU us a message")
-    for name, row in found.items():
-        print(f"{name:20} {row['median']:8.2f} {row['min']:8.2f} {row['max']:8.2f}")
-    if a.json is not None:
-        a.json.write_text(json.dumps({"machine": machine(), "batch": a.batch, "stages": found}, indent=2), encoding="utf-8")
-    return 0
+    return {name: spread(each, 2) for name, each in spent.items()}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stages_main(__doc__, measure, batch=500, batches=4, only=True))

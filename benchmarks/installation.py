@@ -20,24 +20,11 @@ from typing import Any, Literal
 
 import redis
 
+from dispatcher.commands.load.processes import cpu_s, rss_mb
 from dispatcher.ops.embedded import EmbeddedServer, find_binary
 
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+__all__ = ["Bench", "Durability", "cpu_s", "installation", "machine", "rss_mb", "server_version", "wait_for"]
 Durability = Literal["fsync", "everysec"]
-
-
-def cpu_s(pid: int) -> float:
-    """User + system seconds that a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory, MB."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 def machine() -> dict[str, Any]:
@@ -49,7 +36,7 @@ def machine() -> dict[str, Any]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     return {
         "cpu": cpu,
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "system": platform.platform(),
         "commit": commit,
