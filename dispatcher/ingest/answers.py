@@ -115,8 +115,8 @@ def answer_of(problem: Problem) -> Answer:
     return Answer(problem.status, problem.body(), headers)
 
 
-async def write(answer: Answer, send: SendEvent) -> None:
-    """Writes the whole answer."""
-    headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
+async def write(answer: Answer, send: SendEvent, *more: tuple[bytes, bytes]) -> None:
+    """Writes the whole answer, with `more` headers."""
+    headers = [*answer.headers, *more, (b"content-length", str(len(answer.body)).encode())]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -7,6 +7,7 @@ logs a header, a body or an exception's words: only its class and place.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -112,6 +113,8 @@ class App:
         self.litestar = litestar
         self._native = Native(door)
         self._dialects = mounted.frame(Desk(door))
+        self._stem = os.urandom(4).hex().encode()
+        self._count = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
         """Serves one request, or the lifespan."""
@@ -140,10 +143,14 @@ class App:
             except Exception as error:  # the last line of defence: 500, naming class and place
                 answer = answer_of(self.door.unforeseen(error))
             status = answer.status
-            await write(answer, send)
+            await write(answer, send, self._request_id())
         counters = self.door.counters
         counters.add("dispatcher_http_requests_total", (name, str(status)))
         counters.observe("dispatcher_http_seconds", (name,), self.door.clock.monotonic() - started)
+
+    def _request_id(self) -> tuple[bytes, bytes]:
+        """By which a caller can name an answer: this process, and the how-manyth. Counted, not drawn, as that costs nothing."""
+        return (b"x-request-id", b"%b%08x" % (self._stem, next(self._count) & 0xFFFFFFFF))
 
     async def _framework(self, scope: Scope, receive: Receive, send: SendEvent) -> int:
         status = 500
@@ -152,6 +159,7 @@ class App:
             nonlocal status
             if event["type"] == "http.response.start":
                 status = event["status"]
+                event["headers"] = [*event.get("headers", ()), self._request_id()]
             await send(event)
 
         await self.litestar(scope, receive, watch)  # type: ignore[arg-type]  # Litestar's own scope types

@@ -283,3 +283,24 @@ def test_red_until_the_first_look_at_the_settings() -> None:
             assert answer.json()["reasons"] == ["the server's settings could not be judged (KeyError)"]
 
     asyncio.run(scenario())
+
+
+def test_every_answer_has_a_request_id_of_its_own() -> None:
+    """Native ones of either half, good and bad: 16 hex digits, never the same."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            answers = [
+                await w.send(),
+                await w.send(to="1"),
+                await w.http.get("/healthz"),
+                await w.http.get("/v1/balance"),
+                await w.http.get("/v1/nothing"),
+                await w.http.delete("/v1/balance"),
+            ]
+            assert [a.status_code for a in answers] == [202, 422, 200, 200, 404, 405]
+            ids = [a.headers.get_list("x-request-id") for a in answers]
+            assert all(len(each) == 1 and re.fullmatch("[0-9a-f]{16}", each[0]) for each in ids), ids
+            assert len({each[0] for each in ids}) == len(ids)
+
+    asyncio.run(scenario())
