@@ -10,7 +10,8 @@ from smpp import constants as c
 from smpp.messages import DeliverSm
 from smpp.parts import PART_BYTES_MAX, alphabet_of, content_of, text_of
 from smpp.segments import concat_header, cut
-from smpp.text import Encoding
+from smpp.septets import fill_bits, pack
+from smpp.text import Encoding, gsm7
 
 
 def deliver(data: bytes, *, coding: int = 0, esm: int = 0, **tlvs: bytes) -> DeliverSm:
@@ -137,3 +138,25 @@ def test_nothing_raises_whatever_comes() -> None:
         assert found.header + found.data == data
         assert found.way == "" or 1 <= found.place <= found.total <= 255
         text_of([(found.alphabet, found.data)])
+
+
+def test_national_tables_are_read() -> None:
+    """Locking, single, both; a language nobody knows is none; parts with different tables join."""
+    turkish = content_of(deliver(b"\x03\x25\x01\x01\x0c\x1ba", esm=c.ESM_UDHI))
+    hindi = content_of(deliver(b"\x06\x24\x01\x06\x25\x01\x06\x03\x1b\x1c", esm=c.ESM_UDHI))
+    assert (turkish.alphabet, hindi.alphabet) == ("gsm7/1/0", "gsm7/6/6")
+    assert text_of([(turkish.alphabet, turkish.data), (hindi.alphabet, hindi.data)]) == "ğaअ०"
+    unknown = content_of(deliver(b"\x03\x25\x01\x63abc", esm=c.ESM_UDHI))
+    assert (unknown.alphabet, unknown.data) == ("gsm7", b"abc")
+    assert content_of(deliver(b"\x03\x25\x01\x01\x04\x16", esm=c.ESM_UDHI, coding=8)).alphabet == "utf-16-be"
+
+
+@pytest.mark.parametrize("text", ["Hello @ you", "1234567", "12345678", ""])
+def test_packed_septets_of_a_carrier_that_packs(text: str) -> None:
+    """With and without a header, whose fill bits are skipped; other alphabets are left alone."""
+    septets = gsm7(text) or b""
+    alone = content_of(deliver(pack(septets)), packed=True)
+    assert text_of([(alone.alphabet, alone.data)]) == text
+    part = content_of(deliver(concat_header(1, 2, 1) + pack(septets, fill_bits(6)), esm=c.ESM_UDHI), packed=True)
+    assert (text_of([(part.alphabet, part.data)]), part.way) == (text, "udh8")
+    assert content_of(deliver("Ж".encode("utf-16-be"), coding=8), packed=True).data == b"\x04\x16"
