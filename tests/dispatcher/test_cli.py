@@ -219,6 +219,7 @@ def test_binds_are_held_back_and_let_go(cli: Cli) -> None:
     """The wish is recorded in the store and shown."""
     assert cli("binds", "pause", "simulator", "main")[0] == 0
     assert _json(cli, "binds", "list")[0]["wish"] == "pause"
+    assert _json(cli, "binds", "list")[0]["ids"] == "as_is"
     assert cli("binds", "resume", "simulator", "main")[0] == 0
     assert _json(cli, "binds", "list")[0]["wish"] == ""
 
