@@ -52,9 +52,9 @@ def stages_main(words: str | None, measure: Callable[..., dict[str, Spread]], *,
 def bars(title: str, rows: Sequence[tuple[str, str, float, float, float]]) -> str:
     """An SVG: what was measured as a part of what must be (the line), with the goal (a notch); (name, what is
     written beside it, measured, must, goal)."""
-    scale, left = 260, 330
+    scale, left = 260, 370
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + 2 * scale + 240}" height="{64 + 26 * len(rows)}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + 2 * scale + 280}" height="{64 + 26 * len(rows)}"'
         ' font-family="sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="12" y="24" font-weight="bold">{escape(title)}</text>',
