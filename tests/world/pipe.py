@@ -71,6 +71,7 @@ class Wire(trio.abc.Stream):
 
     async def send_some(self, data: memoryview) -> int:
         """Takes some bytes, at least one."""
+        self._check()  # a task of an engine that was killed this instant runs on until it waits for something
         self._offer(data)
         await trio.lowlevel.checkpoint()
         while True:

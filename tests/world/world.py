@@ -127,10 +127,10 @@ class World:
     def _strike(self, fault: Fault, looks: int = 0) -> None:
         """A fault's time has come; some wait a little longer for their moment."""
         machine = self.machines[fault.whom % len(self.machines)]
-        if fault.kind in AIMED and looks < LOOKS_MAX and machine.life is not None:
-            if self.auditor.moment_of(machine.life) != fault.moment:
-                self.time.after(0.003, self._strike, fault, looks + 1)
-                return
+        early = machine.life is not None and self.auditor.moment_of(machine.life) != fault.moment
+        if fault.kind in AIMED and looks < LOOKS_MAX and early:
+            self.time.after(0.003, self._strike, fault, looks + 1)
+            return
         carrier = list(self.carriers.values())[fault.whom % len(self.carriers)]
         life = machine.life
         self.trace.note(self.time.now, "plan", f"{fault.kind} {fault.whom} {fault.step} {fault.much:.2f}")
