@@ -204,8 +204,7 @@ class Installation:
     def start(self) -> None:
         """Starts the supervisor; returns when the door is open."""
         command = [sys.executable, "-m", "dispatcher", "run", "--config", str(self.config)]
-        if self.workers > 1:
-            command += ["--workers", str(self.workers)]
+        command += ["--workers", str(self.workers)]
         environment = dict(self._environment)
         if self._test_control is not None:
             command += ["--test-control", f"unix:{self._test_control}"]
@@ -219,11 +218,9 @@ class Installation:
         """What a service manager does when the supervisor was killed. Returns when the door is open."""
         assert self._supervisor is not None
         self._supervisor.wait(STOP_S)
-        wait_for("its processes have ended", STOP_S, self._alone)
+        roles = (*self.engines, "http-0", "notices-0")
+        wait_for("its processes have ended", STOP_S, lambda: not any(_lives(self.pid(role)) for role in roles))
         self.start()
-
-    def _alone(self) -> bool:
-        return not any(_lives(self.pid(role)) for role in (*self.engines, "http-0", "notices-0"))
 
     def restart(self) -> None:
         """What an operator does after a change of the file: stop, start."""
