@@ -139,8 +139,8 @@ def test_a_slow_reader_does_not_take_the_last_word_back(monkeypatch: pytest.Monk
         front: Any = c.w.store
         tickets, slow = front.tickets, [True]
 
-        async def read(names: Any) -> Any:
-            found = await tickets(names)
+        async def read(names: Any, **how: Any) -> Any:
+            found = await tickets(names, **how)
             if slow and slow.pop():
                 assert (await c.progress(batch_id))["status"] == "completed"
                 await become(c.w, batch_id, State.WAITING, places=(0,))
