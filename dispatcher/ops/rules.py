@@ -160,6 +160,9 @@ def _codes(report: Report, path: Path, carrier: Table) -> None:
     quirks = table(carrier, "quirks")
     if quirks.get("encodings") == []:
         report.add((*path, "quirks", "encodings"), "is empty", 'name at least one, like ["gsm7", "ucs2"]')
+    if quirks.get("national") and "gsm7" not in quirks.get("encodings", ["gsm7"]):
+        remedy = 'add "gsm7" to encodings or remove it'
+        report.add((*path, "quirks", "national"), "has no effect without GSM 7-bit", remedy, value=quirks["national"])
     for key in table(quirks, "statuses"):
         if not re.fullmatch(r"0x[0-9A-Fa-f]{1,8}", key):
             report.add((*path, "quirks", "statuses", key), "is not a command_status", 'write it like "0x58"')
