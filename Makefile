@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test check format crash interop bench docs clean
+.PHONY: help install demo test check format crash world interop bench docs clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -35,6 +35,9 @@ format: $(STAMP) ## let ruff lay out the code
 
 crash: $(STAMP) ## kill -9 of engines, HTTP process, server and supervisor under load (ROUNDS=3)
 	$(BIN)/python -m tests.process.crash --rounds $(or $(ROUNDS),3) --workers 2
+
+world: $(STAMP) ## the simulated world: SEED=n replays one, SEEDS=1-300 JOBS=2 runs many, HUNT=60 looks for planted bugs
+	$(BIN)/python -m tests.world $(if $(SEED),--seed $(SEED),$(if $(HUNT),--hunt $(HUNT),--seeds $(or $(SEEDS),1-100))) --jobs $(or $(JOBS),2) --size $(or $(SIZE),200)
 
 interop: $(STAMP) ## foreign implementations: promtool, redis-cli (installs them by apt)
 	$(BIN)/python -m tests.interop.run
