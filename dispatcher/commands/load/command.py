@@ -225,7 +225,8 @@ def _shown(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Moment], None]]:
             was = before.pop() if before else now._replace(at_s=0.0, finals=0)
             before.append(now)
             rate = (now.finals - was.finals) / max(0.1, now.at_s - was.at_s)
-            bar.update(task, completed=now.finals, description=f"{_words(now)}  {rate:,.0f}/s")
+            words = f"{now.sent:,} in  {now.finals:,} final  {max(0, now.queued - now.finals):,} open"
+            bar.update(task, completed=now.finals, description=f"{words}  {rate:,.0f}/s")
 
         yield draw
 

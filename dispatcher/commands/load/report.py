@@ -7,8 +7,8 @@ from typing import Any
 from dispatcher.commands.frame import moment, table
 from dispatcher.commands.load.play import Result
 
-_NOT_OURS = ("carrier", "load", "supervisor")
-"""Not part of the sum: the other side, the generator, and what only watches."""
+_NOT_OURS = ("carrier", "supervisor")
+"""Not part of the sum: the other side, and what only watches."""
 _LATENCY = {"accept": "handed in -> accepted", "submit": "accepted -> submitted", "deliver": "accepted -> delivered"}
 
 
