@@ -175,17 +175,19 @@ class Timers:
         """Decides and writes (S7) for messages at rest; returns the ids that somebody else holds or changes just now."""
         works = self._works
         todo = dict(evidence)
+        left: set[str] = set()
         for _ in range(_ROUNDS_MAX):
             now = works.clock.now_ms()
             effects = Effects()
             for message in await works.read(list(todo), bodies=True):
                 self._decide(effects, message, todo[message.id], now)
             if not effects.heads:
-                return set()
+                return left
             moved = await works.store.commit(effects)
             if not moved:
                 count_effects(works, effects)
-                return set()
+                return left
+            left.update(moved)
             for message_id in moved:
                 todo.pop(message_id, None)
         return set(evidence)

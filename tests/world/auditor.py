@@ -44,6 +44,8 @@ class Auditor:
         self.submissions: dict[tuple[int, int], list[Submission]] = {}
         self.receipts: list[Receipt] = []
         self.fences: dict[str, int] = {}
+        self.parked: set[tuple[str, str]] = set()
+        """(carrier, id) of every receipt that was kept until its id is known; also of those given up since, by any clock."""
         self.written = 0
         self._rates = {c.name: (c.rate, deque[float]()) for c in plan.settings.carrier}
         self._sessions = {c.name: sum(b.sessions for b in c.bind) for c in plan.settings.carrier}
@@ -192,7 +194,7 @@ class Auditor:
         """Counts them. One that awaits answers while its engine is cut off from the store may overlap its successor."""
         some, now = self.wires[carrier], self.time.now
         some[:] = [w for w in some if not (w.closed or w.broken)]
-        waiting = sum(1 for w in some if w.outstanding and w.life.trouble_until > now - 10)
+        waiting = sum(1 for w in some if w.outstanding and w.life.port.troubled_at > now - 10)
         if len(some) - waiting > self._sessions[carrier]:
             self.complain("P6", f"{len(some)} sessions to {carrier}, {self._sessions[carrier]} allowed")
 
@@ -204,10 +206,9 @@ class Auditor:
             return
         if receipt.acked_at < 0:
             receipt.acked_at = self.time.now
-        rows = self.store.early_rows.get(wire.name, {}).values()
         submission = receipt.submission
         if submission is None:
-            if not any(same(key, receipt.id) for raw in rows for key in parked_ids(raw)):
+            if (wire.name, plain(receipt.id)) not in self.parked:
                 self.complain("I13", "answered a receipt of a strange id without keeping it")
             return
         self.trace.note(self.time.now, "engine", f"answers receipt {receipt.state} {receipt.id}", submission.send)
@@ -221,7 +222,7 @@ class Auditor:
         for tried in now.parts[submission.part - 1].tries:
             if tried.carrier == wire.name and tried.receipt and same(tried.carrier_id, receipt.id):
                 return
-        if any(plain(receipt.id) in map(plain, parked_ids(raw)) for raw in rows):
+        if (wire.name, plain(receipt.id)) in self.parked:
             return
         self.complain("I13", f"answered receipt {receipt.state} before it was durable", told.id)
 
@@ -257,6 +258,12 @@ class Auditor:
             self.complain("I14", f"{life.name} wrote ({step}) under fence {args[0].fence} of {args[0].name}")
         if step == "admit" and len(args) > 2 and args[2] is not None and args[2][0].fence != self.fences.get(args[2][0].name):
             self.complain("I14", f"{life.name} admitted under an old fence")
+        if step == "park_early":
+            kept = self.store.early_rows.get(args[0], {})
+            for field, raw in args[1]:
+                if field not in kept:
+                    self.complain("I13", f"a parked receipt of {args[0]} is not there")
+                self.parked.update((args[0], plain(key)) for key in parked_ids(raw))
         if step not in {"pop", "renew_lease", "messages", "heads", "correlate"}:
             self.books.read(self.time.now)
 

@@ -88,7 +88,7 @@ class Port:
         self.traps: list[Trap] = []
         self.on_available: Callable[[bool], None] | None = None
         self.busy = ""
-        self.settled_at = -1.0
+        self.settled_at = self.troubled_at = -1.0
         self._counted: set[tuple[str, str, float]] = set()
         self._slept = 0
 
@@ -141,6 +141,7 @@ class Port:
 
     def _count(self, kind: str, moment: str) -> None:
         """One outage is one fault at each moment that it meets."""
+        self.troubled_at = self._time.now
         key = (kind, moment, self.away_until if kind == "store away" else self.slow_until)
         if key not in self._counted:
             self._counted.add(key)
@@ -153,11 +154,13 @@ class Port:
         else:
             return
         self.traps.remove(trap)
+        self.troubled_at = self._time.now
         self._fault(trap.kind, moment_of_call(name, when, self._moment()))
         if trap.kind.startswith("crash"):
             self._die()
             await trio.sleep_forever()
         await trio.sleep(min(trap.much, 1.5))
+        self.troubled_at = self._time.now
         if self.dead:
             await trio.sleep_forever()
         if name not in MARKED:

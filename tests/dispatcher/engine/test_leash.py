@@ -88,3 +88,23 @@ def test_an_orphan_whose_time_has_not_come_is_put_into_the_due_set_again() -> No
             assert [(due.id, due.at) for due in effects.due] == [(message.id, message.head.due_at)]
 
     trio.run(main)
+
+
+def test_a_deadline_that_meets_a_message_in_flight_comes_again() -> None:
+    """Nobody may change a message that an engine holds: its correlation stays, and the deadline ends it afterwards."""
+    settings = settings_of([carrier()], [route({"alpha": 1})], receipts={"deadline_s": 0.5})
+    silent = {"alpha": {"rules": (Rule(Fate(Outcome.NO_RECEIPT), number=str(NUMBER)),)}}
+
+    async def main() -> None:
+        async with world(settings, scenarios=silent) as here:
+            here.send()
+            await here.until({"submitted": 1})
+            (message,) = await here.messages()
+            here.store.inflight["e1.1.999"] = {message.id: None}
+            await trio.sleep(1.0)
+            assert len(here.store.corr["alpha"]) == 1
+            assert await here.counts() == {"submitted": 1}
+            del here.store.inflight["e1.1.999"]
+            await here.until({"unknown": 1})
+
+    trio.run(main)
