@@ -95,7 +95,7 @@ def _create(context: Context, options: argparse.Namespace) -> int:
     value = {"key": text, "id": record.id, "account": record.account, "scopes": record.scopes}
     value |= {"token": token} if token else {}
     shown = text if token is None else f"key    {text}\ntoken  {token}"
-    context.show(value | refunds, shown + _refund_words(record.account, refunds))
+    context.show(value | refunds, shown + _words_of(record.account, refunds))
     return EXIT_OK
 
 
@@ -111,7 +111,7 @@ def _import(context: Context, options: argparse.Namespace) -> int:
     refunds = _put(context, record, fresh=False)
     shown = {"id": record.id, "account": record.account, "dialect": record.dialect, "label": record.label}
     context.show(
-        shown | refunds, f"{record.dialect} credential {record.id} of {record.account}" + _refund_words(record.account, refunds)
+        shown | refunds, f"{record.dialect} credential {record.id} of {record.account}" + _words_of(record.account, refunds)
     )
     return EXIT_OK
 
@@ -134,7 +134,8 @@ def _keyed(context: Context) -> Callable[[str], bytes]:
 
 
 def _put(context: Context, record: ApiKey, *, fresh: bool) -> dict[str, Any]:
-    """Stores it. What else that changed: a Chinqit account's refunds, where they were still the default."""
+    """Stores it. What else that changed in the account: what is promised by the dialects' services and was not asked for yet
+    (four retries of every class; Chinqit's refunds, where they were still the default)."""
     import msgspec
 
     from dispatcher.core.customer import Account
@@ -147,18 +148,26 @@ def _put(context: Context, record: ApiKey, *, fresh: bool) -> dict[str, Any]:
         if before is not None and (fresh or before.account != record.account) and not before.revoked:
             raise OpsError("this credential exists already", "see `dispatcher keys list`; revoke it first")
         await store.put_key(record)
-        if record.dialect != "chinqit" or account.refund_on not in ((), default):
-            return {}
-        await store.put_account(msgspec.structs.replace(account, refund_on=CHINQIT_REFUNDS))
-        return {"refund_on": CHINQIT_REFUNDS}
+        changes: dict[str, Any] = {}
+        if record.dialect and not account.bulk_receipt_retries:
+            changes["bulk_receipt_retries"] = True
+        if record.dialect == "chinqit" and account.refund_on in ((), default):
+            changes["refund_on"] = CHINQIT_REFUNDS
+        if changes:
+            await store.put_account(msgspec.structs.replace(account, **changes))
+        return changes
 
     return context.with_store(work)
 
 
-def _refund_words(account: str, refunds: dict[str, Any]) -> str:
-    if not refunds:
-        return ""
-    return f"\n{account} is refunded from now on as Chinqit's customers are: {', '.join(refunds['refund_on'])}"
+def _words_of(account: str, changes: dict[str, Any]) -> str:
+    """What a person is told of an account's changes."""
+    words = ""
+    if "bulk_receipt_retries" in changes:
+        words += f"\n{account}'s bulk messages are retried from now on as others are: up to four times"
+    if "refund_on" in changes:
+        words += f"\n{account} is refunded from now on as Chinqit's customers are: {', '.join(changes['refund_on'])}"
+    return words
 
 
 def _rotate(context: Context, options: argparse.Namespace) -> int:

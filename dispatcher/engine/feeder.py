@@ -104,6 +104,7 @@ class Feeder:
         messages = await works.persist("pop", lambda: works.store.pop(works.owner, queues, limit, now))
         if not messages:
             return 0
+        await self._meet(messages)
         going, effects = self._prepare(messages)
         if going:
             heads = [versioned((m.id, m.version + 1, head)) for m, _, head, _ in going]
@@ -113,6 +114,15 @@ class Feeder:
             await works.persist("settle", lambda: works.store.settle(works.owner, effects))
             count_effects(works, effects)
         return len(messages)
+
+    async def _meet(self, messages: list[Message]) -> None:
+        """Looks up accounts that are newer than the timers' last look: their rules about refunds and retries hold from their
+        first message on."""
+        works = self._works
+        for name in {message.body.account for message in messages if message.body is not None} - works.accounts.keys():
+            account = await works.persist("account", lambda n=name: works.store.account(n))  # type: ignore[misc]
+            if account is not None:
+                works.accounts[name] = account
 
     # -- decisions of one batch (synchronous)
 

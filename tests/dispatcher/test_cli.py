@@ -151,6 +151,17 @@ def test_a_chinqit_key_brings_chinqit_s_refunds(cli: Cli) -> None:
     assert _json(cli, "accounts", "show", "acme")["refund_on"] == ["failed"]
 
 
+def test_a_dialect_s_key_brings_its_retries(cli: Cli) -> None:
+    """The five services retry every class four times; our own accounts only where they ask for it."""
+    cli("accounts", "add", "acme", "--currency", "EUR")
+    cli("keys", "create", "acme")
+    assert _json(cli, "accounts", "show", "acme")["bulk_receipt_retries"] is False
+    assert "retried from now on" in cli("keys", "create", "acme", "--dialect", "otpiq")[1]
+    assert _json(cli, "accounts", "show", "acme")["bulk_receipt_retries"] is True
+    cli("accounts", "add", "acme", "--no-bulk-retries")
+    assert _json(cli, "accounts", "show", "acme")["bulk_receipt_retries"] is False
+
+
 def test_rotation(cli: Cli) -> None:
     """Two live keys for a while: the successor has the same scopes and form; what cannot be rotated says why."""
     cli("accounts", "add", "acme", "--currency", "EUR")
