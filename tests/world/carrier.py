@@ -228,6 +228,10 @@ class Carrier:
             interim = Receipt(submission, name, "ENROUTE", "000")
             submission.receipts.append(interim)
             self.time.after(delay + self.rng.uniform(-0.05, 0.4), self._deliver, interim)
+        if self._odd("receipt contradicted", "F"):
+            other = Receipt(submission, name, "UNDELIV" if state == "DELIVRD" else "DELIVRD", "000")
+            submission.receipts.append(other)
+            self.time.after(delay + self.rng.uniform(0.0, 3.0), self._deliver, other)
         if self._odd("receipt foreign", "F"):
             self.time.after(delay, self._deliver, Receipt(None, f"f{submission.id}f", "DELIVRD", "000"))
 

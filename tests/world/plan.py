@@ -100,7 +100,7 @@ KINDS = {
 ODDS = (
     "answer lost", "answer late", "answer doubled", "answers swapped", "answer without id", "stray answer", "temporary",
     "permanent", "receipt before answer", "receipt doubled", "receipts reordered", "receipt foreign", "receipt never",
-    "receipt elsewhere",
+    "receipt elsewhere", "receipt contradicted",
 )  # fmt: skip
 _STATES = (
     ("DELIVRD", "000", 12.0), ("UNDELIV", "027", 2.0), ("UNDELIV", "009", 0.7), ("UNDELIV", "555", 0.7),
@@ -224,8 +224,8 @@ def _sends(rng: random.Random, size: int, until: float) -> tuple[list[Wanted], l
                     one.fields["key"] = f"key-{keys}"
                 if door == "stream" and rng.random() < 0.02:
                     one.fields["to"] = "12"  # no number
-                if rng.random() < 0.06:
-                    one.cancel_at = at + rng.expovariate(0.5)
+                if rng.random() < 0.12:
+                    one.cancel_at = at + (rng.expovariate(0.5) if rng.random() < 0.4 else rng.uniform(0.0, 0.25))
         orders.append(Order(at, door, tuple(w.number for w in some)))
         wanted += some
     for one in [w for w in wanted if "key" in w.fields]:

@@ -69,3 +69,8 @@ def record(kept: tuple[int, bytes]) -> Record:
 def parked(raw: bytes) -> list[str]:
     """The ids under which a parked receipt waits."""
     return list(_list.decode(raw)[0])
+
+
+def parked_at(raw: bytes) -> int:
+    """Since when it waits, ms, by the clock of the engine that parked it."""
+    return int(_list.decode(raw)[4])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import trio
+
 from dispatcher.core.evidence import Answer
 from dispatcher.core.lifecycle import Answers, decide
 from dispatcher.core.model import Outcome, State
@@ -157,9 +159,10 @@ def due_taken_before_queued(put: Any) -> None:
             store = self._store
             ripe = sorted(m for m, due in store.due.items() if due <= at)[:limit]
             taken = {m: store.due.pop(m) for m in ripe}
-            await self._pause("move_due", "after")
-            if taken and self.traps:
-                await self._spring("move_due", "after")
+            if taken:
+                await trio.sleep(0.1)
+                if self.dead:
+                    await trio.sleep_forever()
             store.due.update(taken)
             return int(await call(at, limit))
 
