@@ -46,12 +46,12 @@ def _value(report: Report, path: Path, value: Any, info: inspect.Type, hint: Any
             report.add(path, "must be a table", f"write [{path[-1]}] on a line of its own", value=value)
         return
     element = _unwrap(bare.item_type) if isinstance(bare, inspect.VarTupleType) else None
-    if isinstance(element, inspect.StructType):
+    if isinstance(bare, inspect.VarTupleType) and isinstance(element, inspect.StructType):
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             header = ".".join(part for part in path if isinstance(part, str))
             report.add(path, "must be an array of tables", f"write [[{header}]] in front of each", value=_scalar(value))
             return
-        if not value:
+        if not value and bare.min_length:
             report.add(path, "must not be empty", "add one, or remove the key", value=value)
         for index, item in enumerate(value):
             _struct(report, (*path, index), item, element)
