@@ -36,8 +36,8 @@ from itertools import groupby
 from typing import Literal, NamedTuple
 
 import smpp.constants as c
-from smpp import national
 from smpp.codec import ShortMessage
+from smpp.national import ELEMENT_LOCKING, ELEMENT_SINGLE, LOCKING, SINGLE, from_septets
 from smpp.septets import fill_bits, unpack
 from smpp.text import from_gsm7
 
@@ -102,10 +102,10 @@ def content_of(deliver: ShortMessage, packed: bool = False) -> Content:
 
 def _shifted(elements: dict[int, bytes]) -> Alphabet:
     """The alphabet of septets under a header. A language that we have no table for counts as none (23.038, 6.2.1.2.4)."""
-    locking, single = (elements.get(e, b"") for e in (national.ELEMENT_LOCKING, national.ELEMENT_SINGLE))
+    locking, single = (elements.get(e, b"") for e in (ELEMENT_LOCKING, ELEMENT_SINGLE))
     tables = (
-        locking[0] if len(locking) == 1 and locking[0] in national.LOCKING else 0,
-        single[0] if len(single) == 1 and single[0] in national.SINGLE else 0,
+        locking[0] if len(locking) == 1 and locking[0] in LOCKING else 0,
+        single[0] if len(single) == 1 and single[0] in SINGLE else 0,
     )
     return f"{_SHIFTED}{tables[0]}/{tables[1]}" if any(tables) else "gsm7"
 
@@ -176,5 +176,5 @@ def _read(alphabet: Alphabet, data: bytes) -> str:
         return from_gsm7(data)
     if alphabet.startswith(_SHIFTED):
         locking, single = alphabet.removeprefix(_SHIFTED).split("/")
-        return national.from_septets(data, int(locking), int(single))
+        return from_septets(data, int(locking), int(single))
     return data.decode(alphabet)

@@ -32,9 +32,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from smpp import national
 from smpp.errors import LocalProtocolError
 from smpp.graphemes import CLUSTER_CHARS_MAX, breaks
+from smpp.national import elements, septets, tables_of, widths
 from smpp.text import ESC, Encoding, checked_ascii, encode, from_gsm7
 
 SEGMENTS_MAX = 255
@@ -49,7 +49,7 @@ _PART_BYTES_WIDE = {Encoding.GSM7: 152, Encoding.UCS2: 132, Encoding.LATIN1: 133
 def room(encoding: Encoding, total: int, wide: bool = False, shift: int = 0) -> int:
     """Octets of user data that one of `total` segments holds beside its header; for GSM 7-bit and ASCII, septets."""
     if shift:
-        header = len(national.elements(shift)) + (1 if total == 1 else 7 if wide else 6)
+        header = len(elements(shift)) + (1 if total == 1 else 7 if wide else 6)
         return (USER_DATA_OCTETS - header) * 8 // 7
     encoding = Encoding.GSM7 if encoding == Encoding.ASCII else encoding
     return (_SINGLE_BYTES if total == 1 else _PART_BYTES_WIDE if wide else _PART_BYTES)[encoding]
@@ -84,14 +84,14 @@ def cut(text: str, encoding: Encoding, wide: bool = False, shift: int = 0) -> li
 
 
 def _cut_shifted(text: str, shift: int, wide: bool) -> list[bytes]:
-    tables = national.tables_of(shift)
-    data = national.septets(text, *tables)
+    tables = tables_of(shift)
+    data = septets(text, *tables)
     if data is None:
         raise LocalProtocolError("text: a character outside the national tables")
     if len(data) <= room(Encoding.GSM7, 1, wide, shift):
         return [data]
-    ends = _kind_ends(text, national.widths(text, *tables), room(Encoding.GSM7, 2, wide, shift))
-    return [national.septets(piece, *tables) or b"" for piece in _pieces(text, ends)]
+    ends = _kind_ends(text, widths(text, *tables), room(Encoding.GSM7, 2, wide, shift))
+    return [septets(piece, *tables) or b"" for piece in _pieces(text, ends)]
 
 
 def _pieces(text: str, ends: list[int]) -> list[str]:

@@ -20,6 +20,7 @@ SMPP_PURE = {
     "smpp.text",
     "smpp.parts",
     "smpp.segments",
+    "smpp.national",
     "smpp.receipts",
     "smpp.status",
 }
