@@ -118,7 +118,8 @@ class Committer:
             answer = Answer(
                 segment, _OUTCOMES[classify(status, statuses)], status, answer_key(self._ids[slot.carrier], message_id), now
             )
-            if self._works.flights.get(flight.message.id) is flight:  # still ours: its other segments are not answered yet
+            # Still ours, and not just being settled: its other segments are not answered, or nothing of it is decided yet.
+            if self._works.flights.get(flight.message.id) is flight and (flight.open > 0 or flight.answers):
                 if not flight.answers:
                     self._touched.append(flight)
                 flight.answers.append(answer)

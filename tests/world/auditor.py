@@ -265,7 +265,7 @@ class Auditor:
                 if field not in kept:
                     self.complain("I13", f"a parked receipt of {args[0]} is not there")
                 self.parked.update((args[0], plain(key)) for key in parked_ids(raw))
-        if step not in {"pop", "renew_lease", "messages", "heads", "correlate"}:
+        if step not in {"renew_lease", "messages", "heads", "correlate"}:
             self.books.read(self.time.now)
 
     def moment_of(self, life: Any) -> str:

@@ -166,7 +166,7 @@ class Carrier:
         elif self._odd("answer lost"):
             delay = -1.0
         elif self._odd("answer late"):
-            delay = self.rng.uniform(1.9, 5.5)
+            delay = self.rng.choice((2.3, 4.3)) + self.rng.uniform(-0.4, 1.4)
         elif self._odd("answers swapped"):
             delay += self.rng.uniform(0.1, 0.8)
         shown = submission.id

@@ -145,7 +145,6 @@ def _temper(rng: random.Random) -> Temper:
     most = rng.choice((0.0, 0.02, 0.08, 0.2))
     odds = {name: rng.uniform(0, most) if rng.random() < 0.5 else 0.0 for name in ODDS}
     odds["answer lost"] *= 0.3
-    odds["answer late"] *= 0.4
     slow = rng.choice((0.05, 0.3, 1.5))
     return Temper(
         (0.001, slow),

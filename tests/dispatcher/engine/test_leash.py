@@ -8,6 +8,7 @@ from dispatcher.core.model import Correlation
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.core.settings import Quirks
 from dispatcher.engine.deliveries import Item, Read
+from dispatcher.engine.engine import Engine
 from dispatcher.engine.leases import sort_orphans
 from dispatcher.store.memory import MemoryStore
 from smpp.receipts import Receipt
@@ -106,5 +107,31 @@ def test_a_deadline_that_meets_a_message_in_flight_comes_again() -> None:
             assert await here.counts() == {"submitted": 1}
             del here.store.inflight["e1.1.999"]
             await here.until({"unknown": 1})
+
+    trio.run(main)
+
+
+def test_a_late_answer_while_its_doubt_is_being_written() -> None:
+    """The answer comes between the decision and the store's reply: it is settled afterwards, as one to a message at rest."""
+    settings = settings_of([carrier(bind={"response_timeout_s": 0.2})], [route({"alpha": 1})], receipts={"grace_s": 5.0})
+    silent = {"alpha": {"rules": (Rule(Fate(Outcome.NO_ANSWER), number=str(NUMBER)),)}}
+
+    async def main() -> None:
+        told: list[str] = []
+        engines: list[Engine] = []
+
+        async def hook(when: str, name: str) -> None:
+            if name == "settle" and when == "before" and engines and engines[0].works.flights and not told:
+                (flight,) = engines[0].works.flights.values()
+                told.append(flight.message.id)
+                engines[0].committer.late(flight.slot, [((flight, 1), 0, "77")])
+
+        async with world(settings, scenarios=silent, store=MemoryStore(hook=hook)) as here:
+            engines.append(here.engines["e1"][0])
+            here.send()
+            await here.until({"submitted": 1})
+            assert here.errors == []
+            assert len(told) == 1
+            assert len(await here.facts("post")) == 1
 
     trio.run(main)
