@@ -11,6 +11,7 @@ from dispatcher.core.lifecycle import Answers, decide
 from dispatcher.core.model import Outcome, State
 from dispatcher.core.ports import Cursor, Effects
 from dispatcher.engine import leases
+from dispatcher.engine.carriers import Carriers
 from dispatcher.engine.feeder import Feeder
 from dispatcher.engine.leases import Leases
 from dispatcher.engine.works import Works
@@ -219,4 +220,4 @@ def sessions_without_lease(put: Any) -> None:
 
     original = Leases.take
     put(Leases, "take", take)
-    put(Leases, "wants", lambda self, number: True)
+    put(Carriers, "_wants", lambda self, seat: True)
