@@ -160,21 +160,16 @@ class SubmitTemplate:
         sm_length 0. Raises LocalProtocolError for a destination or message that does not fit.
         """
         length = len(message)
-        if len(dest) > ADDRESS_CHARS_MAX or not dest.isalnum() or not dest.isascii():
-            write_c_string("destination_addr", dest, ADDRESS_CHARS_MAX)  # rare forms: '+', '#', '*' pass, NUL raises
+        address = dest.encode()
+        if len(address) > ADDRESS_CHARS_MAX or not address.isalnum():
+            # rare forms: '+', '#', '*' pass, NUL raises
+            address = write_c_string("destination_addr", dest, ADDRESS_CHARS_MAX)[:-1]
         if length <= SHORT_MESSAGE_BYTES_MAX:
-            return b"%b%b%b%b%b%b" % (
-                self._before,
-                dest.encode("latin-1"),
-                self._after,
-                _LENGTH_BYTE[length],
-                message,
-                self._suffix,
-            )
+            return b"".join((self._before, address, self._after, _LENGTH_BYTE[length], message, self._suffix))
         if length > PAYLOAD_BYTES_MAX:
             raise LocalProtocolError(f"short_message: {length} bytes, at most {PAYLOAD_BYTES_MAX}")
         payload = _tlv.pack(c.TLV_MESSAGE_PAYLOAD, length) + message
-        return b"".join((self._before, dest.encode("latin-1"), self._after, b"\0", payload, self._suffix))
+        return b"".join((self._before, address, self._after, b"\0", payload, self._suffix))
 
 
 def deliver_sm_body(
@@ -264,7 +259,9 @@ def decode_message_id(data: bytes) -> str:
     """The message_id alone, of a PDU that is known to be a submit_sm_resp. Raises nothing."""
     end = data.find(b"\0", 16)
     message_id = data[16:] if end < 0 else data[16:end]
-    return message_id.decode("latin-1") if len(message_id) <= MESSAGE_ID_CHARS_MAX else ""
+    if len(message_id) > MESSAGE_ID_CHARS_MAX:
+        return ""
+    return message_id.decode() if message_id.isascii() else message_id.decode("latin-1")  # to name it costs more than to do it
 
 
 def decode_submit_sm_resp_tlvs(data: bytes) -> dict[int, bytes]:

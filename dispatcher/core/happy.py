@@ -32,7 +32,7 @@ _PENDING, _ACCEPTED = int(Outcome.PENDING), int(Outcome.ACCEPTED)
 _SUBMITTED_WIRE, _DELIVERED_WIRE = State.SUBMITTED.wire, State.DELIVERED.wire
 _LANE_WIRES = tuple(lane.wire for lane in LANES)
 
-versioned = cast(Callable[[tuple[str, int, Head]], VersionedHead], partial(tuple.__new__, VersionedHead))
+versioned = cast(Callable[[tuple[str, int, Head, str]], VersionedHead], partial(tuple.__new__, VersionedHead))
 """A VersionedHead from its columns, at a third of the price of the class' own constructor, which is Python."""
 
 
@@ -83,7 +83,7 @@ def accept(effects: Effects, message: Message, answer: Answer, rules: Rules, now
     segment = Segment(_SUBMITTED, [new], True, segment.refunded)
     head = replace(head, state=_SUBMITTED, at=now, segments=[segment])
     message_id, account, price = message.id, head.account, head.unit_price
-    effects.heads.append(versioned((message_id, message.version + 1, head)))
+    effects.heads.append(versioned((message_id, message.version + 1, head, "")))
     effects.facts.append(facts.post(message_id, head, 1, new, now))
     if new.cost:
         currency, tariff = rules.cost_tariffs.get(new.carrier, (head.currency, ""))
@@ -133,7 +133,7 @@ def deliver(effects: Effects, message: Message, code: str, at: int, rules: Rules
     segment = Segment(_DELIVERED, [new], True, segment.refunded)
     head = replace(head, state=_DELIVERED, at=now, segments=[segment])
     message_id = message.id
-    effects.heads.append(versioned((message_id, message.version + 1, head)))
+    effects.heads.append(versioned((message_id, message.version + 1, head, "")))
     effects.erase.append(message_id)
     effects.events.append(
         EventRow(

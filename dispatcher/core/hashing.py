@@ -12,13 +12,15 @@ KEY_BYTES_MIN = 16
 KEY_BYTES_MAX = 64
 HASH_CHARS = 16
 _BLOCK_BYTES = 64
+_sha256 = hashlib.sha256
 
 
 class NumberHash:
     """Callable: E.164 digits -> 16 hex digits of HMAC-SHA256 under the server's key.
 
-    The two halves of HMAC start from hash states that depend on the key only. Copying them costs a third of calling
-    hmac.digest, which prepares both anew each time; the tests compare the two.
+    The two halves of HMAC are two plain hashes, each of a block that depends on the key only and of what follows it. Hashing
+    those blocks anew costs less than copying states that have them behind them (OpenSSL's states are dear to copy), and a
+    quarter of calling hmac.digest, which prepares everything anew each time; the tests compare the two.
     """
 
     __slots__ = ("_inner", "_outer")
@@ -28,21 +30,13 @@ class NumberHash:
         if not KEY_BYTES_MIN <= len(key) <= KEY_BYTES_MAX:
             raise ValueError(f"key of {len(key)} bytes: {KEY_BYTES_MIN} to {KEY_BYTES_MAX} are needed")
         padded = key.ljust(_BLOCK_BYTES, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+        self._inner = bytes(byte ^ 0x36 for byte in padded)
+        self._outer = bytes(byte ^ 0x5C for byte in padded)
 
     def __call__(self, number: str) -> str:
         """The hash of a number."""
-        inner = self._inner.copy()
-        inner.update(number.encode())
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return outer.hexdigest()[:HASH_CHARS]
+        return _sha256(self._outer + _sha256(self._inner + number.encode()).digest()).hexdigest()[:HASH_CHARS]
 
     def digest(self, text: str) -> bytes:
         """All 32 bytes of the same HMAC, of anything: what is no number should hold a NUL, so that it never equals one."""
-        inner = self._inner.copy()
-        inner.update(text.encode())
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return outer.digest()
+        return _sha256(self._outer + _sha256(self._inner + text.encode()).digest()).digest()

@@ -77,7 +77,7 @@ def forms_of(carrier_id: str) -> dict[Form, str]:
 
 def is_plain(carrier_id: str) -> bool:
     """A number as it should be: nothing in it is to be made equal. Most carriers' ids are such."""
-    return carrier_id.isdigit() and carrier_id.isascii() and carrier_id[0] != "0"
+    return carrier_id.isascii() and carrier_id.isdigit() and carrier_id[0] != "0"
 
 
 def _plain(text: str) -> str:

@@ -258,15 +258,38 @@ class Head(msgspec.Struct, array_like=True, gc=False):
 
 
 class Message:
-    """A message as a decision sees it: id, version of the head (0: none), head and body (either may be absent)."""
+    """A message as a decision sees it: id, version of the head (0: none), head and body (either may be absent).
 
-    __slots__ = ("body", "head", "id", "version")
+    `stage`: what it shares with messages alike (core/alike), instead of a head of its own; to give it a head ends that.
+    """
+
+    __slots__ = ("_head", "body", "carrier_id", "id", "stage", "version")
 
     def __init__(self, id: str, version: int, head: Head | None, body: Body | None) -> None:  # noqa: A002 - the field's name
         self.id = id
         self.version = version
-        self.head = head
+        self._head = head
         self.body = body
+        self.stage: Any = None
+        self.carrier_id = ""
+
+    @property
+    def head(self) -> Head | None:
+        """Its changing part; None before the first submission."""
+        if self._head is None and self.stage is not None:
+            self._head = self.stage.head_of(self)
+        return self._head
+
+    @head.setter
+    def head(self, head: Head | None) -> None:
+        self._head = head
+        self.stage = None
+
+    def moved(self, stage: Any, carrier_id: str = "") -> None:
+        """It shares its head with messages alike from here on."""
+        self.stage = stage
+        self.carrier_id = carrier_id
+        self._head = None
 
 
 class EventRow(msgspec.Struct, array_like=True, gc=False):

@@ -121,11 +121,13 @@ class Queue(NamedTuple):
 
 
 class VersionedHead(NamedTuple):
-    """A head to be written: `version` is the one it gets. At rest the store must find `version - 1` (0: no head)."""
+    """A head to be written: `version` is the one it gets. At rest the store must find `version - 1` (0: no head). `text`: the
+    head's bytes as core/moulds writes them; then `head` is that of all messages alike, with gaps."""
 
     id: str
     version: int
     head: Head
+    text: str = ""
 
 
 class Due(NamedTuple):
@@ -151,10 +153,13 @@ class Effects:
     dropped        carrier -> carrier message ids that lead nowhere any more: their receipts are durable by an earlier commit
     settled        ids of this owner's in-flight messages that are now done with (popped batches shrink by them)
     group_finals   group id -> state name -> count, added to the group's counters
+    fact_lines     further money facts and event rows, as bytes already (core/moulds); `event_lines` likewise
+    accepted       stage (core/alike) -> how many of its messages have left their lines here
     """
 
     __slots__ = (
-        "correlations", "dropped", "due", "erase", "events", "facts", "group_finals", "heads", "money", "settled", "undue",
+        "accepted", "correlations", "dropped", "due", "erase", "event_lines", "events", "fact_lines", "facts", "group_finals",
+        "heads", "money", "settled", "undue",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -169,6 +174,9 @@ class Effects:
         self.dropped: dict[str, list[str]] = {}
         self.settled: list[str] = []
         self.group_finals: dict[str, dict[str, int]] = {}
+        self.fact_lines: list[str] = []
+        self.event_lines: list[str] = []
+        self.accepted: dict[Any, int] = {}
 
 
 class EngineView(NamedTuple):

@@ -40,10 +40,22 @@ _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MISSHAPEN = msgspec.ValidationError
 _JSON = (msgspec.json.Decoder(Send), msgspec.json.Decoder(_Chunk), msgspec.json.Decoder(_RawChunk))
 _MSGPACK = (msgspec.msgpack.Decoder(Send), msgspec.msgpack.Decoder(_Chunk), msgspec.msgpack.Decoder(_RawChunk))
+_ONE = {"json": _JSON[0].decode, "msgpack": _MSGPACK[0].decode}
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`(?: - at `\$(.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*?)`", re.DOTALL)
 _PLACE = re.compile(r"(.*) - at `(?:key in )?\$\.?([^`]*)`", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def decode_one(kind: str, payload: bytes) -> Send | None:
+    """The one send of a field that holds a good one; None: ask `decode_sends`."""
+    decode = _ONE.get(kind)
+    if decode is None or len(payload) > PAYLOAD_BYTES_MAX:
+        return None
+    try:
+        return decode(payload)
+    except _BROKEN:
+        return None
 
 
 def decode_sends(kind: str, payload: bytes) -> list[Send | Refused]:

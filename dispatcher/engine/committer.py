@@ -17,6 +17,7 @@ from typing import Final, cast
 
 import trio
 
+from dispatcher.core import alike
 from dispatcher.core.happy import accept
 from dispatcher.core.lifecycle import Answer, Answers, Breach, Decision, collect, decide
 from dispatcher.core.matching import answer_key
@@ -171,7 +172,21 @@ class Committer:
         for flight in batch:
             answers, flight.answers = flight.answers, []
             message = flight.message
-            head = accept(effects, message, answers[0], rules, now) if len(answers) == 1 else None
+            if len(answers) == 1:
+                stage = None
+                if message.stage is not None and not flight.open:
+                    stage = alike.accept(effects, message, answers[0], rules, now)
+                if stage is not None:
+                    rows_alike = rows_of.get(flight.slot.carrier)
+                    if rows_alike is None:
+                        rows_alike = rows_of[flight.slot.carrier] = []
+                    rows_alike.append((message.carrier_id, _correlation((partition, message.id, 1, 1, stage.until))))
+                    settled(message.id)
+                    done.append(message)
+                    continue
+                head = accept(effects, message, answers[0], rules, now)
+            else:
+                head = None
             if head is not None:
                 attempt = head.segments[0].attempts[0]
                 if attempt.carrier != carrier:
@@ -193,6 +208,7 @@ class Committer:
                     raise Breach(f"{message.id}: more answers than submits (I8)")
                 settled(message.id)
                 done.append(message)
+        alike.take_money(effects)
         return effects, done
 
     def _correlate(self, effects: Effects, message: Message, answers: list[Answer], decision: Decision) -> None:
@@ -254,6 +270,9 @@ def count_effects(works: Works, effects: Effects) -> None:
     """Counts what a commit changed: money by kind, finals, retries, doubts. Once per batch, one pass over its rows."""
     add = works.counters.add
     money: dict[tuple[str, str], int] = {}
+    for stage, count in effects.accepted.items():
+        for key, amount in stage.charged:
+            money[key] = money.get(key, 0) + count * amount
     currency, kind, amount = "", "", 0
     for fact in effects.facts:  # nearly always one kind in one currency
         if fact.kind != kind or fact.currency != currency:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from dispatcher.core import alike
 from dispatcher.core.happy import deliver
 from dispatcher.core.model import Correlation
 from dispatcher.core.ports import Effects
@@ -69,10 +70,12 @@ def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item],
     strangers: list[Item] = []
     behind: set[str] = set()
     nothing: dict[str, Correlation] = {}
+    last, known = None, nothing
     for item in items:
-        read = item.read
-        known = accounts.get(read.carrier, nothing)
-        row = known.get(item.keys[0]) if len(item.keys) == 1 else None
+        read, keys = item.read, item.keys
+        if read is not last:
+            last, known = read, accounts.get(read.carrier, nothing)
+        row = known.get(keys[0]) if len(keys) == 1 else None
         if row is None:
             ids = [known[key].id for key in item.keys if key in known]
             behind.update(ids)
@@ -80,13 +83,17 @@ def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item],
                 strangers.append(item)
                 continue
         else:
-            receipt, message_id = item.receipt, row.id
-            if receipt.state == "DELIVRD" and row.segment == 1 and row.attempt == 1 and message_id not in behind:
+            _, state, code, _, _, _, _ = item.receipt
+            _, message_id, segment, attempt, _ = row
+            if state == "DELIVRD" and segment == 1 and attempt == 1 and message_id not in behind:
                 message = messages.get(message_id)
-                if message is not None and deliver(effects, message, receipt.code, read.at, rules, now) is not None:
-                    item.key = item.keys[0]
+                if message is not None and (
+                    (message.stage is not None and alike.deliver(effects, message, code, read.at, rules, now) is not None)
+                    or deliver(effects, message, code, read.at, rules, now) is not None
+                ):
+                    item.key = key = keys[0]
                     item.correlation = row
-                    del known[item.key], messages[message_id]
+                    del known[key], messages[message_id]
                     done.append(item)
                     continue
             behind.add(message_id)

@@ -14,16 +14,17 @@ way of the due set and settled: nothing is kept here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import trio
 
 from accounting.tariff import Tariff
+from dispatcher.core import alike
 from dispatcher.core.admission import Book
 from dispatcher.core.happy import start, versioned
 from dispatcher.core.lifecycle import Breach, DueReached, ValidityOver, begin, collect, decide, ready
 from dispatcher.core.model import LANES, Body, Head, Lane, Message, Outcome, State
-from dispatcher.core.ports import Due, Effects, Queue
+from dispatcher.core.ports import Due, Effects, Queue, VersionedHead
 from dispatcher.core.routing import ENCODING_BY_NAME
 from dispatcher.core.settings import Route
 from dispatcher.engine.committer import Committer, count_effects
@@ -40,7 +41,7 @@ _STRIDE_MAX: Final = 8
 _QUIET: Final = 100
 """After so many empty looks in a row the queues are looked at half as often."""
 
-_Ready = tuple[Message, Seat, Head, list[int]]
+_Ready = tuple[Message, Seat, Head, list[int], alike.Started | None]
 _ONLY: Final = [1]
 """The segments of a message of one."""
 _SUBMITTING: Final = int(State.SUBMITTING)
@@ -107,7 +108,7 @@ class Feeder:
         await self._meet(messages)
         going, effects = self._prepare(messages)
         if going:
-            heads = [versioned((m.id, m.version + 1, head)) for m, _, head, _ in going]
+            heads = [_written(message, head, stage) for message, _, head, _, stage in going]
             await works.persist("write_ahead", lambda: works.store.write_ahead(works.owner, heads))
             self._hand_over(going)
         if effects.settled:
@@ -134,7 +135,7 @@ class Feeder:
         self._costs = {carrier: self._book.tariffs.at(name, now) for carrier, name in self._cost_names.items()}
         going: list[_Ready] = []
         effects = Effects()
-        deal = self._dealer(len(messages), monotonic)
+        deal, stages = self._dealer(len(messages), monotonic), dict[Any, Any]()
         for message in messages:
             body, head = message.body, message.head
             if (
@@ -149,7 +150,12 @@ class Feeder:
                     seat.used += 1
                     carrier = seat.carrier
                     cost = self._cost(carrier, body.to) if self._costs else 0
-                    going.append((message, seat, start(body, carrier, seat.bind, cost, now, self._senders[carrier]), _ONLY))
+                    stage = alike.start(stages, body, carrier, seat.bind, cost, now, self._senders[carrier])
+                    if stage is not None:
+                        going.append((message, seat, stage.head, _ONLY, stage))
+                    else:
+                        head = start(body, carrier, seat.bind, cost, now, self._senders[carrier])
+                        going.append((message, seat, head, _ONLY, None))
                     continue
             if body is None:
                 effects.settled.append(message.id)
@@ -179,7 +185,7 @@ class Feeder:
                 going.append(started)
         if going:
             self._sample(going[0][0], now)
-            size = sum(len(segments) for _, _, _, segments in going) / len(going)
+            size = sum([len(segments) for _, _, _, segments, _ in going]) / len(going)
             self._size = max(size, 0.5 * self._size + 0.5 * size)
         return going, effects
 
@@ -215,7 +221,7 @@ class Feeder:
             self._works.log.error("breach", id=message.id, reason=str(error))
             return None
         seat.used += len(segments)
-        return message, seat, head, segments
+        return message, seat, head, segments, None
 
     def _cost(self, carrier: str, to: str) -> int:
         tariff = self._costs.get(carrier)
@@ -251,14 +257,17 @@ class Feeder:
         flights, encoder, forget = works.flights, self._encoder, works.recent.messages.pop
         now = works.clock.now_ms()
         queues: dict[Seat, list[tuple[bytes, Token]]] = {}
-        for message, seat, head, segments in going:
+        for message, seat, head, segments, stage in going:
             body = message.body
             if body is None or head.state != _SUBMITTING:
                 raise Breach(f"{message.id}: bytes without a submitting head (I4)")
             if message.version:
                 forget(message.id, None)
             message.version += 1
-            message.head = head
+            if stage is None:
+                message.head = head
+            else:
+                message.moved(stage)
             flight = flights[message.id] = Flight(message, seat, len(segments))
             items = queues.get(seat)
             if items is None:
@@ -278,6 +287,14 @@ class Feeder:
                 seat.link.queue(items)
             else:  # it died while the record was written
                 self._committer.closed(seat, [token for _, token in items], Outcome.NOT_SENT)
+
+
+def _written(message: Message, head: Head, stage: alike.Started | None) -> VersionedHead:
+    """The write-ahead head, with its bytes where messages alike share them."""
+    if stage is None or message.body is None:
+        return versioned((message.id, message.version + 1, head, ""))
+    before, after = stage.lines
+    return versioned((message.id, message.version + 1, head, f"{before}{message.body.to_hash}{after}"))
 
 
 def families(routes: Sequence[Route]) -> list[tuple[str, ...]]:

@@ -23,6 +23,7 @@ from dispatcher.core.front import FrontStore
 from dispatcher.core.model import Refusal, Send
 from dispatcher.core.ports import Admission, Cursor, Deposed, RejectRow, SendEntry, Verdict
 from dispatcher.core.refusal import refusal_of
+from dispatcher.core.wire import decode_one
 from dispatcher.engine.leases import INTAKE_LEASE, Lease, Leases
 from dispatcher.engine.works import BATCH_MAX, Works
 
@@ -125,16 +126,23 @@ class Intake:
         owners: list[_Item] = []
         judged: list[tuple[_Item, Refused]] = []
         accounts: dict[str, Account | None] = {}
+        book, account = self._book, None
+        express, last = book.express.admit, None
         for item, new_id in zip(items, ids, strict=True):
-            send = item.send
+            _, _, send, _, _ = item
             if isinstance(send, Refused):
                 judged.append((item, send))
                 continue
-            name = send.account or ""
-            if name not in accounts:
-                accounts[name] = await self._account(name) if name else None
-            account = accounts[name]
-            verdict = _NO_ACCOUNT[bool(name)] if account is None else admit(send, account, self._book, now, new_id)
+            if (name := send.account) != last or last is None:
+                last = name
+                if (name or "") not in accounts:
+                    accounts[name or ""] = await self._account(name) if name else None
+                account = accounts[name or ""]
+            if account is not None and (admission := express(send, account, now, new_id)) is not None:
+                admissions.append(admission)
+                owners.append(item)
+                continue
+            verdict = _NO_ACCOUNT[bool(name)] if account is None else admit(send, account, book, now, new_id)
             if isinstance(verdict, Refused):
                 judged.append((item, verdict))
             else:
@@ -178,11 +186,17 @@ class Intake:
 
     def _count(self, owners: list[_Item], verdicts: list[Verdict], judged: list[tuple[_Item, Refused]]) -> None:
         counts: dict[tuple[str, str], int] = {}
-        for item, answer in zip(owners, verdicts, strict=True):
-            label: tuple[str, str] = (lane_of(item), str(refusal_of(answer) or answer.verdict))
-            counts[label] = counts.get(label, 0) + 1
+        lanes: dict[str, int] = {}
+        for (_, _, send, _, _), answer in zip(owners, verdicts, strict=True):
+            if answer[0] == "accepted" and isinstance(send, Send):
+                lanes[send.lane] = lanes.get(send.lane, 0) + 1
+            else:
+                label: tuple[str, str] = (_lane(send), str(refusal_of(answer) or answer.verdict))
+                counts[label] = counts.get(label, 0) + 1
+        for lane, count in lanes.items():
+            counts[lane, "accepted"] = count
         for item, why in judged:
-            label = (lane_of(item), str(why.reason))
+            label = (_lane(item.send), str(why.reason))
             counts[label] = counts.get(label, 0) + 1
         for label, count in counts.items():
             self._works.counters.add("dispatcher_sends_total", label, count)
@@ -226,11 +240,12 @@ def unpack(entries: list[SendEntry], cursor: Cursor) -> Iterator[_Item]:
     before = cursor.entry
     skip = cursor.done
     for entry in entries:
-        sends = decode_sends(entry.kind, entry.payload) or [Refused(Refusal.MALFORMED, "", "an entry without sends")]
-        if len(sends) == 1 and isinstance(sends[0], Send) and not skip:  # what most producers write
-            yield _new(_Item, (entry.entry, 0, sends[0], b"", None))
-            before = entry.entry
+        name, kind, payload = entry
+        if not skip and (one := decode_one(kind, payload)) is not None:  # what most producers write
+            yield _new(_Item, (name, 0, one, b"", None))
+            before = name
             continue
+        sends = decode_sends(kind, payload) or [Refused(Refusal.MALFORMED, "", "an entry without sends")]
         last = len(sends) - 1
         raws = raws_of(entry, len(sends)) if any(isinstance(send, Refused) for send in sends) else []
         for position, send in enumerate(sends):
@@ -275,9 +290,9 @@ def _order(entry: str) -> tuple[int, int]:
     return int(ms), int(sequence or 0)
 
 
-def lane_of(item: _Item) -> str:
+def _lane(send: Send | Refused) -> str:
     """The send's class for the metrics; "" where it could not be read."""
-    return item.send.lane if isinstance(item.send, Send) else ""
+    return send.lane if isinstance(send, Send) else ""
 
 
 def raw_of(item: _Item) -> bytes:

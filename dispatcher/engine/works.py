@@ -124,7 +124,8 @@ class Recent:
             return
         kept = self.messages
         for message in messages:
-            if message.head is not None and message.head.state == _SUBMITTED:  # others may be claimed again any moment
+            head = message.stage.head if message.stage is not None else message.head
+            if head is not None and head.state == _SUBMITTED:  # others may be claimed again any moment
                 kept[message.id] = message
         for carrier, pairs in rows.items():
             own = self.correlations.setdefault(carrier, {})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
-from dispatcher.core.front import Take
+from dispatcher.core.front import Extras, Take
 from dispatcher.core.ids import BUCKET_CHARS
 from dispatcher.core.model import Body
 from dispatcher.core.ports import Admission, Cursor, Owner, RejectRow, StoreUnavailable, Verdict
@@ -77,11 +77,12 @@ class AdmissionStep(Windows):
         self, line: Line, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None, refused: Refuse | None
     ) -> list[Verdict]:
         no: dict[int, Verdict] = {}
-        pairs = twins(batch)
+        ids, bodies, _, _, _, extras = _columns(batch)
+        pairs = twins(batch) if any(body.key for body in bodies) else {}
         todo: Sequence[int] = [i for i in range(len(batch)) if i not in pairs] if pairs else range(len(batch))
         takes: Mapping[int, tuple[Take, ...]] = {}
         checked: set[str] = set()
-        if self._stopping or [item for item in batch if item.extras is not None]:
+        if self._stopping or extras.count(None) < len(extras):
             todo, takes, checked = await self.passed(batch, todo, at, no)
         left: dict[str, int] = {}
         moved = cursor is None
@@ -100,7 +101,7 @@ class AdmissionStep(Windows):
             checked |= answer.stopping
             todo = drop_refused(batch, todo, answer.money, answer.known, stopped, no)
         if not no and not pairs:
-            return [_new(Verdict, ("accepted", item.id, left[item.body.account], "", 0)) for item in batch]
+            return [_new(Verdict, ("accepted", i, left[body.account], "", 0)) for i, body in zip(ids, bodies, strict=True)]
         no |= twins_verdicts(batch, no, pairs)
         if takes and (spare := to_give_back(batch, takes, no)):
             await self.return_takes(spare, at)
@@ -210,7 +211,7 @@ class AdmissionStep(Windows):
         k = self.k
         process, txn, _ = names
         key = k.open_ + process.encode()
-        keyed = [(key_field(i), i) for i in items if i.body.key]
+        keyed = [(key_field(i), i) for i, body in zip(items, _columns(items)[1], strict=True) if body.key]
         wire: list[bytes] = []
         if items:
             wire.append(self._reserve(sums, [f for f, _ in keyed], at, names, checked))
@@ -249,34 +250,32 @@ class AdmissionStep(Windows):
         """Bodies, queues, due times and rows of a batch."""
         k = self.k
         wire: list[bytes] = []
-        for bucket, (ids, bodies) in _by_bucket(items).items():
-            wire.append(resp.hset_ids(k.body_ + bucket.encode(), ids, list(map(records.pack, bodies))))
+        ids, bodies, _, _, dues, extras = _columns(items)
+        for bucket, (some, theirs) in _by_bucket(ids, bodies).items():
+            wire.append(resp.hset_ids(k.body_ + bucket.encode(), some, list(map(records.pack, theirs))))
         queued: dict[tuple[str, int, str], list[str]] = {}
-        kept: list[Admission] = []
-        for item in items:
-            body = item.body
-            if item.extras is not None:
-                kept.append(item)
-            family = (body.route, body.lane, body.account)
-            if item.due_at:
-                member = f"{family_of(body.route, body.lane)}:{body.account}:{item.id}".encode()
-                wire.append(resp.command(b"ZADD", k.due, b"%d" % item.due_at, member))
-            elif family in queued:
-                queued[family].append(item.id)
-            else:
-                queued[family] = [item.id]
+        route, lane, account, queue = "", -1, "", []
+        for message_id, body, due_at in zip(ids, bodies, dues, strict=True):
+            if due_at:
+                member = f"{family_of(body.route, body.lane)}:{body.account}:{message_id}".encode()
+                wire.append(resp.command(b"ZADD", k.due, b"%d" % due_at, member))
+                continue
+            if body.account != account or body.lane != lane or body.route != route:
+                route, lane, account = body.route, body.lane, body.account
+                queue = queued.setdefault((route, lane, account), [])
+            queue.append(message_id)
+        kept = [item for item, extra in zip(items, extras, strict=True) if extra is not None]
         names = {family: family_of(family[0], family[1]) for family in queued}
-        for family, ids in queued.items():
+        for family, queue in queued.items():
             name, account = names[family], family[2]
-            wire.append(resp.with_ids(b"RPUSH", f"{k.queue_.decode()}{name}:{account}".encode(), ids))
+            wire.append(resp.with_ids(b"RPUSH", f"{k.queue_.decode()}{name}:{account}".encode(), queue))
             wire.append(resp.command(b"ZADD", k.ring_ + name.encode(), b"NX", b"%d" % at, account.encode()))
         if new := set(names.values()) - self._families:
             wire.append(resp.command(b"SADD", k.rings, *(n.encode() for n in new)))
             self._families |= new
         if kept:
             wire += extras_commands(k, kept, at)
-        events = [records.queued_event(i.id, i.body, at) for i in items]
-        wire.append(resp.rows(k.events, records.COLUMNS["events"], records.pack(events)))
+        wire.append(resp.rows(k.events, records.COLUMNS["events"], records.queued_events(ids, bodies, at)))
         if self.reservations:
             facts = [records.reserve_fact(i, at) for i in items]
             wire.append(resp.rows(k.charges, records.COLUMNS["charges"], records.pack(facts)))
@@ -314,21 +313,35 @@ class AdmissionStep(Windows):
         raise ConnectionLost("deposed between reserve and enqueue")
 
 
-def _by_bucket(items: Sequence[Admission]) -> dict[str, tuple[list[str], list[Body]]]:
+_Columns = tuple[Sequence[str], Sequence[Body], Sequence[int], Sequence[bytes], Sequence[int], Sequence[Extras | None]]
+
+
+def _columns(items: Sequence[Admission]) -> _Columns:
+    """Ids, bodies, prices, digests, due times and extras: looking at whole columns is much cheaper than at their items."""
+    return tuple(zip(*items, strict=True)) if items else ((), (), (), (), (), ())  # type: ignore[return-value]
+
+
+def _by_bucket(ids: Sequence[str], bodies: Sequence[Body]) -> dict[str, tuple[Sequence[str], Sequence[Body]]]:
     """Ids and bodies by the bucket whose hashes will hold them; an id that stands twice keeps its last body."""
+    if ids and min(ids)[:BUCKET_CHARS] == (bucket := max(ids)[:BUCKET_CHARS]):
+        return {bucket: (ids, bodies)}  # what lies between two strings of one beginning has it too
     out: dict[str, tuple[list[str], list[Body]]] = {}
-    for item in items:
-        message_id = item.id
-        found = out.get(message_id[:BUCKET_CHARS])
-        if found is None:
-            found = out[message_id[:BUCKET_CHARS]] = ([], [])
-        found[0].append(message_id)
-        found[1].append(item.body)
-    return out
+    for message_id, body in zip(ids, bodies, strict=True):
+        some, theirs = out.setdefault(message_id[:BUCKET_CHARS], ([], []))
+        some.append(message_id)
+        theirs.append(body)
+    return dict(out)
 
 
 def _sums(items: Sequence[Admission]) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for item in items:
-        sums[item.body.account] = sums.get(item.body.account, 0) + item.price
+    _, bodies, prices, _, _, _ = _columns(items)
+    account, total = "", 0
+    for body, price in zip(bodies, prices, strict=True):
+        if body.account != account:
+            sums[account] = sums.get(account, 0) + total
+            account, total = body.account, 0
+        total += price
+    sums[account] = sums.get(account, 0) + total
+    sums.pop("", None)
     return sums

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dispatcher.core.model import Correlation
+from dispatcher.core.model import MESSAGE_ID_CHARS, Correlation
+from dispatcher.core.moulds import ID_GAP, moulded
 from dispatcher.core.ports import Effects
 from dispatcher.store import records, resp
 from dispatcher.store.keys import CORRELATION_WINDOW_MS
@@ -16,6 +17,9 @@ from dispatcher.store.leases import Leases
 
 CARRIERS = "carriers"
 SCAN_STEPS_MAX = 20
+_LENGTHS_MAX = 256
+_LENGTHS = [f"\r\n${n}\r\n" for n in range(_LENGTHS_MAX)]
+_VERY_LONG = "\0\r"
 _SPARE_S = 86_400 + CORRELATION_WINDOW_MS // 1000
 
 
@@ -31,17 +35,28 @@ class Correlations(Leases):
         """Plain commands, to be sent before the heads. The window is that of the flush."""
         if not rows:
             return []
-        deadline = max(c.deadline_at for _, c in rows)
+        lines: list[str] = []
+        alike: tuple[object, ...] = ()
+        deadline = 0
+        field_size = before = after = ""
+        for carrier_id, (partition, message_id, segment, attempt, until) in rows:
+            size = len(carrier_id)
+            if (now := (until, size, segment, attempt, partition)) != alike:
+                alike, deadline = now, max(deadline, until)
+                before, after = moulded(Correlation(partition, ID_GAP, segment, attempt, until), ID_GAP) or ("", "")
+                field_size = f"\r\n${size}\r\n"
+                if before:
+                    before = f"\r\n${len(before) + len(ID_GAP) + len(after)}\r\n{before}"
+            if before and len(message_id) == MESSAGE_ID_CHARS and carrier_id.isascii():
+                lines.append(f"{field_size}{carrier_id}{before}{message_id}{after}")
+                continue
+            field, value = carrier_id.encode(), records.pack((partition, message_id, segment, attempt, until))
+            lines.append(b"".join((resp.length(field), field, resp.length(value), value)).decode("latin-1"))
         at = effects.heads[-1].head.at if effects.heads else deadline
         window = at // CORRELATION_WINDOW_MS
         key = self.k.correlations(carrier, window)
-        pack = records.pack
-        parts = [b"*%d\r\n$4\r\nHSET" % (2 * len(rows) + 2), resp.length(key), key]
-        for carrier_id, row in rows:
-            field, value = carrier_id.encode(), pack(row)
-            parts += (resp.length(field), field, resp.length(value), value)
-        parts.append(b"\r\n")
-        wire = [b"".join(parts)]
+        start = b"*%d\r\n$4\r\nHSET%b%b" % (2 * len(rows) + 2, resp.length(key), key)
+        wire = [b"".join((start, "".join(lines).encode("latin-1"), b"\r\n"))]
         life = max(0, deadline - at) // 1000 + _SPARE_S
         if life > self._expiries.get((carrier, window), 0):
             self._expiries[carrier, window] = life + 3600
@@ -92,7 +107,11 @@ class Correlations(Leases):
         if not carrier_ids:
             return []
         windows = self._windows.get(carrier) or await self._windows_of(carrier)
-        ids = b"".join([part for i in map(str.encode, carrier_ids) for part in (resp.length(i), i)])
+        text = "".join([f"{_LENGTHS[len(i)]}{i}" if len(i) < _LENGTHS_MAX else _VERY_LONG for i in carrier_ids])
+        if text.isascii() and _VERY_LONG not in text:
+            ids = text.encode()
+        else:
+            ids = b"".join([part for i in map(str.encode, carrier_ids) for part in (resp.length(i), i)])
         start = b"*%d\r\n$4\r\nHDEL" % (len(carrier_ids) + 2)
         keys = [self.k.correlations(carrier, w) for w in windows]
         return [b"".join((start, resp.length(key), key, ids, b"\r\n")) for key in keys]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dispatcher.core.ports import Due, Effects, VersionedHead
 from dispatcher.store import records, resp
 from dispatcher.store.accounts import by_bucket
 from dispatcher.store.keys import Keys, family_of
+
+_VERSION_TEXTS = [version.decode("latin-1") for version in records.VERSIONS]
 
 
 class Bucket(NamedTuple):
@@ -22,13 +24,12 @@ class Bucket(NamedTuple):
 
 def buckets(keys: Keys, heads: Sequence[VersionedHead]) -> list[Bucket]:
     """Heads by bucket, encoded once."""
-    encode = records.encode_head
-    version = records.version_bytes
+    version, head_bytes = records.version_bytes, records.head_bytes
     return [
         Bucket(
             keys.head_ + bucket.encode(),
             [h[0] for h in some],
-            [encode(h[1], h[2]) for h in some],
+            [version(h[1]) + head_bytes(h) for h in some],
             b"".join([version(h[1] - 1) for h in some]),
         )
         for bucket, some in _grouped(heads).items()
@@ -55,21 +56,18 @@ def head_commands(keys: Keys, heads: Sequence[VersionedHead]) -> list[bytes]:
     if bucket != max(ids)[:6]:
         return [resp.hset_ids(b.key, b.ids, b.values) for b in buckets(keys, heads)]
     key = keys.head_ + bucket.encode()
-    parts = [b"*%d\r\n$4\r\nHSET" % (2 * len(heads) + 2), resp.length(key), key]
-    pack, versions, between, lengths = records.pack, records.VERSIONS, resp.ID, resp.LENGTHS
-    many = len(versions)
-    for message_id, version, head in heads:
-        packed = pack(head)
-        n = len(packed) + 2
-        parts += (
-            between,
-            message_id.encode(),
-            lengths[n] if n < resp.LENGTHS_MAX else b"\r\n$%d\r\n" % n,
-            versions[version] if 0 <= version < many else records.version_bytes(version),
-            packed,
-        )
-    parts.append(b"\r\n")
-    return [b"".join(parts)]
+    pack, texts, size, length = records.pack, _VERSION_TEXTS, -1, ""
+    many = len(texts)
+    lines: list[str] = []
+    for message_id, version, head, text in heads:
+        own = text or pack(head).decode("latin-1")
+        if len(own) != size:
+            size = len(own)
+            length = f"\r\n${size + 2}\r\n"
+        mark = texts[version] if 0 <= version < many else records.version_bytes(version).decode("latin-1")
+        lines.append(f"\r\n$26\r\n{message_id}{length}{mark}{own}")
+    start = b"*%d\r\n$4\r\nHSET%b%b" % (2 * len(heads) + 2, resp.length(key), key)
+    return [b"".join((start, "".join(lines).encode("latin-1"), b"\r\n"))]
 
 
 def expected(keys: Keys, heads: Sequence[VersionedHead]) -> tuple[list[bytes], list[bytes]]:
@@ -77,12 +75,25 @@ def expected(keys: Keys, heads: Sequence[VersionedHead]) -> tuple[list[bytes], l
     the ids."""
     found: list[bytes] = []
     arguments: list[bytes] = []
-    version_bytes = records.version_bytes
-    for bucket, some in _grouped(heads).items():
+    for bucket, ids, versions in _versions(heads):
         found.append(keys.head_ + bucket.encode())
-        arguments += (b"%d" % len(some), b"".join([version_bytes(h[1] - 1) for h in some]))
-        arguments += [h[0].encode() for h in some]
+        arguments += (b"%d" % len(ids), versions)
+        arguments += "\0".join(ids).encode().split(b"\0")
     return found, arguments
+
+
+def _versions(heads: Sequence[VersionedHead]) -> Iterator[tuple[str, Sequence[str], bytes]]:
+    """Buckets, each with its ids and the versions that they must have now."""
+    version_bytes = records.version_bytes
+    ids, versions, _, _ = zip(*heads, strict=True) if heads else ((), (), (), ())
+    if ids and min(ids)[:6] == (bucket := max(ids)[:6]):
+        if len(set(versions)) == 1:
+            yield bucket, ids, version_bytes(versions[0] - 1) * len(ids)
+        else:
+            yield bucket, ids, b"".join([version_bytes(v - 1) for v in versions])
+        return
+    for bucket, some in _grouped(heads).items():
+        yield bucket, [h[0] for h in some], b"".join([version_bytes(h[1] - 1) for h in some])
 
 
 def member(due: Due) -> bytes:
@@ -96,10 +107,12 @@ def commands(keys: Keys, effects: Effects) -> list[bytes]:
     if effects.erase:
         for bucket, ids in by_bucket(effects.erase).items():
             wire.append(resp.with_ids(b"HDEL", keys.body_ + bucket.encode(), ids))
-    if effects.facts:
-        wire.append(resp.rows(keys.charges, records.COLUMNS["charges"], records.pack(effects.facts)))
-    if effects.events:
-        wire.append(resp.rows(keys.events, records.COLUMNS["events"], records.pack(effects.events)))
+    if effects.facts or effects.fact_lines:
+        rows = records.rows_of(effects.facts, effects.fact_lines)
+        wire.append(resp.rows(keys.charges, records.COLUMNS["charges"], rows))
+    if effects.events or effects.event_lines:
+        rows = records.rows_of(effects.events, effects.event_lines)
+        wire.append(resp.rows(keys.events, records.COLUMNS["events"], rows))
     if effects.undue:
         wire.append(resp.command(b"ZREM", keys.due, *(member(d) for d in effects.undue)))
     if effects.due:

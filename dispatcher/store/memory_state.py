@@ -167,7 +167,7 @@ class MemoryState:
         for carrier, ids in effects.dropped.items():
             self.forget(carrier, ids)
         for h in effects.heads:
-            self.heads_kept[h.id] = (h.version, records.pack(h.head))
+            self.heads_kept[h.id] = (h.version, records.head_bytes(h))
             self.now = max(self.now, h.head.at)
         for message_id in effects.erase:
             self.bodies.pop(message_id, None)
@@ -184,8 +184,8 @@ class MemoryState:
                 counts = self.groups[group_id].finals
                 for state, count in finals.items():
                     counts[state] = counts.get(state, 0) + count
-        self.write_rows("charges", effects.facts)
-        self.write_rows("events", effects.events)
+        self.write_rows("charges", [*effects.facts, *map(records.row_of, effects.fact_lines)])
+        self.write_rows("events", [*effects.events, *map(records.row_of, effects.event_lines)])
 
     def settle_ids(self, ids: Iterable[str], name: str, *, every: bool = False) -> None:
         """Takes messages out of the in-flight batches of one owner, each out of the oldest that has it, or out of all."""

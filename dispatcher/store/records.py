@@ -21,6 +21,7 @@ from dispatcher.core.model import (
     EVENT_COLUMNS,
     INBOUND_COLUMNS,
     LANES,
+    MESSAGE_ID_CHARS,
     Body,
     Correlation,
     EventRow,
@@ -29,8 +30,9 @@ from dispatcher.core.model import (
     Message,
     State,
 )
+from dispatcher.core.moulds import HASH_GAP, ID_GAP, list_of, moulded
 from dispatcher.core.notices import Notice
-from dispatcher.core.ports import Admission, CorruptRecord, GroupPlan, RejectRow
+from dispatcher.core.ports import Admission, CorruptRecord, GroupPlan, RejectRow, VersionedHead
 
 VERSION_MAX = 65_535
 NUMBERS_MAX = 5000
@@ -54,6 +56,7 @@ _inbound = msgspec.msgpack.Decoder(InboundRow)
 _correlation = msgspec.msgpack.Decoder(Correlation)
 _reject = msgspec.msgpack.Decoder(RejectRow)
 _rows = msgspec.msgpack.Decoder(list[list[Any]])
+_row = msgspec.msgpack.Decoder(list[Any])
 VERSIONS = [i.to_bytes(2, "big") for i in range(1024)]
 
 
@@ -69,6 +72,11 @@ def version_bytes(version: int) -> bytes:
 def encode_head(version: int, head: Head) -> bytes:
     """Version and head in one value."""
     return version_bytes(version) + pack(head)
+
+
+def head_bytes(written: VersionedHead) -> bytes:
+    """The head alone, of one that is to be written."""
+    return written.text.encode("latin-1") if written.text else pack(written.head)
 
 
 def _decode(decode: Callable[[Any], T], raw: bytes, where: str) -> T:
@@ -163,6 +171,39 @@ def queued_event(message_id: str, body: Body, at: int) -> EventRow:
         None,
         at,
     )
+
+
+def queued_events(ids: Sequence[str], bodies: Sequence[Body], at: int) -> bytes:
+    """The rows `queued_event` of a batch, as one list: messages that differ in id and number only share a mould."""
+    lines: list[str] = []
+    account, key, ref, lane, segments = "", "", "", -1, 0
+    before = between = after = ""
+    for message_id, body in zip(ids, bodies, strict=True):
+        to = body.to_hash
+        if (
+            body.account != account or body.lane != lane or body.segments != segments or body.key != key or body.ref != ref
+        ):  # fmt: skip
+            account, lane, segments, key, ref = body.account, body.lane, body.segments, body.key, body.ref
+            own = queued_event(ID_GAP, body, at)
+            own.to = HASH_GAP
+            before, between, after = moulded(own, ID_GAP, HASH_GAP) or ("", "", "")
+        if before and len(message_id) == MESSAGE_ID_CHARS and len(to) == len(HASH_GAP) and to.isascii():
+            lines.append(f"{before}{message_id}{between}{to}{after}")
+        else:
+            lines.append(pack(queued_event(message_id, body, at)).decode("latin-1"))
+    return list_of(lines)
+
+
+def row_of(line: str) -> list[Any]:
+    """A row that was written by a mould."""
+    return _row.decode(line.encode("latin-1"))
+
+
+def rows_of(rows: Sequence[Any], lines: Sequence[str]) -> bytes:
+    """Rows and lines as one list."""
+    if not lines:
+        return pack(rows)
+    return list_of([*(pack(row).decode("latin-1") for row in rows), *lines])
 
 
 def _money(kind: Kind, subject: str, account: str, amount: int, currency: str, at: int) -> Fact:
