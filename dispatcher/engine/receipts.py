@@ -217,7 +217,7 @@ class Receipts:
                     calm_items.append(item)
                 else:
                     rare_items.append(item)
-            stale = {*self._build(calm, calm_items, messages), *self._build(rare, rare_items, messages)}
+            stale = dict.fromkeys([*self._build(calm, calm_items, messages), *self._build(rare, rare_items, messages)])
             todo = []
             if not attempt and stale:  # "no change" is guarded by no version: of a remembered head it proves nothing
                 todo = list(stale)
