@@ -45,6 +45,13 @@ interop: $(STAMP) ## foreign implementations: promtool, redis-cli (installs them
 bench: $(STAMP) ## benchmarks, tables and JSON under benchmarks/results/
 	$(BIN)/python -m benchmarks.all
 
+evidence: $(STAMP) ## the long runs: tests that wait, many seeds, kills, power cuts, drawn requests (an hour)
+	$(BIN)/python -m pytest -q -m long
+	$(BIN)/python -m tests.world --seeds 1-3000 --jobs 2
+	$(BIN)/python -m tests.process.crash --rounds 20 --workers 2
+	$(BIN)/python -m tests.process.powercut --rounds 20
+	$(BIN)/python -m tests.contract.fuzz --examples 150
+
 docs: $(STAMP) ## regenerate what docs/ and grafana/ take from definitions
 	$(BIN)/python -m dispatcher.commands.pages
 

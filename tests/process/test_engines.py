@@ -34,7 +34,7 @@ def after(here: Fleet, at: float, seat: int, pid: int) -> float:
     return float(first - at)
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_engines_share_rate_window_sessions_lanes_and_turns(tmp_path: Path, workers: int) -> None:
     """A bulk batch of one account, another account's small one, OTPs: each OTP goes within a window and a little more, the
     small one does not wait for the large one, and receipts that come over the other process's session are matched."""
@@ -67,7 +67,7 @@ def _waits(here: Fleet, refs: list[str]) -> list[float]:
     return [(head.first_at - head.accepted_at) / 1000 for head in heads]
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_a_killed_engines_session_and_work_are_taken_over(tmp_path: Path, workers: int) -> None:
     """SIGKILL under load, twice: within 5 s somebody submits over the dead engine's session again."""
     with fleet(tmp_path, workers) as here:
@@ -86,6 +86,7 @@ def test_a_killed_engines_session_and_work_are_taken_over(tmp_path: Path, worker
         assert verdict.delivered == verdict.accepted
 
 
+@pytest.mark.long
 def test_an_engine_that_wakes_up_after_it_was_deposed_does_nothing(tmp_path: Path) -> None:
     """A machine freezes (SIGSTOP of engine and supervisor) for longer than its lease: its work is taken over, and its session
     as soon as the carrier has given up on the silent link. SIGCONT: not one submit more, and the engine ends."""
@@ -110,6 +111,7 @@ def test_an_engine_that_wakes_up_after_it_was_deposed_does_nothing(tmp_path: Pat
         here.judged()
 
 
+@pytest.mark.long
 def test_a_silent_engine_is_ended_so_that_its_session_is_free(tmp_path: Path) -> None:
     """SIGSTOP of an engine alone: its supervisor kills it, so that nobody waits for the carrier to notice."""
     with fleet(tmp_path, 2) as here:
