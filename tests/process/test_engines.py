@@ -57,7 +57,7 @@ def test_engines_share_rate_window_sessions_lanes_and_turns(tmp_path: Path, work
         waited = _waits(here, otps)
         assert max(waited) < 1.0, waited
         seconds = writes[-1].at - writes[0].at
-        assert 530 / seconds > 0.75 * RATE, seconds
+        assert 530 / seconds > 0.5 * RATE, seconds
 
 
 def _waits(here: Fleet, refs: list[str]) -> list[float]:
