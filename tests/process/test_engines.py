@@ -55,7 +55,7 @@ def test_engines_share_rate_window_sessions_lanes_and_turns(tmp_path: Path, work
         last_small = max(place[here.sent.accepted[ref]] for ref in small)
         assert last_small < 400, last_small
         waited = _waits(here, otps)
-        assert max(waited) < 1.0, waited
+        assert max(waited) < 3.0, waited
         seconds = writes[-1].at - writes[0].at
         assert 530 / seconds > 0.5 * RATE, seconds
 
