@@ -73,8 +73,9 @@ def promtool_checks(promtool: str, directory: Path, faults: list[str]) -> None:
 def config() -> str:
     """The shipped example, but for its addresses and timings that suit a short run."""
     text = (ROOT / "deploy" / "dispatcher.toml").read_text()
-    text = text[text.index("[[carrier]]") :].replace("port = 2775", "port = {simulator}")
-    return f"[receipts]\ngrace_s = 1.0\nearly_s = 1.0\n\n[retry]\ntemporary_s = 0.5\n\n{text}"
+    text = text[text.index("[[carrier]]") :].replace("port = 2775", "port = {simulator}").replace('"as_is"', '"auto"')
+    doors = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n[[inbound]]\nnumber = "447700900999"\naccount = "demo"'
+    return f"[receipts]\ngrace_s = 1.0\nearly_s = 1.0\n\n[retry]\ntemporary_s = 0.5\n\n{doors}\n\n{text}"
 
 
 def documented() -> list[list[str]]:
@@ -127,6 +128,10 @@ def traffic(installation: Installation) -> None:
     for n in range(10):
         answer = installation.http("POST", "/v1/messages", {"to": f"+4915112310{n:03}", "text": "Hello"}, key)
         assert answer.status == 202, answer
+    callback = {"url": f"http://127.0.0.1:{free_ports(1)[0]}/nobody-listens"}
+    told = {"to": "+4915112320001", "text": "Hello", "callback": callback}
+    assert installation.http("POST", "/v1/messages", told, key).status == 202
+    installation.carriers["simulator"].say("inbound demo 447700900123 447700900999 STOP")
 
 
 def queries(value: Any) -> Iterator[str]:
