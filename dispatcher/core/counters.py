@@ -151,7 +151,7 @@ class Counters:
 
     def put(self, name: str, labels: Labels, value: float) -> None:
         """Sets a gauge."""
-        self.values[name][labels] = value
+        self.values[name][labels] = value + 0  # a bool would not decode as a number elsewhere
 
     def drop(self, name: str) -> None:
         """Forgets all label sets of a gauge, before it is measured anew."""

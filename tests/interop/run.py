@@ -74,7 +74,8 @@ def config() -> str:
     """The shipped example, but for its addresses and timings that suit a short run."""
     text = (ROOT / "deploy" / "dispatcher.toml").read_text()
     text = text[text.index("[[carrier]]") :].replace("port = 2775", "port = {simulator}").replace('"as_is"', '"auto"')
-    doors = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n[[inbound]]\nnumber = "447700900999"\naccount = "demo"'
+    doors = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n'
+    doors += '[[inbound]]\nnumber = "447700900999"\naccount = "demo"'
     return f"[receipts]\ngrace_s = 1.0\nearly_s = 1.0\n\n[retry]\ntemporary_s = 0.5\n\n{doors}\n\n{text}"
 
 

@@ -117,3 +117,11 @@ def test_a_scrape_over_http(tmp_path: Path) -> None:
             metrics.Exposer(exposer.listen, tmp_path)
     finally:
         exposer.close()
+
+
+def test_a_truth_value_is_a_number_for_everybody(tmp_path: Path) -> None:
+    """A gauge that was put as True reads 1 in another process: one value that did not decode hid a whole process."""
+    counters = Counters("engine-0")
+    counters.put("dispatcher_promise_kept", ("P1",), value=True)
+    metrics.write(tmp_path, counters.snapshot())
+    assert _samples(tmp_path)["dispatcher_promise_kept", (("promise", "P1"),)] == 1
