@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.doors import _STEPS, BATCH, TEXT, Doors, doors
 from benchmarks.installation import Durability, cpu_s, machine, server_version, wait_for
+from benchmarks.tables import spreads
 
 DRAIN_S = 180
 PAUSE_S = 0.005
@@ -195,17 +195,7 @@ def measure(runs: int, durability: Durability) -> dict[str, Any]:
             *draining(durability).items(),
         ):
             found.setdefault(name, []).append(row)
-    return {
-        kind: {
-            name: {
-                "median": round(statistics.median(row[name] for row in rows), 2),
-                "min": min(row[name] for row in rows),
-                "max": max(row[name] for row in rows),
-            }
-            for name in rows[0]
-        }
-        for kind, rows in found.items()
-    }
+    return {kind: spreads(rows, 2) for kind, rows in found.items()}
 
 
 def main() -> int:

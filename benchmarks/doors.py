@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import functools
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from typing import Any, NamedTuple
 import redis
 
 from benchmarks.installation import Durability, cpu_s, machine, server_version, wait_for
+from benchmarks.tables import spreads
 from dispatcher.ops.embedded import EmbeddedServer
 
 BATCH = 50_000
@@ -243,17 +243,7 @@ def measure(requests: int, connections: int, runs: int, durability: Durability) 
         "singles": [singles(durability, requests, connections) for _ in range(runs)],
         "batch": [batch(durability) for _ in range(runs)],
     }
-    return {
-        kind: {
-            name: {
-                "median": round(statistics.median(row[name] for row in rows), 2),
-                "min": min(row[name] for row in rows),
-                "max": max(row[name] for row in rows),
-            }
-            for name in rows[0]
-        }
-        for kind, rows in found.items()
-    }
+    return {kind: spreads(rows, 2) for kind, rows in found.items()}
 
 
 def main() -> int:

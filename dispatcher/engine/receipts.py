@@ -196,7 +196,7 @@ class Receipts:
             return
         works.log.warning("receipt_ids_learned" if known else "receipt_ids_forgotten", carrier=carrier, kind=WORDS[forms.form])
         for form in WORDS:
-            works.counters.put("dispatcher_receipt_ids", (carrier, form), int(form == forms.form))
+            works.counters.put("dispatcher_receipt_ids", (carrier, form), form == forms.form)
 
     async def _decide(self, items: list[Item]) -> tuple[list[Item], list[Item]]:
         """Applies receipts of known segments. Returns (done with, their head is not free yet)."""

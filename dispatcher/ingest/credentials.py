@@ -87,10 +87,6 @@ class Credentials:
             raise Problem("expired_key" if dialect == "laravel" and not pair else "unauthorized")
         return self._used(key)
 
-    def forget(self, key_id: str) -> None:
-        """The record has changed."""
-        self._recent.forget(key_id)
-
     def uses(self) -> dict[str, int]:
         """Last uses (ms) since the last call, by key id."""
         uses, self._uses = self._uses, {}

@@ -192,8 +192,3 @@ class Recent(Generic[T]):
         if len(into) > self._entries_max:
             into.popitem(last=False)
         return value
-
-    def forget(self, name: str) -> None:
-        """Asks again next time."""
-        self._present.pop(name, None)
-        self._absent.pop(name, None)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.process.installation import Carrier, Installation, wait_for
-from tests.process.traffic import Plan, Traffic
+from tests.process.traffic import Plan, Sent, Traffic
 from tests.process.verdict import Verdict, finals_of, judge
 
 OTHERS = ("http-0", "server-0", "supervisor")
@@ -151,6 +151,24 @@ def still_open(installation: Installation, traffic: Traffic) -> int:
     return len(traffic.sent.accepted) - len(finals)
 
 
+def settle(installation: Installation, sent: Sent, verdict: Verdict, notes: list[str]) -> None:
+    """The end of a round of whatever kind: waits until all is final, and judges it, the stuck and the books."""
+
+    def all_final() -> bool:
+        finals = finals_of(row for row in installation.rows("events") if row["ref"] in sent.held)
+        return len(finals) >= len(sent.accepted) and not installation.left_over()
+
+    try:
+        wait_for("everything is final", FINAL_S, all_final, 0.5)
+    except TimeoutError as error:
+        notes.append(f"{error}; left over: {installation.left_over()}")
+    judge(verdict, installation, sent, notes)
+    verdict.stuck = sum(installation.left_over().values()) + len(sent.errors)
+    audit = installation.cli("ledger", "audit")
+    verdict.unbalanced = len(audit["misfits"])
+    notes += [f"audit: {misfit}" for misfit in audit["misfits"][:5]]
+
+
 def one_round(installation: Installation, key: str, number: int, options: argparse.Namespace, notes: list[str]) -> Verdict:
     """Traffic, kills while at least `open` sends are accepted and not final, patience, verdict."""
     sends, backlog, seconds = options.sends, options.open, options.seconds
@@ -183,19 +201,7 @@ def one_round(installation: Installation, key: str, number: int, options: argpar
     sent = traffic.sent
     notes += [f"client: {error}" for error in sent.errors]
 
-    def all_final() -> bool:
-        finals = finals_of(row for row in installation.rows("events") if row["ref"] in sent.held)
-        return len(finals) >= len(sent.accepted) and not installation.left_over()
-
-    try:
-        wait_for("everything is final", FINAL_S, all_final, 0.5)
-    except TimeoutError as error:
-        notes.append(f"{error}; left over: {installation.left_over()}")
-    judge(verdict, installation, sent, notes)
-    verdict.stuck = sum(installation.left_over().values()) + len(sent.errors)
-    audit = installation.cli("ledger", "audit")
-    verdict.unbalanced = len(audit["misfits"])
-    notes += [f"audit: {misfit}" for misfit in audit["misfits"][:5]]
+    settle(installation, sent, verdict, notes)
     reserved = [line["reserved"] for line in installation.cli("ledger", "balance") if float(line["reserved"])]
     verdict.unbalanced += len(reserved)
     notes += [f"reserved although everything is final: {amount}" for amount in reserved]

@@ -26,9 +26,8 @@ from typing import NamedTuple
 from tests.process import crash
 from tests.process.installation import Carrier, Installation, wait_for
 from tests.process.traffic import Plan, Traffic
-from tests.process.verdict import Verdict, finals_of, judge
+from tests.process.verdict import Verdict
 
-FINAL_S = 120.0
 _SLOW = ("-e", "inject=fdatasync:delay_enter=20000")
 """Each fdatasync begins 20 ms late, so that most cuts fall between a write and its sync, as on a slow disk."""
 _WRITE = re.compile(r"^(\d+) +write\(\d+<([^>]*\.aof)>.*\) = (\d+)$")
@@ -132,19 +131,7 @@ def one_round(
     sent = traffic.sent
     notes += [f"client: {error}" for error in sent.errors]
 
-    def all_final() -> bool:
-        finals = finals_of(row for row in installation.rows("events") if row["ref"] in sent.held)
-        return len(finals) >= len(sent.accepted) and not installation.left_over()
-
-    try:
-        wait_for("everything is final", FINAL_S, all_final, 0.5)
-    except TimeoutError as error:
-        notes.append(f"{error}; left over: {installation.left_over()}")
-    judge(verdict, installation, sent, notes)
-    verdict.stuck = sum(installation.left_over().values()) + len(sent.errors)
-    audit = installation.cli("ledger", "audit")
-    verdict.unbalanced = len(audit["misfits"])
-    notes += [f"audit: {misfit}" for misfit in audit["misfits"][:5]]
+    crash.settle(installation, sent, verdict, notes)
     print(f"round {number}: {before} accepted before the cut, {lost} bytes cut off, {verdict.final} final", flush=True)
     for carrier in installation.carriers.values():
         carrier.say("reset")

@@ -17,7 +17,7 @@ from accounting.money import to_micro
 from dispatcher.core.model import Refusal
 from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects.amounts import number
-from dispatcher.ingest.dialects.shown import Shown, ShownState
+from dispatcher.ingest.dialects.shown import IN_THREE_WORDS, Shown, ShownState
 from dispatcher.ingest.problems import Problem
 from smpp.segments import count
 from smpp.text import Encoding, narrowest
@@ -256,18 +256,7 @@ PENDING: Final = "pending"
 QUEUED: Final = "queued"
 SENT: Final = "sent"
 FAILED: Final = "failed"
-STATUS: Final[Mapping[ShownState, str]] = {
-    "accepted": PENDING,
-    "queued": QUEUED,
-    "submitted": SENT,
-    "delivered": SENT,
-    "unknown": SENT,
-    "undelivered": FAILED,
-    "failed": FAILED,
-    "expired": FAILED,
-    "rejected": FAILED,
-    "cancelled": FAILED,
-}
+STATUS: Final[Mapping[ShownState, str]] = {**IN_THREE_WORDS, "accepted": PENDING}
 """Our states in Chinqit's words (1.2)."""
 _BAD_ADDRESS: Final = frozenset({"ESME_RINVDSTADR", "ESME_RINVDSTTON", "ESME_RINVDSTNPI", "invalid_number"})
 _WHY: Final[Mapping[ShownState, tuple[str, str]]] = {

@@ -125,16 +125,11 @@ class Desk:
         return self.door.credentials.keyed(f"{purpose}\0" + "".join(f"{len(part)}:{part}" for part in parts))
 
     def make_key(self, caller: Caller, dialect: str, expires_at: int = 0) -> tuple[str, ApiKey]:
-        """An API key in the dialect's form, to be shown once, and its record; nothing is stored yet. Call `forget_key` when
-        a record was changed."""
+        """An API key in the dialect's form, to be shown once, and its record; nothing is stored yet."""
         text, _, record = keys.issue_for(
             self.door.credentials.keyed, caller.account.name, dialect, self.door.clock.now_ms(), expires_at
         )
         return text, record
-
-    def forget_key(self, key_id: str) -> None:
-        """The record has changed: this process asks the store again."""
-        self.door.credentials.forget(key_id)
 
     async def balance(self, caller: Caller) -> Balance:
         """The account's money. Raises Problem."""

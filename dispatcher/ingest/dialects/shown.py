@@ -6,8 +6,8 @@ This module refuses to know any dialect's words for them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,21 @@ if TYPE_CHECKING:
 FINAL = frozenset({"delivered", "undelivered", "failed", "expired", "rejected", "unknown", "cancelled"})
 _KEPT = FINAL - {"unknown"}
 FAILURES = frozenset({"undelivered", "failed", "expired", "rejected", "cancelled"})
+
+
+IN_THREE_WORDS: Final[Mapping[ShownState, Literal["queued", "sent", "failed"]]] = {
+    "accepted": "queued",
+    "queued": "queued",
+    "submitted": "sent",
+    "delivered": "sent",
+    "unknown": "sent",
+    "undelivered": "failed",
+    "failed": "failed",
+    "expired": "failed",
+    "rejected": "failed",
+    "cancelled": "failed",
+}
+"""The states as services say them that know no more than these (1.2)."""
 
 
 class Shown(NamedTuple):

@@ -20,6 +20,7 @@ from dispatcher.ingest.dialects import smskit_words as words
 from dispatcher.ingest.dialects.amounts import plain
 from dispatcher.ingest.dialects.desk import Desk, Order
 from dispatcher.ingest.dialects.frame import NotAnObject, Request, Route
+from dispatcher.ingest.dialects.shown import IN_THREE_WORDS, ShownState
 from dispatcher.ingest.door import Caller
 from dispatcher.ingest.problems import Problem
 
@@ -143,7 +144,7 @@ class SmsKit:
         for start in range(0, count, SLICE):
             await asyncio.sleep(0)
             rows = [
-                words.Row(str(first + place), to, words.STATUS[states[place]] if place < len(states) else words.FAILED)
+                words.Row(str(first + place), to, IN_THREE_WORDS[states[place]] if place < len(states) else "failed")
                 for place, to in enumerate(ticket.to[start : start + SLICE], start)
             ]
             statuses |= {row.status for row in rows}
@@ -164,7 +165,7 @@ class SmsKit:
         )
         return Answer(200, b"".join(whole))
 
-    async def _states(self, caller: Caller, number: str) -> tuple[Ticket, int, Sequence[str]] | None:
+    async def _states(self, caller: Caller, number: str) -> tuple[Ticket, int, Sequence[ShownState]] | None:
         """Ticket, acceptance and the members' states of a group, or of the one message that is one; None for no such."""
         group = await self._desk.group(caller, number)
         if group is not None and group.ticket.door == NAME:

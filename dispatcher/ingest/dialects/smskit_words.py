@@ -16,22 +16,6 @@ from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects.smskit_rules import BAD_NUMBER
 from dispatcher.ingest.problems import Problem
 
-QUEUED: Final = "queued"
-SENT: Final = "sent"
-FAILED: Final = "failed"
-STATUS: Final[Mapping[str, str]] = {
-    "accepted": QUEUED,
-    "queued": QUEUED,
-    "submitted": SENT,
-    "delivered": SENT,
-    "unknown": SENT,
-    "undelivered": FAILED,
-    "failed": FAILED,
-    "expired": FAILED,
-    "rejected": FAILED,
-    "cancelled": FAILED,
-}
-"""A recipient's status by a message's state."""
 INVALID_REQUEST: Final = "Invalid request"
 NO_GROUP: Final = "Group not found"
 NO_CHANNELS: Final = "WhatsApp channels are not available"
