@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, arg, command, family, moment, now_ms, table
 
 if TYPE_CHECKING:
-    from dispatcher.core.front import FrontStore
     from dispatcher.core.ports import Store
 
 _NOWHERE = "-"
@@ -36,9 +35,9 @@ def _list(context: Context, _: argparse.Namespace) -> int:
     fraud = context.settings.fraud
 
     async def work(store: Store) -> list[list[Any]]:
-        front, at = cast("FrontStore", store), now_ms()
-        counts = await front.conversions(at, fraud.conversion_hours)
-        paused = await front.paused_conversions(at)
+        at = now_ms()
+        counts = await store.conversions(at, fraud.conversion_hours)
+        paused = await store.paused_conversions(at)
         rows = []
         for name in sorted({*counts, *paused}):
             account, _, country = name.rpartition(":")
@@ -60,10 +59,9 @@ def _resume(context: Context, options: argparse.Namespace) -> int:
     name = conversion_of(options.account, country)
 
     async def work(store: Store) -> bool:
-        front = cast("FrontStore", store)
-        known = name in await front.paused_conversions(now_ms())
+        known = name in await store.paused_conversions(now_ms())
         if known:
-            await front.pause_conversion(name, 0)
+            await store.pause_conversion(name, 0)
         return known
 
     known = context.with_store(work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from dispatcher.commands.accounts import known, read_secret
 from dispatcher.commands.frame import EXIT_OK, Context, arg, command, family, moment, now_ms, table
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dispatcher.core.customer import ApiKey
-    from dispatcher.core.front import FrontStore
     from dispatcher.core.ports import Store
 
 _DAY_MS = 86_400_000
@@ -216,7 +215,7 @@ def _list(context: Context, options: argparse.Namespace) -> int:
 
     async def work(store: Store) -> list[list[str]]:
         at = now_ms()
-        uses = await cast("FrontStore", store).key_uses()
+        uses = await store.key_uses()
         return [
             [
                 key.id,

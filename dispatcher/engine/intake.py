@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import msgspec
 import trio
 
 from dispatcher.core.admission import Book, Refused, admit, decode_sends
 from dispatcher.core.customer import Account
-from dispatcher.core.front import FrontStore
 from dispatcher.core.model import Refusal, Send
 from dispatcher.core.ports import Admission, Cursor, Deposed, RejectRow, SendEntry, Verdict
 from dispatcher.core.refusal import refusal_of
@@ -166,8 +165,7 @@ class Intake:
         now = works.clock.monotonic()
         if now < self._pauses_until:
             return
-        front = cast(FrontStore, works.store)
-        self._book.guards.paused = await works.persist("pauses", lambda: front.paused_conversions(works.clock.now_ms()))
+        self._book.guards.paused = await works.persist("pauses", lambda: works.store.paused_conversions(works.clock.now_ms()))
         self._pauses_until = now + PAUSES_TTL_S
 
     async def _account(self, name: str) -> Account | None:

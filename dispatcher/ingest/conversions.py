@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import cast
 
-from dispatcher.core.front import FrontStore
 from dispatcher.core.guards import Conversions
 from dispatcher.core.ports import StoreUnavailable
 from dispatcher.ingest.door import Door
@@ -37,7 +35,7 @@ class Watch:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._front = cast(FrontStore, door.store)
+        self._front = door.store
         self._conversions = Conversions(door.settings.fraud)
         self._pauses_at = self._counts_at = float("-inf")
         self._known: Mapping[str, int] = {}

@@ -12,13 +12,12 @@ import math
 import os
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar
 
 from accounting.money import to_decimal
 from dispatcher.core.admission import Book, Refused, admit
 from dispatcher.core.counters import Counters
 from dispatcher.core.customer import Account, ApiKey
-from dispatcher.core.front import FrontStore
 from dispatcher.core.model import Refusal, Send
 from dispatcher.core.ports import Admission, Clock, Ids, Store, StoreUnavailable, Verdict
 from dispatcher.core.refusal import refusal_of
@@ -200,7 +199,7 @@ class Door:
         if not uses:
             return
         try:
-            await cast(FrontStore, self.store).note_key_uses(uses)
+            await self.store.note_key_uses(uses)
         except StoreUnavailable:
             self.credentials.put_back(uses)
 

@@ -102,7 +102,7 @@ class Desk:
     @property
     def front(self) -> FrontStore:
         """The doors' part of the store. Wrap its reads in `door.within` (a Problem instead of StoreUnavailable)."""
-        return cast(FrontStore, self.door.store)
+        return self.door.store
 
     # -- who
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from dispatcher.core.front import Ticket
-from dispatcher.core.inbox import InboxMessage, InboxStore
+from dispatcher.core.inbox import InboxMessage
 from dispatcher.ingest.answers import Answer
 from dispatcher.ingest.dialects import smskit_rules as rules
 from dispatcher.ingest.dialects import smskit_words as words
@@ -176,7 +176,7 @@ class SmsKit:
         return None
 
     async def _inbox(self, request: Request, caller: Caller, parameters: Parameters) -> Answer:  # noqa: ARG002
-        store = cast(InboxStore, self._desk.door.store)
+        store = self._desk.door.store
         within, account = self._desk.door.within, caller.account.name
         unread = parameters.get("list", "").strip() != "all"
         found = await within(store.inbox(account, 0, INBOX_MESSAGES_MAX, unread=unread))
