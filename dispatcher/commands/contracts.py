@@ -9,6 +9,7 @@ sentences stand here, one for each name, and a name without a sentence, or a sen
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import cleandoc
 from typing import Any, NamedTuple
 
 import msgspec
@@ -332,6 +333,9 @@ def schemas() -> dict[str, str]:
 def _schema(kind: Any, columns: Sequence[str]) -> str:
     schema = msgspec.json.schema(kind)
     own = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    for part in schema["$defs"].values():  # docstrings: msgspec gives them as they stand before 0.23, without indent since
+        if "description" in part:
+            part["description"] = cleandoc(part["description"])
     if columns:
         own["prefixItems"] = [{"title": name, **item} for name, item in zip(columns, own["prefixItems"], strict=True)]
     whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

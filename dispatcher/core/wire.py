@@ -103,12 +103,15 @@ def _alone(decoder: Any, item: msgspec.Raw) -> Send | Refused:
     try:
         send: Send = decoder.decode(item)
         return send
-    except UnicodeDecodeError as error:
-        if isinstance(decoder, msgspec.json.Decoder) and (halves := _with_halves(bytes(item))):
+    except _BROKEN as error:
+        if isinstance(decoder, msgspec.json.Decoder) and _unreadable(error) and (halves := _with_halves(bytes(item))):
             return halves[0]
         return _why(error)
-    except _BROKEN as error:
-        return _why(error)
+
+
+def _unreadable(error: Exception) -> bool:
+    """Whether a text was not UTF-8: msgspec has a DecodeError for it since 0.23, before that it was Python's own error."""
+    return isinstance(error, UnicodeDecodeError) or str(error).startswith("Invalid UTF-8")
 
 
 def _with_halves(payload: bytes) -> list[Send | Refused] | None:
@@ -150,7 +153,7 @@ def _halved(value: Any) -> bool:
 def _why(error: Exception) -> Refused:
     """msgspec's words as a Refused that names the field and never quotes a value."""
     words = str(error)
-    if isinstance(error, UnicodeDecodeError):
+    if _unreadable(error):
         return Refused(Refusal.TEXT_INVALID, "", "holds a text that is not UTF-8")
     if isinstance(error, RecursionError):
         return Refused(Refusal.MALFORMED, "", "is nested too deeply")
