@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.contract.ground import started
-from tests.contract.test_otpiq import Project
+from tests.contract.otpiq_shop import Project
 from tests.process.installation import wait_for
 
 CONFIG = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n'

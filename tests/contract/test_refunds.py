@@ -14,8 +14,8 @@ from accounting.money import to_micro
 from tests.contract.chinqit_shop import Shop
 from tests.contract.ground import PRICES, Running, started
 from tests.contract.laravel_shop import User
-from tests.contract.test_otpiq import Project
-from tests.contract.test_smskit import Kit
+from tests.contract.otpiq_shop import Project
+from tests.contract.smskit_shop import Kit
 from tests.process.installation import wait_for
 
 TRIES = 5

@@ -42,6 +42,8 @@ def row(received: Received) -> list[object]:
         received.message_id,
         received.session,
         submit.short_message.hex(),
+        submit.source_addr,
+        submit.data_coding,
     ]
 
 

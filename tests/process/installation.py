@@ -77,6 +77,8 @@ class Submission(NamedTuple):
     carrier_id: str
     session: int
     text: str
+    sender: str
+    data_coding: int
 
 
 class Carrier:
