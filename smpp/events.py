@@ -24,7 +24,8 @@ class SessionSettings:
 
     window                 requests of ours in flight (submit_sm as ESME, deliver_sm as SMSC)
     enquire_link_s         nothing heard for so long: ask
-    enquire_answer_s       asked and nothing heard for so long: the link is dead
+    enquire_answer_s       asked and nothing heard for so long: the link is dead; so it is when bytes wait to leave and the peer
+                           takes none of them for so long
     response_timeout_s     a request unanswered for so long is Unknown and the session ends
     inactivity_s           no message either way for so long: unbind
     bind_timeout_s         ESME: for the bind answer; SMSC: for the bind request

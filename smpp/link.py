@@ -10,7 +10,9 @@ operating system took, so a request whose last byte stayed here is *not sent*, p
 count as left when they are handed over, since nobody tells us more.
 
 Ending. Whatever happens (peer gone, session closed, cancellation, an error in a callback) `run` ends, `ended` holds
-what is in doubt, and the stream is closed. Nothing waits for a peer longer than the session's timers say.
+what is in doubt, and the stream is closed. Nothing waits for a peer longer than the session's timers say; one that takes no
+byte of a write for as long as it may be silent (`enquire_answer_s`) is given up, since whatever is queued grows old behind it.
+What the write had begun is then told by its bytes: those whose last byte left are unknown, all others were not sent.
 """
 
 from __future__ import annotations
@@ -91,6 +93,7 @@ class Link(Generic[T]):
         self._done = trio.Event()
         self._scope: trio.CancelScope | None = None
         self._reason = ""
+        self._moved_at = inf  # when a byte of the write under way left last; inf: none is under way
 
     @property
     def queued(self) -> int:
@@ -104,11 +107,17 @@ class Link(Generic[T]):
         self._unsent.extend(items)
         self._wake.set()
 
-    def unqueue(self) -> list[T]:
-        """Takes back what has not been given to the session yet."""
-        tokens = [token for _, token in self._unsent]
-        self._unsent.clear()
-        return tokens
+    def unqueue(self, unwanted: Callable[[T], bool] | None = None) -> list[T]:
+        """Takes back what has not been given to the session yet: all of it, or what is `unwanted`; the rest keeps its order."""
+        items = list(self._unsent)
+        if unwanted is None:
+            self._unsent.clear()
+            return [token for _, token in items]
+        taken = [token for _, token in items if unwanted(token)]
+        if taken:
+            self._unsent.clear()
+            self._unsent.extend([item for item in items if not unwanted(item[1])])
+        return taken
 
     def answer(self, sequences: Sequence[int], status: int = 0) -> None:
         """ESME: answers deliver_sm."""
@@ -187,14 +196,16 @@ class Link(Generic[T]):
             self._handle(session.receive(bytes(data), self._clock()))
 
     async def _write(self) -> None:
-        session, send = self.session, _sender(self._stream, self.session)
+        session, send = self.session, _sender(self._stream, self._wrote)
         try:
             while True:
                 self._wake = wake = trio.Event()
                 tokens, again_at = self._submit(self._clock())
                 data = session.outgoing()
                 if data:
+                    self._moved_at = self._clock()
                     await send(data)
+                    self._moved_at = inf
                     if tokens and self._on_written is not None:
                         self._on_written(tokens, self._clock())
                 elif session.state is State.CLOSED:
@@ -223,7 +234,14 @@ class Link(Generic[T]):
     async def _tick(self) -> None:
         while True:
             await trio.sleep(self._tick_s)
-            self._handle(self.session.tick(self._clock()))
+            now = self._clock()
+            self._handle(self.session.tick(now))
+            if now - self._moved_at >= self.session.settings.enquire_answer_s:
+                return self._end("peer_does_not_read")
+
+    def _wrote(self, byte_count: int) -> None:
+        self.session.wrote(byte_count)
+        self._moved_at = self._clock()
 
     def _handle(self, events: Events[T]) -> None:
         if events:
@@ -240,27 +258,29 @@ class Link(Generic[T]):
             self._scope.cancel()
 
 
-def _sender(stream: trio.abc.Stream, session: Session[T]) -> Callable[[bytes], Awaitable[None]]:
+def _sender(stream: trio.abc.Stream, wrote: Callable[[int], None]) -> Callable[[bytes], Awaitable[None]]:
     """How bytes leave this stream, and are counted."""
     if isinstance(stream, trio.SocketStream):
-        return _counting(stream.socket.send, session)
+        return _counting(stream.socket.send, wrote)
     if isinstance(stream, CountingStream):
-        return _counting(stream.send_some, session)
+        return _counting(stream.send_some, wrote)
 
     async def hand_over(data: bytes) -> None:
-        session.wrote(len(data))  # before: when send_all fails, nobody knows how much of it has left
+        wrote(len(data))  # before: when send_all fails, nobody knows how much of it has left
         await stream.send_all(data)
 
     return hand_over
 
 
-def _counting(send_some: Callable[[memoryview], Awaitable[int]], session: Session[T]) -> Callable[[bytes], Awaitable[None]]:
+def _counting(
+    send_some: Callable[[memoryview], Awaitable[int]], wrote: Callable[[int], None]
+) -> Callable[[bytes], Awaitable[None]]:
     async def send(data: bytes) -> None:
         rest = memoryview(data)
         try:
             while rest:
                 sent = await send_some(rest)
-                session.wrote(sent)
+                wrote(sent)
                 rest = rest[sent:]
         except (OSError, ssl.SSLError) as error:
             raise trio.BrokenResourceError from error

@@ -24,6 +24,7 @@ from dispatcher.core.throttle import Throttle
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.leases import SESSION_PREFIX, Leases
 from dispatcher.engine.leash import POLITE, leash
+from dispatcher.engine.overdue import LOOK_S, recall_overdue
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import Seat, Token, Works
 from smpp.events import Events, Login, SessionSettings
@@ -281,7 +282,8 @@ class Carriers:
         """What only time changes, also while nothing is written."""
         works = self._works
         while True:
-            await trio.sleep(0.1)
+            await trio.sleep(LOOK_S)
+            recall_overdue(works, self._committer)
             if works.clock.monotonic() >= self._reshare_at:
                 self._reshare()
                 works.room_bell.ring()

@@ -29,6 +29,7 @@ from dispatcher.core.routing import ENCODING_BY_NAME
 from dispatcher.core.settings import Route
 from dispatcher.engine.committer import Committer, count_effects
 from dispatcher.engine.encode import Encoder, Unencodable
+from dispatcher.engine.overdue import LOOK_S, recall_overdue
 from dispatcher.engine.works import BATCH_MAX, Flight, Seat, Token, Works
 from smpp.text import Encoding
 
@@ -109,8 +110,11 @@ class Feeder:
         going, effects = self._prepare(messages)
         if going:
             heads = [_written(message, head, stage) for message, _, head, _, stage in going]
+            asked_at = works.clock.monotonic()
             await works.persist("write_ahead", lambda: works.store.write_ahead(works.owner, heads))
             self._hand_over(going)
+            if works.clock.monotonic() > asked_at + LOOK_S:
+                recall_overdue(works, self._committer)  # before their links have had a turn
         if effects.settled:
             await works.persist("settle", lambda: works.store.settle(works.owner, effects))
             count_effects(works, effects)

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from smpp import codec, control
 from smpp.events import Events
 from smpp.link import Link
 from smpp.server import Server, ServerSettings
@@ -37,6 +38,7 @@ class Client:
         self.answers: list[tuple[str, int, str]] = []
         self.bound = trio.Event()
         self.changed = trio.Event()
+        self.ended_at = 0.0
         session: Session[str] = Session(settings, LOGIN)
         self.link = Link(stream, session, on_events=self.on_events, tick_s=0.02, **options)  # type: ignore[arg-type]
 
@@ -272,3 +274,124 @@ def test_other_streams_count_what_is_handed_over() -> None:
         assert tuple(client.link.ended) == ("dropped", ["a"], [])
 
     trio.run(main)
+
+
+class Gate(trio.abc.Stream):
+    """A stream whose peer binds us, and then takes `bites` bytes at a time, one bite a second; 0: nothing any more. It may
+    still talk: `say`."""
+
+    def __init__(self, bites: int) -> None:
+        self.bites = bites
+        self.taken = 0
+        self._inbox, self._reads = trio.open_memory_channel[bytes](100)
+        self._bound = False
+
+    def say(self, data: bytes) -> None:
+        self._inbox.send_nowait(data)
+
+    async def send_some(self, data: memoryview) -> int:
+        if not self._bound:
+            self._bound = True
+            self.say(control.bind_resp(control.BindMode.of("trx"), 0, 1, "SMSC"))
+            return len(data)
+        await trio.sleep(1.0)
+        if not self.bites:
+            await trio.sleep_forever()
+        self.taken += min(self.bites, len(data))
+        return min(self.bites, len(data))
+
+    async def send_all(self, data: object) -> None:
+        raise AssertionError("it counts")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        raise AssertionError("nobody asks")
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return await self._reads.receive()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+def with_gate(gate: Gate, test: Callable[[Client], Awaitable[None]]) -> tuple[Client, float]:
+    """Runs `test` on a bound link over the gate until the link ends, under a clock that jumps; returns it and when it ended."""
+    clients: list[Client] = []
+
+    async def main() -> None:
+        client = Client(gate, SessionSettings(window=10, enquire_link_s=0, enquire_answer_s=5, response_timeout_s=600))
+        clients.append(client)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.link.run)
+            await client.bound.wait()
+            await test(client)
+            with trio.move_on_after(300):
+                await client.link.done()
+            clients[0].ended_at = trio.current_time()
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    return clients[0], clients[0].ended_at
+
+
+def test_a_peer_that_takes_nothing_is_given_up() -> None:
+    """A write of which no byte is taken for `enquire_answer_s` ends the link, long before any answer is due; no byte left, so
+    nothing is in doubt."""
+
+    async def test(client: Client) -> None:
+        client.link.queue(submits("a", "b"))
+
+    client, ended_at = with_gate(Gate(0), test)
+    assert client.link.ended == ("peer_does_not_read", [], ["a", "b"])
+    assert 5.0 <= ended_at <= 5.2
+
+
+def test_the_bytes_that_left_decide_what_a_given_up_write_was() -> None:
+    """It took one PDU whole and a piece of the next, then nothing more: the first is unknown, the others were not sent."""
+
+    async def test(client: Client) -> None:
+        client.link.queue(submits("a", "b", "c"))
+        await trio.sleep(1.5)
+        gate.bites = 0
+
+    gate = Gate(16 + len(BODY) + 5)
+    client, ended_at = with_gate(gate, test)
+    assert client.link.ended == ("peer_does_not_read", ["a"], ["b", "c"])
+    assert 6.0 <= ended_at <= 6.2  # five seconds after the last byte
+
+
+def test_a_slow_peer_is_not_given_up() -> None:
+    """Three bytes a second are slow, not dead: the link lives on for minutes, until all is written."""
+
+    async def test(client: Client) -> None:
+        client.link.queue(submits(*map(str, range(10))))
+
+    gate = Gate(3)
+    client, _ = with_gate(gate, test)
+    assert client.link.ended is not None
+    assert client.link.ended.reason == "cancelled"
+    assert gate.taken == 10 * (16 + len(BODY))
+
+
+def test_a_peer_that_talks_and_does_not_read_is_given_up() -> None:
+    """It asks whether we live and never takes the answer: life that is heard does not keep a link whose writes stand."""
+
+    async def test(client: Client) -> None:
+        for n in range(1, 20):
+            if client.link.ended is None:
+                gate.say(codec.enquire_link(n))
+                await trio.sleep(1.0)
+
+    gate = Gate(0)
+    client, ended_at = with_gate(gate, test)
+    assert client.link.ended == ("peer_does_not_read", [], [])
+    assert ended_at < 21
+
+
+def test_some_of_what_is_queued_is_taken_back() -> None:
+    """`unqueue` with a choice takes what is unwanted; the rest stays queued in its order."""
+    link: Link[str] = Link(trio.testing.memory_stream_pair()[0], Session(LINK_SETTINGS, LOGIN), on_events=lambda events: None)
+    link.queue(submits(*"abcde"))
+    assert link.unqueue(lambda token: token in "bd") == ["b", "d"]
+    assert link.unqueue(lambda token: token == "x") == []
+    assert link.unqueue() == ["a", "c", "e"]
+    assert link.queued == 0

@@ -73,11 +73,29 @@ class Time(trio.abc.Clock):
 
 
 class Wall:
-    """The Clock port of one machine: `ahead_ms` is by how much its wall clock is wrong."""
+    """The Clock port of one machine, whose wall clock may jump."""
 
     def __init__(self, time: Time) -> None:
         self._time = time
-        self.ahead_ms = 0
+        self._ahead: list[tuple[float, int]] = [(-math.inf, 0)]
+
+    @property
+    def ahead_ms(self) -> int:
+        """By how much it is wrong now."""
+        return self._ahead[-1][1]
+
+    def jump(self, ms: int) -> None:
+        """It jumps by so much."""
+        self._ahead.append((self._time.now, self.ahead_ms + ms))
+
+    def least_ahead_ms(self, seconds: float) -> int:
+        """By how much it was ahead at least, at some instant of the last `seconds`."""
+        least = self.ahead_ms
+        for (_, ahead), (until, _) in zip(reversed(self._ahead[:-1]), reversed(self._ahead), strict=False):
+            if until < self._time.now - seconds:
+                break
+            least = min(least, ahead)
+        return least
 
     def now_ms(self) -> int:
         """Wall time."""

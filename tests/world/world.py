@@ -126,6 +126,8 @@ class World:
 
     def _strike(self, fault: Fault, looks: int = 0) -> None:
         """A fault's time has come; some wait a little longer for their moment."""
+        if self.time.now >= self.plan.heal_at:
+            return
         machine = self.machines[fault.whom % len(self.machines)]
         early = machine.life is not None and self.auditor.moment_of(machine.life) != fault.moment
         if fault.kind in AIMED and looks < LOOKS_MAX and early:
@@ -203,7 +205,7 @@ class World:
             carrier.deaf_until = until
 
     def _jump(self, fault: Fault, machine: Machine, life: Life | None, carrier: Carrier, wires: list[Wire]) -> None:
-        machine.wall.ahead_ms += int(fault.much * 1000)
+        machine.wall.jump(int(fault.much * 1000))
         self.coverage.hit("clock jump", self.auditor.moment_of(life) if life is not None else "H")
 
     def _heal(self) -> None:
@@ -218,7 +220,7 @@ class World:
             carrier.refuses_until = carrier.down_until = carrier.deaf_until = now
             carrier.throttles_until = carrier.full_until = now
         for machine in self.machines:
-            machine.wall.ahead_ms = 0
+            machine.wall.jump(-machine.wall.ahead_ms)
 
     # -- the run
 
