@@ -21,8 +21,8 @@ from tests.world.trace import Trace
 from tests.world.truth import Receipt, Submission, plain, same
 
 BEYOND_DEADLINE_MS = 250
-"""So late after its validity may a segment leave, by the engine's clock: it looks ten times a second, at its links and, when its
-write-ahead has taken longer than that, behind it."""
+"""So late after its validity may a segment leave, by the engine's clock: it looks at its links ten times a second, and behind a
+write-ahead that took longer than that."""
 BREACHES_MAX = 20
 
 
