@@ -169,7 +169,7 @@ STEPS: dict[str, tuple[Step, tuple[Row, ...]]] = {
     "paced": (
         paced,
         (
-            Row("1,000/s: accepted to submitted, p99", "ms", 25, 10, "submit_p99_ms"),
+            Row("1,000/s: accepted to the carrier's socket, p99", "ms", 25, 10, "to_carrier_p99_ms"),
             Row("1,000/s: engine's share of a core", "%", 20, 12, "engine_core_percent"),
         ),
     ),

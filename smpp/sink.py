@@ -1,6 +1,6 @@
 """A carrier that costs nearly nothing: takes submit_sm, answers with an id, sends a DELIVRD receipt for each.
 
-`python -m smpp.sink --port 2776 [--receipt-delay 0.3] [--mark 4478]` serves until SIGTERM and then prints its counts as
+`python -m smpp.sink --port 2776 [--receipt-delay 0.3] [--arrivals]` serves until SIGTERM and then prints its counts as
 JSON. It knows nothing of this project's code and of SMPP only what a measurement needs: no checks, no rate, no window. Its own
 ceiling is stated by `python -m smpp.sink --ceiling`. For carriers with a temper see smpp/simulator.
 """
@@ -27,7 +27,7 @@ _TEXT_TAIL = b" sub:001 dlvrd:001 submit date:2611221200 done date:2611221201 st
 _ID_CHARS = 10
 _MESSAGE_BYTES = len(_TEXT_HEAD) + _ID_CHARS + len(_TEXT_TAIL)
 _RECEIPT_HEAD = b"\0\1\1" + b"441\0" + b"\1\1" + b"442\0" + b"\x04\0\0\0\0\0\0\0\0" + bytes([_MESSAGE_BYTES]) + _TEXT_HEAD
-MARKS_MAX, LOOKS_MAX = 10_000, 200_000
+ARRIVALS_MAX = 200_000
 _RECEIPT_BYTES = 16 + len(_RECEIPT_HEAD) + _ID_CHARS + len(_TEXT_TAIL)
 
 
@@ -44,10 +44,10 @@ class Peer:
 
 
 class Sink:
-    """All connections and the counts. With `mark` it also keeps when each submit came whose PDU holds these bytes (digits of a
-    number), and how many had come by when: so that one can say how many went before it."""
+    """All connections and the counts. With `note` it also keeps when each submit came and where it goes, in their order:
+    so that one can say how long it took, and what went before it."""
 
-    def __init__(self, port: int, receipt_delay_s: float, mark: bytes = b"") -> None:
+    def __init__(self, port: int, receipt_delay_s: float, *, note: bool = False) -> None:
         self.listener = socket.create_server(("127.0.0.1", port), backlog=64)
         self.listener.setblocking(False)
         self.port = int(self.listener.getsockname()[1])
@@ -58,10 +58,9 @@ class Sink:
         self.counts = {"submits": 0, "receipts": 0, "answered": 0, "sessions": 0, "first_at": 0.0, "last_at": 0.0}
         self.next_id = int(time.time()) % 1000 * 10_000_000
         self.running = True
-        self.mark = mark
-        self.marks: list[tuple[float, int]] = []
-        self.looks: list[tuple[float, int]] = []
-        """Time (seconds since 1970) and submits so far, of the marked ones and after each read."""
+        self.note = note
+        self.arrivals: list[tuple[float, str]] = []
+        """Time (seconds since 1970, of the read that brought it) and destination."""
 
     def serve(self) -> None:
         """Runs until `running` is cleared."""
@@ -117,7 +116,7 @@ class Sink:
 
     def _pdus(self, peer: Peer, data: bytes) -> list[bytes]:
         out, ids, at, end, answered = peer.outbox, [], 0, len(data), 0
-        unpack, pack, number, mark = _HEADER.unpack_from, _HEADER.pack, self.next_id, self.mark
+        unpack, pack, number, note, now = _HEADER.unpack_from, _HEADER.pack, self.next_id, self.note, time.time()
         while end - at >= 16:
             length, command, _, sequence = unpack(data, at)
             if end - at < length:
@@ -126,8 +125,8 @@ class Sink:
                 number += 1
                 name = b"%010d" % number
                 ids.append(name)
-                if mark and data.find(mark, at, at + length) >= 0 and len(self.marks) < MARKS_MAX:
-                    self.marks.append((time.time(), int(self.counts["submits"]) + len(ids)))
+                if note and len(self.arrivals) < ARRIVALS_MAX:
+                    self.arrivals.append((now, _destination(data[at : at + length])))
                 out += pack(27, 0x80000004, 0, sequence) + name + b"\0"
             elif command == 0x80000005:
                 answered += 1
@@ -142,10 +141,8 @@ class Sink:
         counts["answered"] += answered
         if ids:
             counts["submits"] += len(ids)
-            counts["last_at"] = time.time()
-            counts["first_at"] = counts["first_at"] or counts["last_at"]
-            if mark and len(self.looks) < LOOKS_MAX:
-                self.looks.append((counts["last_at"], int(counts["submits"])))
+            counts["last_at"] = now
+            counts["first_at"] = counts["first_at"] or now
         return ids
 
     def _receipts(self, peer: Peer, ids: list[bytes]) -> None:
@@ -174,6 +171,13 @@ class Sink:
                 want |= selectors.EVENT_WRITE
         if self.selector.get_key(peer.sock).events != want:
             self.selector.modify(peer.sock, want, peer)
+
+
+def _destination(submit: bytes) -> str:
+    """The destination's digits: service_type, two bytes, source, two bytes, destination."""
+    source = submit.index(b"\0", 16) + 3
+    destination = submit.index(b"\0", source) + 3
+    return submit[destination : submit.index(b"\0", destination)].decode("latin-1")
 
 
 def ceiling(messages: int = 200_000, window: int = 500) -> dict[str, Any]:
@@ -219,13 +223,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--receipt-delay", type=float, default=0.0, help="seconds between answer and receipt")
-    parser.add_argument("--mark", default="", help="digits; submits that hold them are timed one by one")
+    parser.add_argument("--arrivals", action="store_true", help="keep when each submit came and where it goes")
     parser.add_argument("--ceiling", action="store_true", help="measure the sink itself and end")
     arguments = parser.parse_args()
     if arguments.ceiling:
         say(ceiling())
         return 0
-    sink = Sink(arguments.port, arguments.receipt_delay, arguments.mark.encode())
+    sink = Sink(arguments.port, arguments.receipt_delay, note=arguments.arrivals)
 
     def stop(*_: object) -> None:
         sink.running = False
@@ -235,8 +239,8 @@ def main() -> int:
     say({"port": sink.port})
     sink.serve()
     used = resource.getrusage(resource.RUSAGE_SELF)
-    marked = {"marks": sink.marks, "looks": sink.looks} if sink.mark else {}
-    say({**sink.counts, "cpu_s": round(used.ru_utime + used.ru_stime, 3), **marked})
+    noted = {"arrivals": sink.arrivals} if sink.note else {}
+    say({**sink.counts, "cpu_s": round(used.ru_utime + used.ru_stime, 3), **noted})
     return 0
 
 

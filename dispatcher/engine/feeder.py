@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
-import trio
-
 from accounting.tariff import Tariff
 from dispatcher.core import alike
 from dispatcher.core.admission import Book
@@ -39,8 +37,11 @@ TIED_PUT_BACK_MS: Final = 1_000
 """The same for one that is tied to a carrier or must avoid some: its carrier may be down for long."""
 _STRIDE_MAX: Final = 8
 """Messages in a row for one session: looking anew for each is dear, and more would make sessions' loads uneven."""
+_STRIDE_PART: Final = 8
+"""In a small batch up to this part (an eighth) of a window goes to one session in a row: each session that takes part costs a
+write and a read, at low rates more than its messages do."""
 _QUIET: Final = 100
-"""After so many empty looks in a row the queues are looked at half as often."""
+"""After so many looks in a row that nobody asked for and that found nothing, the queues are looked at half as often."""
 
 _Ready = tuple[Message, Seat, Head, list[int], alike.Started | None]
 _ONLY: Final = [1]
@@ -69,13 +70,15 @@ class Feeder:
         """Claims and hands over until the engine stops. Raises Deposed."""
         works = self._works
         poll_s = works.settings.engine.poll_ms / 1000
-        empty = 0
+        vain, told = 0, False
         while not works.stopping:
             self._drained = True
             claimed = await self._turn_all() if works.may_send(works.clock.monotonic()) else 0
-            empty = 0 if claimed else empty + 1
+            if not told:
+                vain = 0 if claimed else vain + 1
+            told = False
             if self._drained:  # the queues are empty: at low rates wake-ups cost more than messages
-                await trio.sleep(poll_s if empty < _QUIET else 2 * poll_s)
+                told = await works.queue_bell.wait(poll_s if vain < _QUIET else 2 * poll_s)
             elif not claimed or works.crowded():  # full or down: room rings
                 await works.room_bell.wait(poll_s)
 
@@ -196,7 +199,9 @@ class Feeder:
     def _dealer(self, count: int, monotonic: float) -> Callable[[Body], Seat | None]:
         """Sessions for a batch's fresh messages of one segment, several in a row; None: `choose` must say."""
         works, unfit = self._works, self._unfit
-        stride = max(1, min(_STRIDE_MAX, count // max(1, 2 * sum(s.up for s in works.seats))))
+        up = [seat.window_max for seat in works.seats if seat.up]
+        fair = count // max(1, 2 * len(up))
+        stride = max(1, min(_STRIDE_MAX, max(fair, min(up, default=0) // _STRIDE_PART)))
         deal = cast("Callable[[str, int, float], tuple[Seat, int] | None]", works.pool.deal)
         route, seat, left = "", None, 0
 

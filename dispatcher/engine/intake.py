@@ -156,6 +156,8 @@ class Intake:
 
         mark = (lease.owner, items[-1].after)
         verdicts = await works.persist("admit", lambda: works.store.admit(admissions, now, mark, refused))
+        if owners:
+            works.queue_bell.ring()
         self._count(owners, verdicts, judged)
         if rows:
             await works.persist("reject", works.store.publish_rejects)

@@ -202,6 +202,7 @@ class Works:
         self.sending_until = 0.0  # monotonic: beyond it our lease may be somebody else's, and no byte may leave
         self.store_away = False
         self.room_bell = Bell()
+        self.queue_bell = Bell()
         self.idle_bell = Bell()
 
     def may_send(self, now: float) -> bool:

@@ -26,10 +26,10 @@ def _pdus(client: socket.socket, count: int) -> list[bytes]:
 
 
 def test_every_submit_is_answered_and_receipted_once() -> None:
-    """Split anywhere: as many answers and receipts as submits, each receipt for an id that was answered, marks in place."""
+    """Split anywhere: as many answers and receipts as submits, each receipt for an id that was answered; all noted in order."""
     from smpp.codec import decode_deliver_sm
 
-    sink = Sink(0, 0.0, b"4478")
+    sink = Sink(0, 0.0, note=True)
     thread = threading.Thread(target=sink.serve)
     thread.start()
     try:
@@ -51,7 +51,8 @@ def test_every_submit_is_answered_and_receipted_once() -> None:
     ids = [pdu[16:-1].decode() for pdu in answers]
     assert sorted(receipt.id for receipt in receipts if receipt) == sorted(ids)
     assert (sink.counts["submits"], sink.counts["receipts"]) == (3, 3)
-    assert [count for _, count in sink.marks] == [2]
+    assert [to.encode() for _, to in sink.arrivals] == numbers
+    assert [at for at, _ in sink.arrivals] == sorted(at for at, _ in sink.arrivals)
 
 
 def test_its_own_ceiling_counts_every_message() -> None:

@@ -29,7 +29,8 @@ ACCOUNT = "load"
 
 class Wish(NamedTuple):
     """What the installation is to be like. `rate`: of the carrier, segments a second (0: none); `scenario`: a temper instead of
-    the sink; `port`: of a carrier that is there already, instead of either; `extra`: more lines of configuration."""
+    the sink; `arrivals`: the sink tells when each submit came; `port`: of a carrier that is there already, instead of either;
+    `extra`: more lines of configuration."""
 
     workers: int = 1
     durability: str = "fsync"
@@ -38,7 +39,7 @@ class Wish(NamedTuple):
     rate: float = 0.0
     receipt_delay_s: float = 0.0
     scenario: str = ""
-    mark: str = ""
+    arrivals: bool = False
     port: int = 0
     extra: str = ""
 
@@ -64,7 +65,7 @@ class Own:
     def _start_carrier(self) -> tuple[str, str]:
         """With the login that it wants."""
         wish, login, password = self.wish, "load", "load"
-        command = ["smpp.sink", "--receipt-delay", str(wish.receipt_delay_s), "--mark", wish.mark]
+        command = ["smpp.sink", "--receipt-delay", str(wish.receipt_delay_s), *["--arrivals"] * wish.arrivals]
         if wish.scenario:
             account = load_scenario(Path(wish.scenario)).accounts[0]
             login, password = account.system_id, account.password
