@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,11 +77,22 @@ class User:
         return self.running.request("GET", "/api/v2/account/balance", headers={"X-API-Key": key})
 
 
-def sample(running: Running, name: str) -> subprocess.CompletedProcess[str]:
-    """Runs a printed sample in curl with our address in place of the printed one, and nothing else replaced."""
+def seen(answer: Response) -> tuple[int, Any]:
+    """Status and body, after a look at the headers that every answer has."""
+    assert answer.headers["cache-control"] == "no-cache, private"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["x-request-id"]
+    if answer.json is not None:
+        assert answer.headers["content-type"] == "application/json"
+    return answer.status, answer.json
+
+
+def sample(running: Running, name: str, query: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs a printed sample in curl with our address in place of the printed one, credentials in the query where the
+    sample has none of its own, and nothing else replaced."""
     text = running.localise((SAMPLES / name).read_text(encoding="utf-8"), BASE)
     assert running.base in text
-    return shell(text)
+    return shell(re.sub(r'(http://[^"]+)"', rf'\1?{query}"', text, count=1) if query else text)
 
 
 def check_sample(name: str, status: int, said: str) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.contract.ground import Response, Running, started
-from tests.contract.laravel_shop import EXPIRED, INVALID, REQUIRED, UNAUTHORIZED, User
+from tests.contract.laravel_shop import BAD_NUMBER, EXPIRED, INVALID, POOR, REQUIRED, UNAUTHORIZED, User, sample, seen
 
 EXISTS = {"error": "An active API key already exists", "help": "Use POST /api/regenerate-key to replace it"}
 NONE = {"error": "No active API key found"}
@@ -60,6 +63,30 @@ def test_the_seeds_sequence(running: Running) -> None:
     assert [left(ask(running, path)) for path in COUNTED] == [59, 58, 57, 56, 55]
 
 
+def test_every_answer_has_the_count(running: Running) -> None:
+    """Whatever is answered: what was done, what was refused, what cannot be read."""
+    poor = User(running, "poor", "1")
+    key = {"X-API-Key": poor.new_key()}
+    send, json_type = {"numbers": "0701234567", "message_body": "x"}, {"Content-Type": "application/json"}
+    refused = {"error": "The message_body field is required."}
+    calls = (
+        (200, None, running.request("POST", "/api/v2/sms/send", send, key)),
+        (402, POOR, running.request("POST", "/api/v2/sms/send", send, key)),
+        (400, BAD_NUMBER, running.request("POST", "/api/v2/sms/send", send | {"numbers": "1"}, key)),
+        (400, refused, running.request("GET", "/api/v2/sms/send?numbers=0701234567", headers=key)),
+        (400, None, running.request("POST", "/api/v2/sms/send", "{", key | json_type)),
+        (200, None, running.request("HEAD", "/api/v2/account/balance", headers=key)),
+        (409, EXISTS, poor.key("generate")),
+        (422, None, poor.key("regenerate", expiry_days=0)),
+        (200, REVOKED, poor.key("revoke")),
+        (404, NONE, poor.key("revoke")),
+    )
+    for count, (status, body, answer) in enumerate(calls, 2):
+        assert seen(answer) == (status, body or answer.json), answer
+        assert left(answer) == 60 - count
+    assert calls[5][2].body == b""
+
+
 def test_what_is_not_counted(running: Running, user: User) -> None:
     """v1 and the pages have no such headers and take nothing."""
     assert left(ask(running, COUNTED[0])) == 59
@@ -92,7 +119,7 @@ def test_the_sixty_first_call(running: Running, user: User) -> None:
     assert (sixtieth.status, left(sixtieth)) == (200, 0)
     before = running.available("user")
     for answer in (running.request("POST", "/api/v2/sms/send", post, {"X-API-Key": key}), user.key("revoke")):
-        assert (answer.status, answer.json, left(answer)) == (429, TOO_MANY, 0)
+        assert (seen(answer), left(answer)) == ((429, TOO_MANY), 0)
         assert 1 <= int(answer.headers["retry-after"]) <= 30
         resets = (
             int(answer.headers["x-ratelimit-reset"])
@@ -131,17 +158,20 @@ def test_keys_on_v2(running: Running, user: User) -> None:
     assert ask(running, path, X_API_Key=f" {key} ").status == 200
     assert ask(running, f"{path}?api_key=wrong", X_API_Key=key).status == 200
     answer = ask(running, f"{path}?api_key={key}", X_API_Key="wrong")
-    assert (answer.status, answer.json) == (401, INVALID)
+    assert seen(answer) == (401, INVALID)
     for nothing in (ask(running, path), ask(running, path, X_API_Key=""), ask(running, f"{path}?api_key=")):
-        assert (nothing.status, nothing.json) == (401, REQUIRED)
-    running.advance(86_400)
+        assert seen(nothing) == (401, REQUIRED)
+    running.advance(86_370)
+    assert user.balance(key).status == 200, "valid to the last"
+    running.advance(31)
     answer = user.balance(key)
-    assert (answer.status, answer.json) == (401, EXPIRED)
+    assert seen(answer) == (401, EXPIRED)
+    assert seen(user.key("revoke")) == (404, NONE)
     assert user.key("generate").status == 200, "an expired key is not active"
     running.installation.cli("accounts", "suspend", "user")
     running.advance(10)
     assert user.balance(key).json == INVALID
-    assert (user.v1().status, user.v1().json) == (401, UNAUTHORIZED)
+    assert seen(user.v1()) == (401, UNAUTHORIZED)
     running.installation.cli("accounts", "suspend", "user", "--resume")
     running.advance(10)
 
@@ -158,17 +188,17 @@ def test_the_life_of_a_key(running: Running) -> None:
     assert (answer.status, answer.json["message"], answer.json["expires_at"]) == (200, "API key generated successfully", None)
     assert re.fullmatch("[0-9a-f]{64}", first)
     again = life.key("generate")
-    assert (again.status, again.json) == (409, EXISTS)
+    assert seen(again) == (409, EXISTS)
     answer = life.key("regenerate")
     second = answer.json["api_key"]
     assert (answer.status, answer.json["message"]) == (200, "API key regenerated successfully")
     assert [life.balance(first).json for _ in range(8)] == [INVALID] * 8
     assert [life.balance(second).status for _ in range(8)] == [200] * 8
     answer = life.key("revoke")
-    assert (answer.status, answer.json) == (200, REVOKED)
+    assert seen(answer) == (200, REVOKED)
     assert [life.balance(second).json for _ in range(8)] == [INVALID] * 8
     answer = life.key("revoke")
-    assert (answer.status, answer.json) == (404, NONE)
+    assert seen(answer) == (404, NONE)
     assert life.key("regenerate").status == 200, "works also when none is active"
 
 
@@ -210,7 +240,9 @@ def test_who_may_change_keys(running: Running, user: User) -> None:
     key = user.new_key()
     basic = "Basic " + base64.b64encode(f"{user.login['username']}:{user.password}".encode()).decode()
     assert ask(running, "/api/regenerate-key", Authorization=basic).status == 200
-    assert user.form("/api/regenerate-key", user.login).status == 200
+    for path in COUNTED[2:]:
+        assert ask(running, f"{path}?{urlencode(user.login)}").status == (409 if "/generate" in path else 200), path
+        assert user.key("regenerate").status == 200
     key = user.form("/api/regenerate-key", user.login).json["api_key"]
     assert running.request("POST", "/api/generate-key", headers={"X-API-Key": key}).json == UNAUTHORIZED
     key = ask(running, "/api/regenerate-key", X_API_Key=key).json["api_key"]
@@ -218,11 +250,11 @@ def test_who_may_change_keys(running: Running, user: User) -> None:
     for path in COUNTED[2:]:
         for headers in ({}, {"Authorization": "Basic nonsense"}, {"X-API-Key": key}, {"Authorization": basic[:-4]}):
             answer = running.request("POST", path, {}, headers)
-            assert (answer.status, answer.json) == (401, UNAUTHORIZED), (path, headers)
+            assert seen(answer) == (401, UNAUTHORIZED), (path, headers)
 
 
 def test_days_until_a_key_expires(running: Running, user: User) -> None:
-    """1 to 365, as number or text; valid to the last second."""
+    """1 to 365, as number or text, of a first key and of a further one; what is refused is so in the framework's form."""
     answer = user.key(expiry_days=3)
     expires = datetime.strptime(answer.json["expires_at"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
     now = datetime.strptime(_now(running), "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
@@ -233,7 +265,50 @@ def test_days_until_a_key_expires(running: Running, user: User) -> None:
     assert user.form("/api/regenerate-key", user.login | {"expiry_days": "9"}).json["expires_at"]
     key = user.new_key()
     for bad, rule in ((0, "be at least 1"), (366, "not be greater than 365"), ("x", "be an integer"), (1.5, "be an integer")):
-        answer = user.key(expiry_days=bad)
         words = f"The expiry days field must {rule}."
-        assert (answer.status, answer.json) == (422, {"message": words, "errors": {"expiry_days": [words]}})
+        for action in ("regenerate", "generate"):
+            answer = user.key(action, expiry_days=bad)
+            assert seen(answer) == (422, {"message": words, "errors": {"expiry_days": [words]}})
     assert user.balance(key).status == 200, "what was refused replaced nothing"
+    assert user.key("revoke").status == 200
+    assert user.key("generate", expiry_days=1).json["expires_at"].endswith("000Z")
+
+
+def test_a_key_is_shown_once(running: Running, user: User) -> None:
+    """Neither what an operator can list of it nor a refusal to make another one shows it again."""
+    key = user.new_key()
+    listed = json.dumps(running.installation.cli("keys", "list", "user"))
+    assert user.balance(key).status == 200
+    assert key not in listed
+    assert key not in json.dumps(user.key("generate").json)
+
+
+# -- the printed samples, with credentials in the query
+
+
+def test_printed_samples_with_credentials(running: Running) -> None:
+    """The documented days; a send and a balance by the key that the first sample made; a revocation."""
+    own = User(running, "printed", "10")
+    login = urlencode(own.login)
+
+    def says(name: str, query: str) -> dict[str, Any]:
+        ran = sample(running, f"{name}.sh", query)
+        assert ran.returncode == 0, ran.stderr
+        said: dict[str, Any] = json.loads(ran.stdout)
+        return said
+
+    def days(expires_at: str) -> float:
+        now = datetime.strptime(_now(running), "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+        expires = datetime.strptime(expires_at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        return (expires - now) / timedelta(days=1)
+
+    assert abs(days(says("api_generate-key", login)["expires_at"]) - 3) < 0.001
+    made = says("api_regenerate-key", login)
+    assert abs(days(made["expires_at"]) - 9) < 0.001
+    key = f"api_key={made['api_key']}"
+    sent = says("api_v2_sms_send", f"{key}&numbers=0709000111&message_body=printed")
+    assert (sent["status"], sent["balance"]) == ("success", 9)
+    assert bytes.fromhex(running.sent_to("254709000111")[0].text) == b"printed"
+    assert says("api_v2_account_balance", key) == {"balance": 9, "currency": "KES"}
+    assert says("api_revoke-key", key) == REVOKED
+    assert says("api_v2_account_balance", key) == INVALID

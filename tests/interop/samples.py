@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlencode
 
 from tests.contract import laravel_shop
 from tests.contract.chinqit_shop import BASE, SAMPLES, Shop
@@ -78,9 +79,33 @@ def laravel(running: Running, run: Interpreters, check: Check) -> None:
         check(f"{path.name} of Laravel gets the printed answer", right, printed)
 
 
+def laravel_by_its_customer(running: Running, run: Interpreters, check: Check) -> None:
+    """The same with credentials in the query, where the samples have none: the documented days, a send, a balance, the end."""
+    user = laravel_shop.User(running, "script", "10")
+    shown = {"response => response.json()": "async response => console.log(await response.text())"}
+
+    def says(name: str, query: str, wanted: str) -> str:
+        printed = f"{laravel_shop.BASE}/{name.replace('_', '/')}"
+        said = run.run(
+            laravel_shop.SAMPLES / f"{name}.js", {printed: f"{printed}?{query}", laravel_shop.BASE: running.base} | shown
+        )
+        check(f"{name}.js with credentials gets {wanted}", re.search(wanted, said) is not None, said)
+        return said
+
+    login = urlencode(user.login)
+    says("api_generate-key", login, r'"API key generated successfully".+"expires_at":"\d')
+    made = says("api_regenerate-key", login, r'"API key regenerated successfully".+"expires_at":"\d')
+    found = re.search('"api_key":"([0-9a-f]{64})"', made)
+    key = f"api_key={found[1] if found else ''}"
+    says("api_v2_sms_send", f"{key}&numbers=0709000222&message_body=script", '"status":"success"')
+    says("api_v2_account_balance", key, '^{"balance":9,"currency":"KES"}$')
+    says("api_revoke-key", key, "API key revoked successfully")
+
+
 def run_samples(check: Check) -> None:
     """All of them against one running dispatcher. Raises Missing when an interpreter cannot be had."""
     run = Interpreters()
     with started() as running:
         chinqit(running, run, check)
         laravel(running, run, check)
+        laravel_by_its_customer(running, run, check)
