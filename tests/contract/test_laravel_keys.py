@@ -88,9 +88,12 @@ def test_every_answer_has_the_count(running: Running) -> None:
 
 
 def test_what_is_not_counted(running: Running, user: User) -> None:
-    """v1 and the pages have no such headers and take nothing."""
+    """v1, the pages, and what is refused by method or size have no such headers and take nothing."""
     assert left(ask(running, COUNTED[0])) == 59
     answers = [user.v1(), running.request("GET", "/api/v2"), running.request("GET", "/api/oauth2-callback")]
+    answers.append(running.request("DELETE", COUNTED[0]))
+    answers.append(running.request("POST", COUNTED[0], "", {"Content-Length": "1048577"}))
+    assert [answer.status for answer in answers] == [200, 200, 200, 405, 413]
     assert [name for answer in answers for name in answer.headers if name.startswith("x-ratelimit")] == []
     assert left(ask(running, COUNTED[1])) == 58
 

@@ -13,6 +13,7 @@ import pytest
 
 from dispatcher.core.model import Refusal
 from dispatcher.core.ports import StoreUnavailable
+from dispatcher.ingest.dialects import laravel_pages
 from dispatcher.ingest.dialects import laravel_words as words
 from dispatcher.ingest.dialects.frame import Request
 from dispatcher.ingest.dialects.laravel_pages import Pages, document
@@ -217,6 +218,27 @@ def test_an_error_of_ours() -> None:
             assert "http_failed" in w.log.lines[-1]
             assert "RuntimeError" in w.log.lines[-1]
             assert "pass" not in w.log.lines[-1]
+
+    asyncio.run(scenario())
+
+
+def test_a_page_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seed's 500, as JSON, for both kinds of it; the next one may succeed."""
+
+    def broken(_: str) -> dict[str, object]:
+        raise KeyError("schemas")
+
+    async def scenario() -> None:
+        async with shop() as w:
+            with monkeypatch.context() as patched:
+                patched.setattr(laravel_pages, "document", broken)
+                for accept in ("application/json", "text/html"):
+                    answer = await w.http.get("/api/v2", headers={"Accept": accept})
+                    assert (answer.status_code, answer.json()) == (500, {"message": "Server Error"})
+                    assert answer.headers["content-type"] == "application/json"
+                    assert answer.headers["cache-control"] == "no-cache, private"
+                    assert answer.headers["access-control-allow-origin"] == "*"
+            assert (await w.http.get("/api/v2")).status_code == 200
 
     asyncio.run(scenario())
 
