@@ -51,7 +51,7 @@ def register(commands: Any) -> None:
         _explain,
         *text,
     )
-    one = arg("id", metavar="ID", help="message id")
+    one = arg("id", metavar="ID", help="message id, ours or the one that a public API showed")
     command(commands, "status", "show a message's state with every segment and attempt", "status ID", _status, one)
     command(commands, "cancel", "cancel what has not been submitted of a message", "cancel ID", _cancel, one)
     command(commands, "replay", "tell a message's life from its record and its events", "replay ID", _replay, one)
@@ -163,12 +163,24 @@ def _explain(context: Context, options: argparse.Namespace) -> int:
 # -- status, cancel, replay --------------------------------------------------------------------------------------------
 
 
+async def _id_of(store: Store, given: str) -> str:
+    """Our id of a message, by that or by the id that a public API showed: a UUID renders our bits, others are aliases. Raises
+    OpsError."""
+    from dispatcher.core import ids
+
+    found = given if ids.is_id(given) else ids.from_uuid(given) or await store.find_alias(given)
+    if found is None:
+        raise OpsError(f"{given!r} is no id of a message", "give the id that `send`, a 202 or a public API answered")
+    group = await store.group(found)
+    if group is not None:
+        first, last = ids.group_members(found, 1)[0], ids.group_members(found, 1, group.members)[0]
+        raise OpsError(f"{given} is a batch of {group.members} messages", f"give the id of one: from {first} to {last}")
+    return found
+
+
 async def _load(store: Store, message_id: str) -> tuple[Message, Account]:
     from dispatcher.core.customer import Account
-    from dispatcher.core.ids import is_id
 
-    if not is_id(message_id):
-        raise OpsError(f"{message_id!r} is not a message id", "give the 26 characters that `send` or a 202 answered")
     message = (await store.messages([message_id]))[0]
     known = (message.head or message.body) if message is not None else None
     if message is None or known is None:
@@ -178,7 +190,10 @@ async def _load(store: Store, message_id: str) -> tuple[Message, Account]:
 
 
 def _status(context: Context, options: argparse.Namespace) -> int:
-    view = _view(*context.with_store(lambda store: _load(store, options.id)))
+    async def work(store: Store) -> dict[str, Any]:
+        return _view(*await _load(store, await _id_of(store, options.id)))
+
+    view = context.with_store(work)
     context.show(view, lambda: "\n".join(_lines(view)))
     return EXIT_OK
 
@@ -223,9 +238,10 @@ def _cancel(context: Context, options: argparse.Namespace) -> int:
 
     rules = build_rules(context.settings)
 
-    async def work(store: Store) -> None:
+    async def work(store: Store) -> str:
+        message_id = await _id_of(store, options.id)
         for _ in range(CANCEL_TRIES):
-            message, account = await _load(store, options.id)
+            message, account = await _load(store, message_id)
             rules.accounts[account.name] = account
             decision = lifecycle.decide(message, Cancel(), rules, now_ms())
             if not decision.changed:
@@ -233,31 +249,29 @@ def _cancel(context: Context, options: argparse.Namespace) -> int:
             effects = Effects()
             lifecycle.collect(effects, message, decision)
             if not await store.commit(effects):
-                return
+                return message_id
         raise OpsError(f"{options.id} is being submitted right now", "try again in a moment")
 
-    context.with_store(work)
-    context.show({"id": options.id, "cancelled": True}, f"cancelled {options.id}")
+    cancelled = context.with_store(work)
+    context.show({"id": cancelled, "cancelled": True}, f"cancelled {cancelled}")
     return EXIT_OK
 
 
 def _replay(context: Context, options: argparse.Namespace) -> int:
-    from dispatcher.core.ids import is_id, time_of
-
-    if not is_id(options.id):
-        raise OpsError(f"{options.id!r} is not a message id", "give the 26 characters that `send` or a 202 answered")
+    from dispatcher.core.ids import time_of
 
     async def work(store: Store) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-        after, events, seen = f"{max(0, time_of(options.id) - SKEW_MS)}-0", [], 0
+        message_id = await _id_of(store, options.id)
+        after, events, seen = f"{max(0, time_of(message_id) - SKEW_MS)}-0", [], 0
         while seen < EVENTS_MAX:
             rows = await store.read_stream("events", after, 1000)
             if not rows:
                 break
             seen += len(rows)
             after = rows[-1][0]
-            events += [row for _, row in rows if row.get("id") == options.id]
+            events += [row for _, row in rows if row.get("id") == message_id]
         try:
-            view = _view(*await _load(store, options.id))
+            view = _view(*await _load(store, message_id))
         except OpsError:
             if not events:
                 raise

@@ -286,7 +286,7 @@ def test_doctor_names_what_is_wrong(cli: Cli) -> None:
         (("accounts", "add", "a", "--currency", "euro"), ("'euro' is not a currency", "ISO 4217")),
         (("accounts", "add", "a", "--currency", "EUR", "--refund-on", "lost"), ("'lost' is not possible", "use cancelled")),
         (("keys", "revoke", "none"), ("no key of this id", "keys list")),
-        (("status", "x"), ("'x' is not a message id", "26 characters")),
+        (("status", "x"), ("'x' is no id of a message", "a public API answered")),
         (("status", "06H0B40AB40KX1H2KE7VS39XR0"), ("there is no record", "retention")),
         (("replay", "06H0B40AB40KX1H2KE7VS39XR0"), ("there is no record", "retention")),
         (("cancel", "06H0B40AB40KX1H2KE7VS39XR0"), ("there is no record", "retention")),
