@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 import sys
@@ -41,6 +42,13 @@ class Shop:
         self.key = f"live-key-of-{name}-0123456789abcdef"
         running.account(name, "MRU", money, *options)
         running.import_key(name, "chinqit", self.key)
+
+    def with_key(self, key: str) -> Shop:
+        """The same account with a second key."""
+        other = copy.copy(self)
+        other.key = key
+        self.running.import_key(self.name, "chinqit", key)
+        return other
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
         """A request with the key; headers are written with _ for -."""

@@ -3,7 +3,7 @@
 One installation a module, as an operator would set it up: accounts and credentials by the command line, everything
 else through HTTP. Fates by the end of a number: 0001 undelivered, 0002 refused for good, 0003 no receipt, 0004 refused
 once, 7701 undelivered because the handset is away, as often as it is tried, 7702 given up by the carrier as too
-late, everything else delivered.
+late, 7703 refused for the moment, as often as it is tried, everything else delivered.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ suffix = "7702"
 outcome = "undelivered"
 code = "000"
 state = "EXPIRED"
+[[rule]]
+suffix = "7703"
+outcome = "temporary"
 """
 PRICES = {"MRU": "0.02", "KES": "1", "USD": "0.5", "IQD": "200", "EUR": "0.035"}
 """Price of a segment to anywhere, by currency; the tariff's name is the currency's in small letters."""

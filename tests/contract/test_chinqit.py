@@ -88,10 +88,11 @@ def test_wrong_methods(running: Running, method: str, path: str) -> None:
 
 
 def test_every_answer_has_a_request_id(running: Running, shop: Shop) -> None:
-    """Good, bad and lost alike."""
+    """Good, bad and lost alike; and none says that its API is deprecated."""
     for answer in (shop.send(), shop.send(phone="x"), running.request("POST", "/otp/send"), running.request("GET", "/otp/x")):
         assert answer.headers["x-request-id"]
         assert answer.headers["content-type"] == "application/json"
+        assert "deprecation" not in answer.headers
 
 
 def test_trailing_slash_and_case(shop: Shop) -> None:
@@ -139,6 +140,23 @@ def test_the_seeds_validation_error(shop: Shop) -> None:
         ("/messages/send", {"message": "m", "phoneNumber": "+1 234", "hash": "short"}, [
             (["phoneNumber"], "Invalid phone number format"), (["hash"], "String must contain exactly 11 character(s)"),
         ]),
+        ("/messages/send", {"message": True, "phoneNumber": [], "hash": {}}, [
+            (["message"], "Expected string, received boolean"), (["phoneNumber"], "Expected string, received array"),
+            (["hash"], "Expected string, received object"),
+        ]),
+        ("/messages/send", {"message": "m", "phoneNumber": "+1234567890", "hash": None}, [
+            (["hash"], "Expected string, received null"),
+        ]),
+        ("/messages/send", {"message": "m", "phoneNumber": "+1234567890", "hash": "ABC123XYZ4-"}, [(["hash"], "Invalid")]),
+        ("/otp/send", {"phoneNumber": 1.5, "language": 1, "channel": [], "hash": "ABC123XYZ456"}, [
+            (["phoneNumber"], "Expected string, received number"), (["language"], "Expected string, received number"),
+            (["channel"], "Expected string, received array"), (["hash"], "String must contain exactly 11 character(s)"),
+        ]),
+        ("/otp/verify", {"phoneNumber": "", "otp": "12a456", "channel": "SMS"}, [
+            (["phoneNumber"], "Invalid phone number format"), (["otp"], "Invalid"),
+            (["channel"], "Invalid enum value. Expected 'sms' | 'whatsapp', received 'SMS'"),
+        ]),
+        ("/otp/verify", {"phoneNumber": "+1234567890", "otp": "\u0661\u0662\u0663\u0664\u0665\u0666"}, [(["otp"], "Invalid")]),
         ("/otp/send", {"language": "de", "channel": "voice"}, [
             (["phoneNumber"], "Required"),
             (["language"], "Invalid enum value. Expected 'fr' | 'en' | 'ar', received 'de'"),
@@ -167,10 +185,35 @@ def test_mauritanian_forms(shop: Shop, phone: str) -> None:
     assert shop.status(answer.json["messageId"])["phone"] == "+22238089001"
 
 
-@pytest.mark.parametrize("phone", ["58089336", "+22258089336", "1234567890", "+1-234-567-890", "0022238089336", "", "+123"])
-def test_numbers_refused(shop: Shop, phone: str) -> None:
+@pytest.mark.parametrize(
+    ("phone", "shown"),
+    [
+        ("28089001", "+22228089001"),
+        ("22248089001", "+22248089001"),
+        ("+12345678", "+12345678"),
+        ("+123456789012345", "+123456789012345"),
+    ],
+)
+def test_the_edges_of_a_number(shop: Shop, phone: str, shown: str) -> None:
+    """A first digit of 2 and of 4; eight and fifteen digits in all."""
+    answer = shop.send(phone, "x")
+    assert answer.status == 200
+    assert shop.status(answer.json["messageId"])["phone"] == shown
+
+
+@pytest.mark.parametrize("path", ["/messages/send", "/otp/send", "/otp/verify"])
+@pytest.mark.parametrize(
+    "phone",
+    [
+        "58089336", "18089336", "+22258089336", "+2223808933", "+222380893361", "2223808933", "3808933", "380893361",
+        "1234567890", "+1-234-567-890", "+1 234567890", "+1(234)567890", " +1234567890", "0022238089336", "", "+",
+        "+123", "+1234567", "+1234567890123456", "+0123456789", "+1234567890x", "+\u0661234567890",
+    ],
+)  # fmt: skip
+def test_numbers_refused(shop: Shop, path: str, phone: str) -> None:
     """Anything else than + and a number, or a Mauritanian one."""
-    assert shop.send(phone).json == invalid((["phoneNumber"], "Invalid phone number format"))
+    answer = shop.post(path, phoneNumber=phone, message="m", otp="123456")
+    assert (answer.status, answer.json) == (400, invalid((["phoneNumber"], "Invalid phone number format")))
 
 
 def test_message(shop: Shop) -> None:
@@ -189,6 +232,13 @@ def test_hash_is_appended(shop: Shop) -> None:
     assert text_of(shop.running, "1234567002") == "Your code\nFA+9qCX9VSu"
 
 
+def test_hash_counts_into_the_parts(shop: Shop) -> None:
+    """148 characters, the line feed and eleven more are one part; with one more it is two, and charged so."""
+    for chars, cost in ((148, 0.02), (149, 0.04)):
+        sent = shop.send(message="x" * chars, hash="ABC/23XYZ45").json["messageId"]
+        assert shop.status(sent)["cost"] == cost
+
+
 def test_ten_parts_at_most(shop: Shop) -> None:
     """With the hash; the answer says how much would do."""
     assert shop.send(message="x" * 1530).status == 200
@@ -196,6 +246,13 @@ def test_ten_parts_at_most(shop: Shop) -> None:
     assert shop.send(message="x" * 1518, hash="ABC123XYZ45").status == 200
     answer = shop.send(message="x" * 1519, hash="ABC123XYZ45")
     assert answer.json == invalid((["message"], "String must contain at most 1518 character(s)"))
+    assert shop.send(message="\u0436" * 670).status == 200
+    assert shop.send(message="\u0436" * 671).json == invalid((["message"], "String must contain at most 670 character(s)"))
+
+
+def test_messages_have_no_limit(shop: Shop) -> None:
+    """Twenty-five to one number within a minute."""
+    assert {shop.send("+1234567004").status for _ in range(25)} == {200}
 
 
 # -- 2.6 status
@@ -265,6 +322,21 @@ def test_balance_too_low(running: Running) -> None:
     }
     assert running.available("poor") == "0.03"
     assert running.never_sent_to("1234567010")
+
+
+def test_an_account_that_cannot_be_billed(running: Running) -> None:
+    """No tariff is in force for it: 500 with the documented code, nothing charged or sent."""
+    running.installation.cli("accounts", "add", "odd", "--currency", "GBP")
+    running.installation.cli("accounts", "credit", "odd", "10", "--id", "first-odd")
+    running.import_key("odd", "chinqit", "live-key-of-odd-0123456789")
+    one = {"phoneNumber": "+1234567013", "message": "m"}
+    batch = {"recipients": [{"phone": "+1234567013", "message": "m"}]}
+    for path, body in (("/messages/send", one), ("/otp/send", one), ("/api/v2/bulk/send", batch)):
+        answer = running.request("POST", path, body, {"X-API-Key": "live-key-of-odd-0123456789"})
+        billing = {"success": False, "message": "Billing transaction failed", "code": "BILLING_FAILED"}
+        assert (answer.status, answer.json) == (500, billing)
+    assert running.available("odd") == "10.00"
+    assert running.never_sent_to("1234567013")
 
 
 def test_the_last_credit_is_spent_once(running: Running) -> None:

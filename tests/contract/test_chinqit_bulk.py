@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -102,6 +103,31 @@ def test_validation(shop: Shop, body: dict[str, Any], path: list[str | int], mes
     answer = shop.post("/api/v2/bulk/send", **body)
     assert (answer.status, answer.json) == (400, invalid((path, message)))
     assert shop.running.available("shop") == before
+
+
+def test_every_problem_of_every_entry(shop: Shop) -> None:
+    """Entries that are none, fields of another type, a text for all beside them; nothing of the batch is sent."""
+    good = {"phone": "+22238089461", "message": "x"}
+    recipients = [good, "x", {"phone": 1, "message": None}, {}, {"phone": "+22238089461"}]
+    answer = shop.post("/api/v2/bulk/send", recipients=recipients, message="for all")
+    assert (answer.status, answer.json) == (
+        400,
+        invalid(
+            (["recipients", 1], "Expected object, received string"),
+            (["recipients", 2, "phone"], "Expected string, received number"),
+            (["recipients", 2, "message"], "Expected string, received null"),
+            (["recipients", 3, "phone"], "Required"),
+            (["recipients", 3, "message"], "Required"),
+            (["recipients", 4, "message"], "Required"),
+        ),
+    )
+    assert shop.running.never_sent_to("22238089461")
+
+
+def test_further_keys_are_ignored(shop: Shop) -> None:
+    """Beside the list and in an entry, even of the wrong type."""
+    entry = {"phone": "+22238089462", "message": "x", "name": 1}
+    assert shop.post("/api/v2/bulk/send", sender=["x"], recipients=[entry], message=1).status == 202
 
 
 def test_at_most_a_hundred_problems(shop: Shop) -> None:
@@ -247,22 +273,46 @@ def test_idempotency_key(running: Running) -> None:
 
 
 def test_a_hundred_batches_an_hour(running: Running) -> None:
-    """Batches of one: the 101st is 429 with Retry-After; refused ones do not count; another key is free; an hour later it
-    goes again."""
-    shop = Shop(running, "busy")
+    """Batches of one, the money for just a hundred: the 101st is 429 with Retry-After, not 402; refused ones do not count;
+    another account's key is free, and a second one of the same; an hour later it goes again."""
+    shop = Shop(running, "busy", "2")
     for n in range(100):
         if n % 20 == 0:
             assert shop.batch("invalid").status == 400
-        assert shop.batch(f"38{n:06d}").status == 202
+            assert shop.batch(*["38089453"] * 101).status == 402
+        assert shop.batch(f"38{n:05d}5").status == 202
     answer = shop.batch("38089451")
     assert (answer.status, answer.json) == (429, TOO_FAST)
     assert 1 <= int(answer.headers["retry-after"]) <= 3600
     assert Shop(running, "calm").batch("38089452").status == 202
-    before = running.available("busy")
+    second = shop.with_key("second-key-of-busy-0123456789")
+    assert second.batch("38089451").status == 402
+    running.installation.cli("accounts", "credit", "busy", "1", "--id", "more")
     assert shop.batch("38089451").status == 429
-    assert running.available("busy") == before
+    assert running.available("busy") == "1.00"
+    assert second.batch("38089451").status == 202
     running.advance(3601)
     assert shop.batch("38089451").status == 202
+
+
+def test_a_batch_on_its_way(running: Running, shop: Shop) -> None:
+    """One of three is refused for the moment: processing, 66 of 100, and its row is queued; after the next try all are sent."""
+    answer = shop.batch("+22238089471", "+22238080004", "+22238089472")
+    batch_id = answer.json["batchId"]
+    batch = wait_for("two are sent", 10, lambda: (found := shop.progress(batch_id))["successfulCount"] == 2 and found)
+    assert (batch["status"], batch["progress"], batch["failedCount"]) == ("processing", 66, 0)
+    assert [message["status"] for message in batch["messages"]] == ["sent", "queued", "sent"]
+    assert set(batch["messages"][1]) == {"messageId", "phone", "status"}
+    assert {type(batch[name]) for name in batch if name.endswith(("Messages", "Count")) or name == "progress"} == {int}
+    for name in ("createdAt", "updatedAt"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", batch[name])
+
+    def done() -> bool:
+        running.advance(5)
+        return bool(shop.progress(batch_id)["progress"] == 100)
+
+    wait_for("the next try", 10, done, pause_s=0.2)
+    assert shop.progress(batch_id)["status"] == "completed"
 
 
 def test_fifty_thousand(running: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -37,6 +38,7 @@ def test_texts(shop: Shop, language: str | None, before: str, behind: str) -> No
     answer = shop.otp("+12345670" + number, **({"language": language} if language else {}))
     assert (answer.status, answer.json["success"], answer.json["expiresIn"]) == (200, True, 600)
     assert set(answer.json) == {"success", "messageId", "expiresIn"}
+    assert type(answer.json["expiresIn"]) is int
     assert UUID4.fullmatch(answer.json["messageId"])
     text = text_of(shop.running, "12345670" + number).replace("\x05", "é")  # the carrier's octets are GSM 7-bit
     assert text == before + shop.code("12345670" + number) + behind
@@ -101,6 +103,48 @@ def test_other_key_other_number_other_channel(running: Running, shop: Shop) -> N
     assert shop.verify("38089337", code).json == NOT_LIVE
     assert shop.verify("38089336", code, channel="whatsapp").json == NOT_LIVE
     assert shop.verify("+22238089336", code, channel="sms").json == VERIFIED
+
+
+def test_another_key_of_the_account_has_codes_and_limits_of_its_own(running: Running) -> None:
+    """What one key sent the other does not know, and its three sends a minute are its own."""
+    one = Shop(running, "keys")
+    other = one.with_key("second-key-of-keys-0123456789")
+    assert [one.otp("+1234567046").status for _ in range(4)] == [200, 200, 200, 429]
+    code = one.code("1234567046", 3)
+    assert other.verify("+1234567046", code).json == NOT_LIVE
+    assert other.otp("+1234567046").status == 200
+    mine = other.code("1234567046", 4)
+    assert one.verify("+1234567046", code).json == VERIFIED
+    assert other.verify("+1234567046", mine).json == VERIFIED
+
+
+def test_one_number_has_one_limit_however_it_is_spelt(shop: Shop) -> None:
+    """Three spellings, three sends."""
+    assert [shop.otp(phone).status for phone in ("38089346", "22238089346", "+22238089346", "38089346")] == [200, 200, 200, 429]
+
+
+def test_the_carrier_is_told_when_a_code_ends(running: Running, shop: Shop) -> None:
+    """validity_period: what is left of ten minutes."""
+    assert shop.otp("+1234567047").status == 200
+    (got,) = running.sent_to("1234567047")
+    found = re.fullmatch(r"00000000(\d\d)(\d\d)000R", got.validity)
+    assert found is not None, got
+    assert 570 <= 60 * int(found[1]) + int(found[2]) <= 600
+
+
+def test_the_order_of_checks(running: Running) -> None:
+    """Beyond the limit: a field is still told first, then the channel; the limit before the balance."""
+    shop = Shop(running, "order", "0.06")
+    assert [shop.otp("+1234567048").status for _ in range(4)] == [200, 200, 200, 429]
+    assert shop.otp("+1234567048", language="de").status == 400
+    assert shop.otp("+1234567048", channel="whatsapp").status == 502
+    running.advance(61)
+    assert shop.otp("+1234567048").json == {
+        "success": False,
+        "message": "Insufficient balance",
+        "details": {"requiredAmount": 0.02, "validRecipients": 1, "invalidRecipients": 0},
+        "code": "NO_CREDIT",
+    }
 
 
 def test_new_code_replaces_the_old_and_its_tries(shop: Shop) -> None:

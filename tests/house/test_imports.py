@@ -71,6 +71,15 @@ def test_rooms_know_core_and_no_other_room(module: str) -> None:
     assert {n for n in others if n.split(".")[1] not in {room, "core"} and n != "dispatcher.core"} == set()
 
 
+@pytest.mark.parametrize("module", [m for m in modules() if m.startswith("dispatcher.ingest.dialects")])
+def test_dialects_know_nothing_of_smpp_but_texts_and_names(module: str) -> None:
+    """How long a text is and what a refusal is called; nothing of sessions and PDUs."""
+    known = {"smpp", "smpp.segments", "smpp.text", "smpp.status"}
+    assert {n for n in imports_of(modules()[module]) if _top(n) == "smpp" and not _under(n, tuple(known - {"smpp"}))} <= {
+        "smpp"
+    }
+
+
 @pytest.mark.parametrize("module", [m for m in modules() if m.startswith("dispatcher.ops") and not _under(m, WIRING)])
 def test_ops_wires_only_in_the_supervisor(module: str) -> None:
     """Within ops only supervisor and roles bring rooms together."""

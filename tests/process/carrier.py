@@ -44,6 +44,7 @@ def row(received: Received) -> list[object]:
         submit.short_message.hex(),
         submit.source_addr,
         submit.data_coding,
+        submit.validity_period,
     ]
 
 

@@ -79,6 +79,7 @@ class Submission(NamedTuple):
     text: str
     sender: str
     data_coding: int
+    validity: str
 
 
 class Carrier:
