@@ -1,4 +1,4 @@
-"""What benchmarks make of their figures: medians with their spread, the table of stages, bars. Measures nothing."""
+"""What benchmarks make of their figures: medians with their spread, the table of stages, bars, curves. Measures nothing."""
 
 from __future__ import annotations
 
@@ -72,3 +72,45 @@ def bars(title: str, rows: Sequence[tuple[str, str, float, float, float]]) -> st
     bottom = 44 + 26 * len(rows)
     lines.append(f'<line x1="{left + scale}" y1="36" x2="{left + scale}" y2="{bottom}" stroke="#555" stroke-dasharray="4 3"/>')
     return "\n".join([*lines, "</svg>", ""])
+
+
+Line = tuple[str, str, Sequence[tuple[float, float]]]
+
+
+def curves(title: str, lines: Sequence[Line], marks: tuple[str, str, Sequence[float]]) -> str:
+    """An SVG of lines over seconds, each (name, colour, points), and of instants along the bottom."""
+    left, top, wide, high = 48, 40, 860, 260
+    end = max(x for _, _, points in lines for x, _ in points)
+    most = 1.1 * max(y for _, _, points in lines for _, y in points)
+
+    def x_of(seconds: float) -> float:
+        return left + seconds / end * wide
+
+    def y_of(value: float) -> float:
+        return top + (1 - value / most) * high
+
+    grid = 20 if most > 50 else 10
+    found = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + wide + 20}" height="{top + high + 64}"'
+        ' font-family="sans-serif" font-size="13">',
+        '<rect width="100%" height="100%" fill="white"/>',
+        f'<text x="12" y="24" font-weight="bold">{escape(title)}</text>',
+    ]
+    for value in range(0, int(most) + 1, grid):
+        y = y_of(value)
+        found.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + wide}" y2="{y:.1f}" stroke="#ddd"/>')
+        found.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{value}</text>')
+    found += [
+        f'<text x="{x_of(at):.1f}" y="{top + high + 26}" text-anchor="middle">{at} s</text>'
+        for at in range(0, int(end) + 1, 10)
+    ]
+    for _, colour, points in lines:
+        path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
+        found.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+    name, colour, instants = marks
+    found += [f'<path d="M{x_of(at):.1f} {top + high}v-12" stroke="{colour}" stroke-width="1.5"/>' for at in instants]
+    legend = [(name, colour) for name, colour, _ in lines] + [(f"{name} ({len(instants)})", colour)]
+    for place, (words, ink) in enumerate(legend):
+        found.append(f'<rect x="{left + 200 * place}" y="{top + high + 40}" width="12" height="12" fill="{ink}"/>')
+        found.append(f'<text x="{left + 18 + 200 * place}" y="{top + high + 51}">{escape(words)}</text>')
+    return "\n".join([*found, "</svg>", ""])

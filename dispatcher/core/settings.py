@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from dispatcher.core.door_settings import Chinqit, Fraud, Http, Inbound, Inbox, Notices, Otp, Otpiq
-from dispatcher.core.tables import Name, Positive, Rate, Seconds, Table
+from dispatcher.core.tables import Auto, Name, Positive, Rate, Seconds, Table
 
 
 class Server(Table, kw_only=True, frozen=True):
@@ -158,7 +158,9 @@ class Bind(Table, kw_only=True, frozen=True):
     version: Annotated[Literal["3.3", "3.4", "5.0"], Meta(description="interface_version")] = "3.4"
     sessions: Annotated[int, Meta(ge=1, le=64, description="connections with this login")] = 1
     window: Annotated[int, Meta(ge=1, le=10_000, description="outstanding submits per session")] = 10
-    rate: Annotated[Rate | None, Meta(description="segments a second over this bind's sessions")] = None
+    rate: Annotated[
+        Rate | Auto | None, Meta(description="segments a second over this bind's sessions; auto: finds what the carrier takes")
+    ] = None
     enquire_link_s: Annotated[Seconds, Meta(description="silence after which the peer is asked whether it lives")] = 30.0
     response_timeout_s: Annotated[Seconds, Meta(description="an unanswered submit becomes Unknown, the link is closed")] = 60.0
     connect_timeout_s: Annotated[Seconds, Meta(description="for the connection, TLS included")] = 10.0
@@ -170,12 +172,14 @@ class Carrier(Table, kw_only=True, frozen=True):
     """A carrier: its logins, its limits, what it costs and how it differs."""
 
     name: Name
-    rate: Annotated[Rate | None, Meta(description="segments a second over all its binds")] = None
+    rate: Annotated[
+        Rate | Auto | None, Meta(description="segments a second over all its binds; auto: finds what the carrier takes")
+    ] = None
     cost: Annotated[str, Meta(description="name of the [[tariff]] of what it costs us; empty: free")] = ""
     sender: Annotated[str, Meta(description="sender where the send has none")] = ""
     senders: Annotated[tuple[Senders, ...], Meta(description="which senders it takes, by country")] = ()
     throttle_pause_s: Annotated[Seconds, Meta(description="pause of a bind after 'throttled' or 'queue full'")] = 1.0
-    throttle_floor: Annotated[float, Meta(gt=0, le=1, description="adaptation never goes below this part of the rate")] = 0.1
+    throttle_floor: Annotated[float, Meta(gt=0, le=1, description="adaptation never goes below this part of the rate")] = 0.05
     bind: Annotated[tuple[Bind, ...], Meta(min_length=1)]
     quirks: Quirks = Quirks()
     tlvs: Annotated[dict[str, str], Meta(description='sent with every submit_sm: "0x1400" = hex or text')] = {}

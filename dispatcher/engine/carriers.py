@@ -19,12 +19,12 @@ import trio
 from dispatcher.core.model import Outcome
 from dispatcher.core.ports import StoreUnavailable
 from dispatcher.core.settings import Bind, Settings
-from dispatcher.core.shares import SETTLE_S, part, quota
-from dispatcher.core.throttle import Throttle
+from dispatcher.core.shares import SETTLE_S, quota
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.leases import SESSION_PREFIX, Leases
 from dispatcher.engine.leash import POLITE, leash
 from dispatcher.engine.overdue import LOOK_S, recall_overdue
+from dispatcher.engine.rates import Rates, permits
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import Seat, Token, Works
 from smpp.events import Events, Login, SessionSettings
@@ -57,7 +57,7 @@ class Carriers:
         for seat in works.seats:
             works.pool.add(seat)
         self._taking: set[Seat] = set()
-        self._rates = _throttled(works.seats)
+        self._rates = Rates(works.seats)
         self._reshare_at = inf
         leases.changed = self._reshare
         self._reshare()
@@ -240,19 +240,7 @@ class Carriers:
             return 0, now + 0.05
         if seat.paused_until > now:
             return 0, min(seat.paused_until, now + 1.0)
-        granted = wanted
-        taken: list[Throttle] = []
-        for throttle in seat.throttles:
-            granted_here = throttle.take(granted, now)
-            for earlier in taken:
-                earlier.give_back(granted - granted_here, now)
-            granted = granted_here
-            taken.append(throttle)
-            if not granted:
-                break
-        if granted == wanted:
-            return granted, now
-        return granted, max(throttle.next_at(now) for throttle in seat.throttles)
+        return permits(seat, wanted, now)
 
     def _login(self, seat: Seat, mode: str) -> Login:
         bind = seat.bind_settings
@@ -274,9 +262,7 @@ class Carriers:
             if now >= usable_at:
                 settled.add(seat)
             self._reshare_at = min(self._reshare_at, lease.until, usable_at if usable_at > now else inf)
-        for throttle, rate, seats in self._rates:
-            parts = (part(rate, place, len(seats)) for place, seat in enumerate(seats) if seat in settled)
-            throttle.resize(sum(parts), now)
+        self._rates.reshare(settled, now)
 
     async def _shares(self) -> None:
         """What only time changes, also while nothing is written."""
@@ -340,22 +326,6 @@ class Carriers:
         states = [s.state for s in self.seats if (s.carrier, s.bind) == (seat.carrier, seat.bind)]
         for each in _STATES:
             put("dispatcher_bind_state", (seat.carrier, seat.bind, each), states.count(each))
-
-
-def _throttled(seats: list[Seat]) -> list[tuple[Throttle, float, list[Seat]]]:
-    """Gives the sessions that submit their throttles, the carrier's and the bind's; each with its rate and its sessions."""
-    found: dict[tuple[str, ...], tuple[Throttle, float, list[Seat]]] = {}
-    for seat in seats:
-        carrier = seat.carrier_settings
-        own: list[Throttle] = []
-        for key, rate in (((seat.carrier,), carrier.rate), ((seat.carrier, seat.bind), seat.bind_settings.rate)):
-            if rate is not None:
-                throttle = Throttle(rate, carrier.throttle_floor, carrier.throttle_pause_s)
-                throttle, _, members = found.setdefault(key, (throttle, rate, []))
-                members.append(seat)
-                own.append(throttle)
-        seat.throttles = tuple(own)
-    return list(found.values())
 
 
 def seats_of(settings: Settings) -> list[Seat]:

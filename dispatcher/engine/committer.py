@@ -74,7 +74,7 @@ class Committer:
                 accepted += 1
                 answer = _answer((segment, _ACCEPTED, 0, answer_key(ids, message_id), now, 0))
             else:
-                answer = self._refused(slot, segment, status, message_id, now, monotonic)
+                answer = self._refused(slot, segment, status, message_id, now, monotonic, flight.left_at)
             if not flight.answers:
                 touched.append(flight)
             flight.answers.append(answer)
@@ -84,14 +84,18 @@ class Committer:
             self._counts[key] = self._counts.get(key, 0) + accepted
         if left_at:
             works.counters.observe("dispatcher_submit_seconds", (carrier,), monotonic - left_at)
+            if slot.yielding is not None:
+                slot.responded(monotonic - left_at)
         self.bell.ring()
         if not works.crowded():
             works.room_bell.ring()
 
-    def _refused(self, slot: Seat, segment: int, status: int, message_id: str, now: int, monotonic: float) -> Answer:
+    def _refused(
+        self, slot: Seat, segment: int, status: int, message_id: str, now: int, monotonic: float, left_at: float
+    ) -> Answer:
         outcome = _OUTCOMES[classify(status, self._statuses[slot.carrier])]
         if outcome is Outcome.THROTTLED:
-            slot.refused(monotonic)
+            slot.refused(monotonic, left_at)
         key = (slot, int(outcome))
         self._counts[key] = self._counts.get(key, 0) + 1
         return Answer(segment, outcome, status, answer_key(self._ids[slot.carrier], message_id), now)

@@ -43,11 +43,22 @@ class Seat(Slot):
     """One carrier session as this engine runs it: the pool's slot, its link while there is one, its throttles.
 
     `number` counts all sessions of the configuration, so that engines can share them out. `throttles`: the carrier's,
-    shared by all its sessions here, then the bind's. `held`: the pause asked for by an operator. `leased`: the session is
-    ours, as far as that can be known without asking.
+    shared by all its sessions here, then the bind's; `yielding` is the one of them that refusals slow down. `held`: the
+    pause asked for by an operator. `leased`: the session is ours, as far as that can be known without asking.
     """
 
-    __slots__ = ("bind_settings", "carrier_settings", "held", "leased", "link", "number", "state", "throttles", "window_max")
+    __slots__ = (
+        "bind_settings",
+        "carrier_settings",
+        "held",
+        "leased",
+        "link",
+        "number",
+        "state",
+        "throttles",
+        "window_max",
+        "yielding",
+    )
 
     def __init__(self, carrier: Carrier, bind: Bind, label: str, session: int, number: int, *, window: int) -> None:
         super().__init__(carrier.name, label, session, window)
@@ -57,15 +68,21 @@ class Seat(Slot):
         self.window_max = window
         self.link: Link[Token] | None = None
         self.throttles: tuple[Throttle, ...] = ()
+        self.yielding: Throttle | None = None
         self.state = "down"
         self.held = False
         self.leased = False
 
-    def refused(self, now: float) -> None:
-        """The carrier said "too fast": pause and slow down."""
-        self.paused_until = max(self.paused_until, now + self.carrier_settings.throttle_pause_s)
-        for throttle in self.throttles:
-            throttle.refused(now)
+    def refused(self, now: float, left_at: float) -> None:
+        """The carrier said "too fast" to what left at `left_at` (0: nobody knows): pause and slow down."""
+        yielding = self.yielding
+        if yielding is None or yielding.refused(now, left_at):
+            self.paused_until = max(self.paused_until, now + self.carrier_settings.throttle_pause_s)
+
+    def responded(self, seconds: float) -> None:
+        """The carrier took so long for an answer."""
+        if self.yielding is not None:
+            self.yielding.responded(seconds)
 
     def look_ahead(self, segments_max: int) -> None:
         """How much may be claimed for it now: its window, and beyond it what hides the next claim's round trip.

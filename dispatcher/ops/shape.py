@@ -86,6 +86,8 @@ def wanted(info: inspect.Type) -> str:
             return "a number" + _bounds(bare)
         case inspect.BoolType():
             return "true or false"
+        case inspect.LiteralType() if len(bare.values) == 1:
+            return f'"{bare.values[0]}"'
         case inspect.LiteralType():
             return "one of " + ", ".join(f'"{value}"' for value in bare.values)
         case inspect.StrType():

@@ -124,6 +124,8 @@ class Scenario:
 
     window            submits a session may have unanswered; more are answered 0x14
     rate              submits in any sliding `rate_window_ms`; more are answered 0x58. By time of arrival
+    rate_curve        [[seconds, rate], ...] since the start or the last reset: from then on this is the rate
+    over_rate         what is answered beyond it: 88 (0x58, throttled), 20 (0x14, queue full) or another status
     receipt_retry_ms  a receipt answered with an error is sent again after so long
     answer_ids        how answers write the id: dec, hex, HEX, padded, uuid. Receipts have their own way, [receipt] ids
     receipt_per       which parts of a long message get a receipt: "segment" (each), "first", "last"
@@ -137,6 +139,8 @@ class Scenario:
     window: int = 1_000
     rate: int = 0
     rate_window_ms: int = 1_000
+    rate_curve: tuple[tuple[float, int], ...] = ()
+    over_rate: int = c.ESME_RTHROTTLED
     answer_ms: tuple[float, float] = (0.0, 0.0)
     receipt_ms: tuple[float, float] = (0.0, 0.0)
     receipt_retry_ms: float = 1_000.0
@@ -257,6 +261,8 @@ def _build(kind: type[D], values: Mapping[str, Any], where: str) -> D:
 
 
 def _typed(value: Any, kind: Any, where: str) -> Any:
+    if kind == tuple[tuple[float, int], ...]:
+        return _curve(value, where)
     if kind == tuple[float, float]:
         pair = value if isinstance(value, (list, tuple)) else (value, value)
         if len(pair) != 2 or not all(_is_number(each) for each in pair) or not 0 <= pair[0] <= pair[1]:
@@ -271,6 +277,16 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     if kind is str and not isinstance(value, str):
         raise ScenarioError(f'{where}: {value!r} is not text; put it in quotes, "{value}"')
     return value if get_args(kind) or not isinstance(value, (list, dict)) else _refuse(value, where)
+
+
+def _curve(value: Any, where: str) -> tuple[tuple[float, int], ...]:
+    points = value if isinstance(value, (list, tuple)) else [value]
+    fits = all(isinstance(each, (list, tuple)) and len(each) == 2 and all(map(_is_number, each)) for each in points)
+    if not fits or any(at < 0 or rate < 0 or rate != int(rate) for at, rate in points) or [*points] != sorted(points):
+        raise ScenarioError(
+            f"{where}: {value!r} is not [[seconds, rate], ...] in order; write for example [[0, 100], [10, 40]]"
+        )
+    return tuple((float(at), int(rate)) for at, rate in points)
 
 
 def _refuse(value: Any, where: str) -> Any:

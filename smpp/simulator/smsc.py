@@ -78,6 +78,7 @@ class Simulator:
         self._backlog: dict[str, deque[bytes]] = {}
         self._turn: dict[str, int] = {}
         self._wake = trio.Event()
+        self._began_at = 0.0
         self._set_counts()
         self._nursery: trio.Nursery | None = None
         self._accepting: trio.CancelScope | None = None
@@ -132,6 +133,7 @@ class Simulator:
         """Forgets counts and records; links, receipts under way and attempts stay."""
         self.stats = Stats()
         self.received.clear()
+        self._began_at = self._clock()
         self._set_counts()
 
     def inbound(self, system_id: str, source: str, dest: str, text: bytes, data_coding: int = 0) -> None:
@@ -265,7 +267,7 @@ class Simulator:
                 self._wake.set()
 
     def _beyond(self, peer: Peer, submit: SubmitSm, window: bool, now: float) -> Answer:
-        status = c.ESME_RMSGQFUL if window else c.ESME_RTHROTTLED
+        status = c.ESME_RMSGQFUL if window else self.scenario.over_rate
         if window:
             self.stats.window_exceeded += 1
         else:
@@ -296,10 +298,16 @@ class Simulator:
 
     # -- limits, answers, receipts ---------------------------------------------------------------------------------------
 
+    def rate(self, now: float) -> int:
+        """Submits a second that the scenario allows at this instant; 0: any number."""
+        elapsed = now - self._began_at
+        return next((rate for at, rate in reversed(self.scenario.rate_curve) if at <= elapsed), self.scenario.rate)
+
     def _grant(self, system_id: str, now: float) -> int:
         """How many submits the rates allow now."""
         own, own_count = self._accounts[system_id].rate, self._granted_by.get(system_id)
-        whole = self.scenario.rate - self._granted.at(now) if self.scenario.rate else 1 << 30
+        rate = self.rate(now)
+        whole = rate - self._granted.at(now) if rate else 1 << 30
         return max(0, min(whole, own - own_count.at(now) if own_count is not None else whole))
 
     def _count_granted(self, system_id: str, count: int, now: float) -> None:
@@ -365,6 +373,7 @@ class Simulator:
         """Serves until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            self._began_at = self._clock()
             await self.up()
             nursery.start_soon(self.pump)
             task_status.started(self)

@@ -246,6 +246,22 @@ def test_rate_in_any_sliding_second() -> None:
     play(test, replace(PLAIN, rate=5))
 
 
+def test_a_rate_follows_its_curve_and_is_answered_as_the_scenario_says() -> None:
+    """Three a second, after half a second one; beyond it queue full."""
+
+    async def test(smsc: Simulator, customer: Customer, nursery: trio.Nursery) -> None:
+        customer.send("1", "2", "3", "4")
+        await customer.until(lambda: len(customer.answers) == 4)
+        assert [status for status, _ in customer.answers.values()] == [0, 0, 0, c.ESME_RMSGQFUL]
+        assert (smsc.stats.throttled, smsc.rate(trio.current_time())) == (1, 3)
+        await trio.sleep(1.1)
+        customer.send("5", "6")
+        await customer.until(lambda: len(customer.answers) == 6)
+        assert [status for status, _ in customer.answers.values()][4:] == [0, c.ESME_RMSGQFUL]
+
+    play(test, replace(PLAIN, rate_curve=((0.0, 3), (0.5, 1)), over_rate=c.ESME_RMSGQFUL))
+
+
 def test_window() -> None:
     """Submits beyond the window get 0x14; the highest number seen is kept."""
 
@@ -438,12 +454,13 @@ def test_scenario_file(tmp_path: Path) -> None:
     """Every kind of entry is read."""
     path = tmp_path / "scenario.toml"
     path.write_text(
-        'listen = "127.0.0.1:0"\nrate = 500\nanswer_ms = [5, 20]\nreceipt_ms = 7\n'
+        'listen = "127.0.0.1:0"\nrate = 500\nrate_curve = [[0, 100], [1.5, 40]]\nanswer_ms = [5, 20]\nreceipt_ms = 7\n'
         + GOOD
         + '[[rule]]\nsuffix = "01"\noutcome = "temporary"\nstatus = "0x08"\ntimes = 2\n'
         + '[[mix]]\nweight = 3\noutcome = "undelivered"\ncode = "011"\n'
     )
     scenario = load(path)
+    assert scenario.rate_curve == ((0.0, 100), (1.5, 40))
     assert (scenario.rate, scenario.answer_ms, scenario.receipt_ms) == (500, (5.0, 20.0), (7.0, 7.0))
     assert scenario.accounts == (Account("shop", "secret"),)
     assert scenario.rules == (Rule(Fate(Outcome.TEMPORARY, 8, times=2), suffix="01"),)
@@ -459,6 +476,8 @@ def test_scenario_file(tmp_path: Path) -> None:
         ('listen = "here"\n' + GOOD, "listen: 'here' is not host:port; write"),
         ("ratte = 5\n" + GOOD, "ratte: unknown key; one of"),
         ('[[login]]\nsystem_id = "x"\n', "login 1: password: missing; add it"),
+        ("rate_curve = [[5, 9], [1, 3]]\n" + GOOD, r"rate_curve: .* is not \[\[seconds, rate\], ...\] in order"),
+        ("rate_curve = [5]\n" + GOOD, "rate_curve: .* is not"),
         ("answer_ms = [9, 1]\n" + GOOD, r"answer_ms: \[9, 1\] is not \[least, most\]"),
         (GOOD + '[[rule]]\nnumber = "1"\noutcome = "lost"\n', "rule 1: outcome 'lost' is unknown; one of delivered"),
         (GOOD + '[[rule]]\noutcome = "delivered"\n', "rule 1: 0 of number, suffix, prefix; give exactly one"),

@@ -18,6 +18,7 @@ from accounting.money import to_micro
 from dispatcher.commands.demo.world import Process, World
 from dispatcher.commands.frame import Context, now_ms
 from dispatcher.core.customer import Account
+from dispatcher.core.tables import Auto
 from dispatcher.ingest.keys import issue
 from smpp.simulator.scenario import load as load_scenario
 
@@ -28,15 +29,15 @@ ACCOUNT = "load"
 
 
 class Wish(NamedTuple):
-    """What the installation is to be like. `rate`: of the carrier, segments a second (0: none); `scenario`: a temper instead of
-    the sink; `arrivals`: the sink tells when each submit came; `port`: of a carrier that is there already, instead of either;
-    `extra`: more lines of configuration."""
+    """What the installation is to be like. `rate`: of the carrier, segments a second or "auto" (0: none); `scenario`: a temper
+    instead of the sink; `arrivals`: the sink tells when each submit came; `port`: of a carrier that is there already, instead
+    of either; `extra`: more lines of configuration."""
 
     workers: int = 1
     durability: str = "fsync"
     sessions: int = 4
     window: int = 50
-    rate: float = 0.0
+    rate: float | Auto = 0.0
     receipt_delay_s: float = 0.0
     scenario: str = ""
     arrivals: bool = False
@@ -158,7 +159,8 @@ def _ask(path: Path, line: str) -> dict[str, Any]:
 
 
 def _configuration(world: World, wish: Wish, port: int, login: str, password: str) -> str:
-    rate = f"rate = {wish.rate:g}\n" if wish.rate else ""
+    told = f'"{wish.rate}"' if isinstance(wish.rate, str) else f"{wish.rate:g}"
+    rate = f"rate = {told}\n" if wish.rate else ""
     return f"""[server]
 embedded_port = {world.ports.server}
 durability = "{wish.durability}"

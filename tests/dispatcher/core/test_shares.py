@@ -66,7 +66,7 @@ def test_a_smaller_part_holds_at_once_and_a_larger_one_brings_no_permits() -> No
     assert throttle.take(10, 0.0) == 0
     throttle.refused(0.0)
     throttle.resize(100.0, 0.0)
-    assert throttle.limit == pytest.approx(80.0)
+    assert throttle.limit == pytest.approx(85.0)
     assert throttle.take(10, 0.5) == 0
 
 

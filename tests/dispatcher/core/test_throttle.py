@@ -83,22 +83,21 @@ def test_no_rate_is_no_limit_but_refusals_still_pause() -> None:
 
 
 def test_a_refusal_pauses_slows_and_recovers() -> None:
-    """Pause 1 s, limit x 0.8 down to the floor, repeats within the pause count once, then back to the configured rate
+    """Pause 1 s, a seventh less down to the floor, repeats within the pause count once, then back to the configured rate
     and never above."""
     throttle = Throttle(100, floor=0.5, pause_s=1.0)
     throttle.take(1, 0.0)
-    throttle.refused(0.0)
-    throttle.refused(0.5)
-    assert throttle.limit == 80
-    assert throttle.take(1, 0.99) == 0
-    assert throttle.next_at(0.5) == 1.0
-    throttle.refused(1.0)
-    throttle.refused(2.0)
-    throttle.refused(3.0)
+    assert throttle.refused(5.0)
+    assert not throttle.refused(5.5)
+    assert throttle.limit == 85
+    assert throttle.take(1, 5.99) == 0
+    assert throttle.next_at(5.5) == 6.0
+    for at in (6.0, 7.0, 8.0, 9.0):
+        throttle.refused(at)
     assert throttle.limit == 50
-    greedy(throttle, 4.0, 10.0)
-    assert 65 < throttle.limit < 75
-    greedy(throttle, 14.0, 20.0)
+    greedy(throttle, 10.0, 3.0)
+    assert 50 < throttle.limit < 75
+    greedy(throttle, 15.0, 15.0)
     assert throttle.limit == 100
 
 

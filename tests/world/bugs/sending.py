@@ -66,8 +66,8 @@ def rate_with_a_burst(put: Any) -> None:
 
     def reckon(self: throttle.Throttle) -> None:
         original(self)
-        self._burst = max(2.0, self._limit / 10)
-        self._refill = self._limit
+        self._burst = max(2.0, self.limit / 10)
+        self._refill = self.limit
 
     original = throttle.Throttle._reckon
     put(throttle.Throttle, "_reckon", reckon)

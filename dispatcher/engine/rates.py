@@ -1,0 +1,58 @@
+"""Which rates a session's bytes pass on their way: the carrier's, shared by its sessions here, and the bind's.
+
+It refuses to know leases: which sessions are ours, and since when, it is told (`reshare`). Links ask `permits` at the moment of
+writing.
+
+A refusal slows one rate down, the narrowest that can learn from it: the last "auto", else the bind's own, else the carrier's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from dispatcher.core.shares import part
+from dispatcher.core.tables import Auto
+from dispatcher.core.throttle import Throttle
+from dispatcher.engine.works import Seat
+
+
+class Rates:
+    """The throttles of all sessions that submit; gives each session its own."""
+
+    def __init__(self, seats: list[Seat]) -> None:
+        found: dict[tuple[str, ...], tuple[Throttle, float | Auto, list[Seat]]] = {}
+        for seat in seats:
+            carrier = seat.carrier_settings
+            own: list[Throttle] = []
+            for key, rate in (((seat.carrier,), carrier.rate), ((seat.carrier, seat.bind), seat.bind_settings.rate)):
+                if rate is not None:
+                    throttle = Throttle(rate, carrier.throttle_floor, carrier.throttle_pause_s)
+                    throttle, _, members = found.setdefault(key, (throttle, rate, []))
+                    members.append(seat)
+                    own.append(throttle)
+            seat.throttles = tuple(own)
+            seat.yielding = next((throttle for throttle in reversed(own) if throttle.auto), own[-1] if own else None)
+        self._shared = [(throttle, rate, members) for throttle, rate, members in found.values() if not isinstance(rate, str)]
+
+    def reshare(self, settled: Collection[Seat], now: float) -> None:
+        """From now on these sessions are ours alone. An "auto" has no whole that could be split: each engine finds its own."""
+        for throttle, rate, seats in self._shared:
+            parts = (part(rate, place, len(seats)) for place, seat in enumerate(seats) if seat in settled)
+            throttle.resize(sum(parts), now)
+
+
+def permits(seat: Seat, wanted: int, now: float) -> tuple[int, float]:
+    """How many of `wanted` segments may leave over the session now, and when to ask again for the rest."""
+    granted = wanted
+    taken: list[Throttle] = []
+    for throttle in seat.throttles:
+        granted_here = throttle.take(granted, now)
+        for earlier in taken:
+            earlier.give_back(granted - granted_here, now)
+        granted = granted_here
+        taken.append(throttle)
+        if not granted:
+            break
+    if granted == wanted:
+        return granted, now
+    return granted, max(throttle.next_at(now) for throttle in seat.throttles)

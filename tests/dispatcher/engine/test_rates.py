@@ -1,0 +1,108 @@
+"""Rates over real links: a carrier's limit that falls and rises, and one that nobody told."""
+
+from __future__ import annotations
+
+import itertools
+
+import trio
+
+from dispatcher.core.settings import Settings
+from smpp.simulator.smsc import Simulator
+from tests.dispatcher.engine.world import World, carrier, eventually, route, settings_of, world
+
+
+def _arrived(smsc: Simulator, *, accepted: bool) -> list[float]:
+    return [each.at for each in smsc.received if not accepted or each.status == 0]
+
+
+def _most(times: list[float]) -> int:
+    """In any sliding second."""
+    most = first = 0
+    for last, at in enumerate(times):
+        while at - times[first] >= 1.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def _settings(rate: object, **more: object) -> Settings:
+    return settings_of([carrier(rate=rate, throttle_pause_s=1.0, **more)], [route({"alpha": 1})])  # type: ignore[arg-type]
+
+
+async def _flows(here: World) -> float:
+    """Starts the carrier's clock at the first submit; returns the instant."""
+    await eventually(lambda: _submitted(here, 1))
+    here.smscs["alpha"].reset()
+    return trio.current_time()
+
+
+async def _submitted(here: World, count: int) -> bool:
+    return len(here.smscs["alpha"].received) >= count
+
+
+def test_a_fallen_limit_is_kept_within_a_second_and_the_ceiling_comes_back() -> None:
+    """100 a second are configured; the carrier takes 30 for a while and says queue full beyond."""
+
+    async def main() -> None:
+        scenario = {"rate_curve": ((0.0, 100), (2.0, 30), (6.0, 100)), "answer_ms": (10.0, 10.0), "over_rate": 0x14}
+        async with world(_settings(100.0), scenarios={"alpha": scenario}) as here:
+            here.send_many(3000)
+            began, smsc = await _flows(here), here.smscs["alpha"]
+            await trio.sleep(6.0)
+            arrived = [at - began for at in _arrived(smsc, accepted=False)]
+            assert _most([at for at in arrived if at < 2.0]) > 80
+            assert _most([at for at in arrived if 3.0 <= at < 6.0]) <= 30 + 4
+            assert smsc.stats.throttled <= 10
+
+            async def back() -> bool:
+                now = trio.current_time()
+                return sum(at > now - 1.0 for at in _arrived(smsc, accepted=True)) >= 90
+
+            await eventually(back, 30.0)
+            assert _most(arrived) <= 100
+            assert here.counters.values["dispatcher_bind_rate_limit"]["alpha", "main"] > 0
+
+    trio.run(main)
+
+
+def test_auto_finds_a_limit_that_nobody_told() -> None:
+    """50 a second: found within seconds, one refusal at a time."""
+
+    async def main() -> None:
+        scenario = {"rate_curve": ((0.0, 50),), "answer_ms": (5.0, 5.0)}
+        async with world(_settings("auto"), scenarios={"alpha": scenario}) as here:
+            here.send_many(1500)
+            await _flows(here)
+            smsc = here.smscs["alpha"]
+
+            async def found() -> bool:
+                now = trio.current_time()
+                return sum(at > now - 1.0 for at in _arrived(smsc, accepted=True)) >= 45
+
+            await eventually(found, 30.0)
+            refused = [each.at for each in smsc.received if each.status]
+            assert all(later - earlier > 0.9 for earlier, later in itertools.pairwise(refused))
+
+    trio.run(main)
+
+
+def test_a_refusal_slows_the_bind_and_not_its_neighbour() -> None:
+    """Two binds with rates of their own: what one carrier account refuses costs that bind only."""
+
+    async def main() -> None:
+        carriers = [carrier("alpha", bind={"rate": 100.0}, rate=1000.0), carrier("beta", bind={"rate": 100.0})]
+        settings = settings_of(carriers, [route({"alpha": 1, "beta": 1})])
+        async with world(settings, scenarios={"alpha": {"rate": 20}}, start=False) as here:
+            built = await here.start()
+            here.send_many(300)
+            await eventually(lambda: _slowed(built))
+            by_name = {seat.carrier: seat for seat in built.carriers.seats}
+            whole, own = by_name["alpha"].throttles
+            assert (whole.limit, by_name["beta"].throttles[-1].limit) == (1000.0, 100.0)
+            assert own.limit < 100.0
+            await here.until({"delivered": 300}, 20.0)
+
+    async def _slowed(built: object) -> bool:
+        return any(0 < seat.yielding.limit < 100.0 for seat in built.carriers.seats)  # type: ignore[attr-defined]
+
+    trio.run(main)
