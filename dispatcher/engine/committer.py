@@ -6,7 +6,8 @@ Theory. Every flush decides on all answers known so far, also of messages that s
 would be made again by a resend, so head and rows of one flush travel together. The head stays SUBMITTING, and the
 message in flight, until every segment of this round has its answer; only then is it settled. A repeated flush (reply
 lost) is the store's to recognise. Late answers (their submit was given up as unknown) concern messages at rest, which
-others may change too: they go through the guarded commit.
+others may change too: they go through the guarded commit. One whose message goes again just now waits until that round is over:
+it is the only one who knows this id, and its receipt will come.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ from smpp.status import StatusClass, classify
 
 IDLE_LINGER_S: Final = 0.02
 _TRIES: Final = 5
+_BUSY_S: Final = 0.25
+"""From try to try, of a late answer whose message is in somebody's hands."""
+_BUSY_MAX_S: Final = 300.0
+_BUSY_MAX: Final = 10_000
+"""How long, and how many, such answers wait; a round is over within a response time-out."""
 _MANY: Final = 100
 _OUTCOMES: Final = {
     StatusClass.OK: Outcome.ACCEPTED,
@@ -51,6 +57,10 @@ class Committer:
         self._works = works
         self._touched: list[Flight] = []
         self._late: list[tuple[Flight, Answer]] = []
+        self._busy: list[
+            tuple[str, Answer, float]
+        ] = []  # (message id, late answer with its attempt, monotonic end of patience)
+        self._busy_at = 0.0
         self._counts: dict[tuple[Seat, int], int] = {}
         self._ids = {c.name: c.quirks.ids for c in works.settings.carrier}
         self._statuses = {
@@ -139,7 +149,7 @@ class Committer:
         works = self._works
         flush_s = works.settings.engine.flush_ms / 1000
         while True:
-            await self.bell.wait(1.0)
+            await self.bell.wait(_BUSY_S if self._busy else 1.0)
             if not works.stopping:
                 busy = len(self._touched) >= _MANY or works.half_full()
                 await trio.sleep(flush_s if busy else max(flush_s, IDLE_LINGER_S))
@@ -147,6 +157,7 @@ class Committer:
 
     async def flush(self) -> None:
         """Writes all that is known. Raises Deposed."""
+        works = self._works
         while self._touched:
             batch, self._touched = self._touched[:BATCH_MAX], self._touched[BATCH_MAX:]
             await self._settle(batch)
@@ -154,6 +165,8 @@ class Committer:
         if self._late:
             late, self._late = self._late, []
             await self._settle_late(late)
+        if self._busy and (works.stopping or works.clock.monotonic() >= self._busy_at):
+            await self._try_busy()
 
     async def _settle(self, batch: list[Flight]) -> None:
         works = self._works
@@ -226,11 +239,12 @@ class Committer:
                 continue
             last = attempts[-1]
             number = answer.attempt or last.number
+            carrier = attempts[number - 1].carrier  # a late one's: the message may have gone elsewhere since
             deadline_at = works.rules.receipt_deadline_at(head.lane, last.at)
             row = (answer.carrier_id, Correlation(works.store.partition, message.id, answer.segment, number, deadline_at))
-            rows = effects.correlations.get(last.carrier)
+            rows = effects.correlations.get(carrier)
             if rows is None:
-                effects.correlations[last.carrier] = [row]
+                effects.correlations[carrier] = [row]
             else:
                 rows.append(row)
 
@@ -239,29 +253,42 @@ class Committer:
             head = flight.message.head  # as it was settled: the attempt that was given up is its last
             attempts = head.segments[answer.segment - 1].attempts if head is not None else []
             if attempts:
-                await self._commit_late(flight.message.id, answer._replace(attempt=attempts[-1].number))
+                numbered = answer._replace(attempt=attempts[-1].number)
+                if not await self._commit_late(flight.message.id, numbered) and len(self._busy) < _BUSY_MAX:
+                    self._busy.append((flight.message.id, numbered, self._works.clock.monotonic() + _BUSY_MAX_S))
         self._works.log.info("late_answers", count=len(late))
 
-    async def _commit_late(self, message_id: str, answer: Answer) -> None:
+    async def _try_busy(self) -> None:
+        busy, self._busy = self._busy, []
+        for message_id, answer, until in busy:
+            if not await self._commit_late(message_id, answer) and self._works.clock.monotonic() < until:
+                self._busy.append((message_id, answer, until))
+        self._busy_at = self._works.clock.monotonic() + _BUSY_S
+
+    async def _commit_late(self, message_id: str, answer: Answer) -> bool:
+        """False: the message is in somebody's hands, its head is not ours to change."""
         works = self._works
         for _ in range(_TRIES):
             found = await works.persist("late", lambda: works.store.messages([message_id]))
             message = found[0]
-            if message is None or message.head is None or message.head.state == State.SUBMITTING:
-                return  # a newer round is on its way: its own answer or a receipt settles it
+            if message is None or message.head is None:
+                return True
+            if message.head.state == State.SUBMITTING:
+                return False  # a newer round is on its way
             decision = decide(message, Answers([answer]), works.rules, works.clock.now_ms())
             if not decision.changed:
-                return
+                return True
             effects = Effects()
             collect(effects, message, decision)
             self._correlate(effects, message, [answer], decision)
             try:
                 if not await works.store.commit(effects):
                     count_effects(works, effects)
-                    return
+                    return True
             except StoreUnavailable as error:
                 works.lost_store("late", error)
             await trio.sleep(0.02)
+        return False
 
     def _count(self) -> None:
         counts, self._counts = self._counts, {}

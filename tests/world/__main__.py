@@ -27,11 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=200, help="sends in a seed, about")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--bug", default="", help="plant this bug: one of " + ", ".join(sorted(bugs.BUGS)))
-    parser.add_argument("--hunt", type=int, default=0, help="plant every bug in turn and look for it in at most so many seeds")
+    parser.add_argument(
+        "--hunt", type=int, default=0, help="plant every bug in turn (or --bug) and look for it in at most so many seeds"
+    )
     parser.add_argument("--digest", action="store_true", help="with --seeds: print each seed's digest")
     options = parser.parse_args(arguments)
     if options.hunt:
-        return hunt(options.hunt, options.size, options.jobs)
+        return hunt([options.bug] if options.bug else sorted(bugs.BUGS), options.hunt, options.size, options.jobs)
     if options.seed is not None:
         return replay(options.seed, options.size, options.bug, options.send)
     return many(options.seeds or "1-100", options)
@@ -105,11 +107,11 @@ def many(span: str, options: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def hunt(seeds: int, size: int, jobs: int) -> int:
+def hunt(names: Sequence[str], seeds: int, size: int, jobs: int) -> int:
     """For every planted bug: which of the first seeds catch it (the first five of them), and how many seeds lie between two."""
     missed = 0
     print(f"{'bug':<32}{'first':>7}{'caught':>8}{'median':>8}  by")
-    for name in sorted(bugs.BUGS):
+    for name in names:
         caught: list[int] = []
         by: Counter[str] = Counter()
         tried = 0

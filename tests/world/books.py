@@ -21,16 +21,17 @@ _rows = msgspec.msgpack.Decoder(list[list[Any]])
 
 
 class Told:
-    """What the rows said of one message. `finals`: its final states in order, `final_at` seconds; `posts`, `costs`, `voids` and
-    `refunds` by segment (costs by segment and attempt)."""
+    """What the rows said of one message. `at` ms: when it was accepted, by its door's clock. `finals`: its final states in
+    order, `final_at` seconds; `posts`, `costs`, `voids` and `refunds` by segment (costs by segment and attempt)."""
 
-    __slots__ = ("account", "costs", "final_at", "finals", "id", "posts", "ref", "refunds", "segments", "states", "voids")
+    __slots__ = ("account", "at", "costs", "final_at", "finals", "id", "posts", "ref", "refunds", "segments", "states", "voids")
 
-    def __init__(self, message_id: str, ref: str, account: str, segments: int) -> None:
+    def __init__(self, message_id: str, ref: str, account: str, segments: int, at: int) -> None:
         self.id = message_id
         self.ref = ref
         self.account = account
         self.segments = segments
+        self.at = at
         self.states: list[str] = []
         self.finals: list[str] = []
         self.final_at = -1.0
@@ -124,7 +125,7 @@ class Books:
         message_id, state = row["id"], row["state"]
         told = self.told.get(message_id)
         if told is None:
-            told = self.told[message_id] = Told(message_id, row["ref"], row["account"], row["segments"])
+            told = self.told[message_id] = Told(message_id, row["ref"], row["account"], row["segments"], row["at"])
             self.by_ref.setdefault(row["ref"], []).append(told)
             self.open += 1
             if state != "queued":

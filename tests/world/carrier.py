@@ -227,11 +227,13 @@ class Carrier:
         if self._odd("receipts reordered", "F"):
             interim = Receipt(submission, name, "ENROUTE", "000")
             submission.receipts.append(interim)
-            self.time.after(delay + self.rng.uniform(-0.05, 0.4), self._deliver, interim)
+            self.time.after(
+                self.rng.choice((delay * self.rng.random(), delay + self.rng.uniform(-0.05, 0.4))), self._deliver, interim
+            )
         if self._odd("receipt contradicted", "F"):
             other = Receipt(submission, name, "UNDELIV" if state == "DELIVRD" else "DELIVRD", "000")
             submission.receipts.append(other)
-            self.time.after(delay + self.rng.uniform(0.0, 3.0), self._deliver, other)
+            self.time.after(delay + self.rng.choice((0.0, 0.1, 0.3, 3.0)) * self.rng.random(), self._deliver, other)
         if self._odd("receipt foreign", "F"):
             self.time.after(delay, self._deliver, Receipt(None, f"f{submission.id}f", "DELIVRD", "000"))
 

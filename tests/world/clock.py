@@ -97,6 +97,10 @@ class Wall:
             least = min(least, ahead)
         return least
 
+    def jumped_between(self, begin: float, end: float) -> bool:
+        """Was it set within these instants?"""
+        return any(begin <= at <= end for at, _ in self._ahead)
+
     def now_ms(self) -> int:
         """Wall time."""
         return BASE_MS + int(self._time.now * 1000) + self.ahead_ms

@@ -13,12 +13,26 @@ from tests.world.books import Told
 from tests.world.clock import BASE_MS
 from tests.world.lives import Life
 from tests.world.plan import ACCOUNTS, COSTS, PRICE, Wanted
-from tests.world.records import ACCEPTED, CLOSING, PENDING, PERMANENT, TEMPORARY, Part, Record, Tried, parked_at, record
+from tests.world.records import (
+    ACCEPTED,
+    CLOSING,
+    PENDING,
+    PERMANENT,
+    TEMPORARY,
+    UNKNOWN,
+    Part,
+    Record,
+    Tried,
+    parked_at,
+    record,
+)
 from tests.world.truth import Submission, same
 from tests.world.workload import Workload
 
 KNOWN_AFTER_S = 4.0
 """An engine that lives so long after it has read something, with a store that works, has written it."""
+PARKED_S = 7.0
+"""For so long at least a receipt waits for the answer that it has overtaken (early_s, less a second)."""
 REFUND_DEFAULT = ("failed", "rejected")
 ACCEPTED_WORDS = frozenset({"accepted", "duplicate"})
 
@@ -89,6 +103,7 @@ class FinalAudit:
             self.complain("I2", "final, and its body is still there", told.id)
         now = record(kept)
         number = int(told.ref[1:])
+        self._deadline(told, now, number)
         for index, part in enumerate(now.parts, 1):
             submissions = self.auditor.submissions.get((number, index), [])
             for tried in part.tries:
@@ -96,6 +111,17 @@ class FinalAudit:
             self._knowledge(told, index, part, submissions)
             self._money(told, index, part, now)
         self._state(told, now, number)
+
+    def _deadline(self, told: Told, now: Record, number: int) -> None:
+        """Its validity ends when its sender said so."""
+        fields, lanes = self.workload.plan.wanted[number].fields, self.workload.plan.settings.lanes
+        lane: str = fields["class"]
+        validity_s = fields.get("validity_s", min(getattr(lanes, f"validity_{lane}_s"), lanes.validity_max_s))
+        starts = {max(told.at, instant) for instant in self.workload.not_before.get(told.ref, ())} or {told.at}
+        if now.deadline_at not in {start + validity_s * 1000 for start in starts}:
+            self.complain(
+                "P2", f"valid until {now.deadline_at - told.at} ms after it was accepted, not {validity_s} s", told.id
+            )
 
     def _attempt(self, told: Told, index: int, tried: Tried, submissions: list[Submission], last: int) -> None:
         """What the record says of an attempt is what its carrier did."""
@@ -114,6 +140,8 @@ class FinalAudit:
             # of an earlier unknown one a late "throttled" is the end: its number cannot be taken back any more
             if tried.code in {pdu.THROTTLED, pdu.QUEUE_FULL} and tried.number == last:
                 self.complain("I3", f"{where}: throttled, and counted as an attempt", told.id)
+        elif tried.outcome != UNKNOWN:
+            self.complain("I3", f"{where}: outcome {tried.outcome}, which is none of an attempt", told.id)
         said = [r.state for s in mine for r in s.receipts]
         if tried.receipt and tried.cause != "no_receipt" and tried.receipt not in said:
             self.complain("I13", f"{where}: {tried.carrier} never sent a receipt {tried.receipt}", told.id)
@@ -137,8 +165,21 @@ class FinalAudit:
                     continue
                 theirs = tried is not None and same(tried.carrier_id, old.id)
                 heard = tried is not None and tried.receipt in CLOSING and tried.cause != "no_receipt"
-                if theirs and not heard and self._could_write(life, old.read_at, receipt.acked_at):
+                if theirs and not heard and self._could_apply(old, receipt.acked_at, end):
                     self.complain("I13", f"segment {index}: receipt {receipt.state} was answered and forgotten", told.id)
+
+    def _could_apply(self, old: Submission, acked_at: float, end: float) -> bool:
+        """Had the engines the time to bring a receipt to its attempt? One that came long after the answer, and one that has
+        overtaken it and was parked for less than its time."""
+        if self._could_write(old.life, old.read_at, acked_at):
+            return True
+        machines = {s.life.machine for some in self.auditor.submissions.values() for s in some}
+        troubles = [life.trouble_until for machine in machines for life in machine.lives]
+        since = max(old.read_at, acked_at)
+        if old.read_at > acked_at + PARKED_S - KNOWN_AFTER_S or any(until > acked_at for until in troubles):
+            return False
+        jumped = any(machine.wall.jumped_between(acked_at, since + KNOWN_AFTER_S) for machine in machines)
+        return not jumped and since + 2 * KNOWN_AFTER_S < end
 
     def _could_write(self, life: Life, since: float, until: float) -> bool:
         enough = since + KNOWN_AFTER_S

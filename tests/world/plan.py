@@ -106,6 +106,8 @@ _STATES = (
     ("DELIVRD", "000", 12.0), ("UNDELIV", "027", 2.0), ("UNDELIV", "009", 0.7), ("UNDELIV", "555", 0.7),
     ("EXPIRED", "000", 0.4), ("REJECTD", "000", 0.4), ("UNKNOWN", "000", 0.3), ("DELETED", "000", 0.2), ("FAILED", "034", 0.6),
 )  # fmt: skip
+_AGAIN = (("DELIVRD", "000", 1.0), ("UNDELIV", "027", 1.0), ("UNDELIV", "009", 1.0), ("FAILED", "034", 1.0))
+"""A carrier most of whose failures heal by themselves."""
 
 
 def draw(seed: int, size: int = 200) -> Plan:
@@ -141,16 +143,26 @@ def _faults(rng: random.Random, heal_at: float, carriers: int) -> list[Fault]:
     return sorted(faults)
 
 
+_THEMES: tuple[dict[str, float], ...] = (
+    {"temporary": 0.9}, {"answer late": 0.5}, {"answer late": 0.4, "temporary": 0.4}, {"receipt before answer": 0.7},
+    {"answer lost": 0.3, "temporary": 0.3}, {"receipts reordered": 0.6}, {"receipt contradicted": 0.6},
+    {"answers swapped": 0.7},
+)  # fmt: skip
+"""What some carriers do most of the time; what needs several odd things in a row is met only there."""
+
+
 def _temper(rng: random.Random) -> Temper:
     most = rng.choice((0.0, 0.02, 0.08, 0.2))
     odds = {name: rng.uniform(0, most) if rng.random() < 0.5 else 0.0 for name in ODDS}
     odds["answer lost"] *= 0.3
+    if rng.random() < 0.3:
+        odds |= rng.choice(_THEMES)
     slow = rng.choice((0.05, 0.3, 1.5))
     return Temper(
         (0.001, slow),
         (0.001, rng.choice((0.05, 0.5, 4.0))),
         odds,
-        _STATES if rng.random() < 0.7 else (("DELIVRD", "000", 1.0),),
+        rng.choices((_STATES, (("DELIVRD", "000", 1.0),), _AGAIN), (6, 3, 1))[0],
         rng.choice(("decimal", "hex", "case", "padded")),
     )
 

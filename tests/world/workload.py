@@ -32,13 +32,15 @@ THIN_MONEY = 400_000
 
 class Workload:
     """`entries`: stream entry -> numbers of its sends. `verdicts`: number -> what the HTTP door was told: accepted, a refusal,
-    or "?" when it could not be known. `cancelled`: numbers whose cancel was granted."""
+    or "?" when it could not be known. `cancelled`: numbers whose cancel was granted. `not_before`: ref -> the instants
+    (ms) that its sends named."""
 
     def __init__(self, plan: Plan, time: Time, port: Port, trace: Trace) -> None:
         self.plan, self.time, self.port, self.trace = plan, time, port, trace
         self.entries: dict[str, tuple[int, ...]] = {}
         self.verdicts: dict[int, str] = {}
         self.cancelled: set[int] = set()
+        self.not_before: dict[str, set[int]] = {}
         self.ids: dict[int, str] = {}
         self._rng = chance(plan.seed, "workload")
         self._ids = RandomIds(chance(plan.seed, "door ids").randbytes)
@@ -79,6 +81,7 @@ class Workload:
         later = fields.pop("not_before_in_s", None)
         if later is not None:
             fields["not_before"] = BASE_MS + int((self.time.now + later) * 1000)
+            self.not_before.setdefault(one.fields["ref"], set()).add(fields["not_before"])
         return fields
 
     # -- the stream

@@ -7,6 +7,7 @@ from typing import Any
 from dispatcher.core import conclusion, lifecycle, model, retry, rounds, throttle
 from dispatcher.core.model import OnUnknown, Outcome
 from dispatcher.core.retry import Again, Plan, Rules
+from dispatcher.engine import carriers, feeder
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.feeder import Feeder
 from smpp.session import Session
@@ -187,39 +188,24 @@ def retry_while_undecided(put: Any) -> None:
 
 @bug
 def validity_ignored(put: Any) -> None:
-    """Nobody looks at the deadline."""
+    """Whoever claims a message takes it for valid for a minute more."""
 
-    def ready(message: Any, now: int) -> list[int]:
-        head = message.head
-        return original(message, now if head is None else min(now, head.deadline_at - 1))
+    def prepare(self: Feeder, messages: Any) -> Any:
+        for message in messages:
+            for part in (message.body, message.head):
+                if part is not None:
+                    part.deadline_at += 60_000
+        return original(self, messages)
 
-    def begin(message: Any, *args: Any) -> Any:
-        body = message.body
-        if body is not None and message.head is None:
-            body.deadline_at += 3_600_000
-        return start(message, *args)
-
-    original, start = rounds.ready, rounds.begin
-    put(rounds, "ready", ready)
-    put(lifecycle, "ready", ready)
-    put(_feeder(), "ready", ready)
-    put(_feeder(), "begin", begin)
-    plan = Rules.plan
-
-    def planned(self: Rules, again: Again, head: Any, segment: Any, now: int) -> Plan:
-        was, head.deadline_at = head.deadline_at, head.deadline_at + 3_600_000
-        try:
-            return plan(self, again, head, segment, now)
-        finally:
-            head.deadline_at = was
-
-    put(Rules, "plan", planned)
+    original = Feeder._prepare
+    put(Feeder, "_prepare", prepare)
 
 
-def _feeder() -> Any:
-    from dispatcher.engine import feeder
-
-    return feeder
+@bug
+def overdue_left_in_its_link(put: Any) -> None:
+    """Validity is looked at when a message is claimed, and never again."""
+    put(carriers, "recall_overdue", lambda works, committer: None)
+    put(feeder, "recall_overdue", lambda works, committer: None)
 
 
 @bug

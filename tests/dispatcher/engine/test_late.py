@@ -1,0 +1,55 @@
+"""An answer that comes when its message is already on its way again."""
+
+from __future__ import annotations
+
+import trio
+
+from dispatcher.core.model import Outcome
+from dispatcher.engine.engine import Engine
+from dispatcher.engine.works import Flight
+from dispatcher.store.memory import MemoryStore
+from smpp.simulator.scenario import Fate, Rule
+from smpp.simulator.scenario import Outcome as Fates
+from tests.dispatcher.engine.world import NUMBER, World, carrier, eventually, route, settings_of, world
+
+
+def test_a_late_answer_while_the_message_goes_again() -> None:
+    """The first attempt's answer comes after its time-out, when the second is under way over another carrier. It waits until
+    that round is over, and is the first attempt's then, with its charge and its own carrier's correlation."""
+    slow = {"response_timeout_s": 0.4, "reconnect_s": 5.0, "reconnect_max_s": 5.0}
+    carriers = [carrier("alpha", bind=slow), carrier("beta", bind=slow)]
+    settings = settings_of(carriers, [route({"alpha": 1}, {"beta": 1})], receipts={"grace_s": 0.05}, retry={"attempts_max": 2})
+    silent = {name: {"rules": (Rule(Fate(Fates.NO_ANSWER), number=str(NUMBER)),)} for name in ("alpha", "beta")}
+
+    async def main() -> None:
+        first: list[Flight] = []
+        engines: list[Engine] = []
+        told: list[str] = []
+
+        async def hook(when: str, name: str) -> None:
+            if (name, when) == ("settle", "before") and engines and not first:
+                first.extend(engines[0].works.flights.values())
+            elif (name, when) == ("write_ahead", "after") and first and not told:
+                told.append(first[0].message.id)
+                engines[0].committer.late(first[0].slot, [((first[0], 1), 0, "77")])
+
+        async with world(settings, scenarios=silent, store=MemoryStore(hook=hook)) as here:
+            engines.append(here.engines["e1"][0])
+            here.send()
+            await eventually(lambda: _posted(here))
+            (message,) = await here.messages()
+            assert message.head is not None
+            attempts = message.head.segments[0].attempts
+            assert [(a.carrier, a.outcome, a.carrier_id) for a in attempts] == [
+                ("alpha", Outcome.ACCEPTED, "77"),
+                ("beta", Outcome.UNKNOWN, ""),
+            ]
+            assert list(here.store.corr["alpha"]) == ["77"]
+            assert not here.store.corr.get("beta")
+            assert await here.counts() == {"submitted": 1}
+
+    trio.run(main)
+
+
+async def _posted(here: World) -> bool:
+    return len(await here.facts("post")) == 1
