@@ -11,6 +11,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from smpp.codec import DeliverSm, SubmitSm
 from smpp.errors import BadPdu
+from smpp.pdus import Pdu
+from smpp.questions import Told
 from smpp.receipts import Receipt
 
 T = TypeVar("T")
@@ -35,6 +37,8 @@ class SessionSettings:
     out_bytes_max          more bytes than this behind an unfinished write: the peer does not read, the link is dead
     unanswered_max         requests of the peer that our owner may leave unanswered; more are refused as "busy"
     bad_pdus_max           undecodable PDUs a session bears before it ends
+    questions              ESME: query_sm and cancel_sm of ours without an answer, beside the window
+    question_timeout_s     one unanswered for so long is given up; the session goes on
     read_receipt           what recognises receipts in a PDU before it is decoded, (pdu, sequence) -> receipt or None
                            (receipts.glance); what it recognises goes to Events.receipts
     """
@@ -51,6 +55,8 @@ class SessionSettings:
     out_bytes_max: int = 4_194_304
     unanswered_max: int = 50_000
     bad_pdus_max: int = 1_000
+    questions: int = 8
+    question_timeout_s: float = 10.0
     read_receipt: Callable[[bytes, int], Receipt | None] | None = None
 
 
@@ -77,6 +83,8 @@ class Events(Generic[T]):
     delivers   ESME: deliver_sm to be answered by `answer_delivers`
     receipts   the same, those that `read_receipt` recognised
     submits    SMSC: submit_sm to be answered by `answer_submits`
+    told       ESME: what became of questions (smpp.questions)
+    asked      SMSC: query_sm and cancel_sm, to be answered by `answer_question`
     login      SMSC: a bind request, to be answered by `accept_bind` or `refuse_bind`
     bound      the bind was accepted just now
     refused    ESME: the status with which the bind was refused just now
@@ -84,7 +92,10 @@ class Events(Generic[T]):
     close      why the link should be closed now (write what is left, then close); None: go on
     """
 
-    __slots__ = ("answers", "bad", "bound", "close", "delivers", "late", "login", "receipts", "refused", "submits", "timed_out")
+    __slots__ = (
+        "answers", "asked", "bad", "bound", "close", "delivers", "late", "login", "receipts", "refused", "submits", "timed_out",
+        "told",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.answers: list[tuple[T, int, str]] = []
@@ -93,6 +104,8 @@ class Events(Generic[T]):
         self.delivers: list[DeliverSm] = []
         self.receipts: list[Receipt] = []
         self.submits: list[SubmitSm] = []
+        self.told: list[Told] = []
+        self.asked: list[Pdu] = []
         self.login: Login | None = None
         self.bound = False
         self.refused: int | None = None
@@ -109,6 +122,8 @@ class Events(Generic[T]):
             or self.timed_out
             or self.late
             or self.bad
+            or self.told
+            or self.asked
             or self.login is not None
             or self.refused is not None
             or self.close is not None

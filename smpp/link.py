@@ -26,6 +26,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar, runtime_checka
 
 import trio
 
+from smpp.pdus import Pdu
 from smpp.session import Events, Session, State
 
 T = TypeVar("T")
@@ -127,6 +128,16 @@ class Link(Generic[T]):
     def answer_submits(self, answers: Iterable[tuple[int, int, str]]) -> None:
         """SMSC: answers submit_sm with (sequence, status, message_id)."""
         self.session.answer_submits(answers)
+        self._wake.set()
+
+    def ask(self, question: Pdu, token: object) -> None:
+        """ESME: asks query_sm or cancel_sm, beside the window and the pace. Raises LocalProtocolError (smpp.session)."""
+        self.session.ask(question, token, self._clock())
+        self._wake.set()
+
+    def answer_question(self, answer: Pdu) -> None:
+        """SMSC: answers query_sm or cancel_sm, under its sequence number."""
+        self.session.answer_question(answer)
         self._wake.set()
 
     def say(self, data: bytes) -> None:

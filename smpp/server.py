@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import trio
 
 from smpp import constants as c
 from smpp.codec import SubmitSm
 from smpp.link import Ended, Link
+from smpp.pdus import Pdu
+from smpp.questions import refusal
 from smpp.session import Events, Login, Session, SessionSettings
 
 SMSC_SESSION: Final = SessionSettings(window=500, enquire_link_s=60.0, inactivity_s=0.0)
@@ -45,6 +47,10 @@ class Peer:
         """Answers submit_sm: (sequence, status, message_id). After the link's end it does nothing."""
         self.link.answer_submits(answers)
 
+    def tell(self, answer: Pdu) -> None:
+        """Answers a question, under its sequence number. After the link's end it does nothing."""
+        self.link.answer_question(answer)
+
     def deliver(self, items: Iterable[tuple[bytes, object]]) -> None:
         """Queues deliver_sm bodies with tokens; answers, or the link's end, bring the tokens back."""
         self.link.queue(items)
@@ -72,6 +78,14 @@ class Handler(Protocol):
 
     def ended(self, peer: Peer, ended: Ended[object]) -> None:
         """The link is gone; also called for peers that never bound."""
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """What a handler has besides when it answers questions about messages; one without it refuses them."""
+
+    def asked(self, peer: Peer, questions: Sequence[Pdu]) -> None:
+        """query_sm and cancel_sm, each to be answered by `peer.tell`, now or later."""
 
 
 class Server:
@@ -131,3 +145,8 @@ class Server:
             self._handler.submits(peer, events.submits)
         if events.answers:
             self._handler.delivered(peer, events.answers)
+        if events.asked and isinstance(self._handler, Asked):
+            self._handler.asked(peer, events.asked)
+        else:
+            for question in events.asked:
+                peer.tell(refusal(question))

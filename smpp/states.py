@@ -44,6 +44,8 @@ class Do(Enum):
 
     ANSWERED = "settles a request of ours"
     TAKE = "a request for our owner"
+    TOLD = "the answer to a question of ours"
+    ASKED = "a question for our owner"
     BIND = "a login for our owner to judge"
     IS_BOUND = "the answer to our bind"
     ECHO = "answered at once"
@@ -71,6 +73,8 @@ _ANY_ROLE: Final[dict[int, tuple[Do, ...]]] = {
 }
 _ANSWER: Final =           (Do.STRAY,     Do.STRAY,     Do.ANSWERED,  Do.ANSWERED,  Do.ANSWERED,   Do.ANSWERED)
 _REQUEST: Final =          (Do.REFUSE,    Do.REFUSE,    Do.TAKE,      Do.TAKE,      Do.TAKE,       Do.IGNORE)
+_TOLD: Final =             (Do.STRAY,     Do.STRAY,     Do.TOLD,      Do.TOLD,      Do.TOLD,       Do.IGNORE)
+_ASKED: Final =            (Do.REFUSE,    Do.REFUSE,    Do.ASKED,     Do.ASKED,     Do.ASKED,      Do.IGNORE)
 _BIND: Final =             (Do.BIND,      Do.REFUSE,    Do.REFUSE,    Do.REFUSE,    Do.REFUSE,     Do.IGNORE)
 _BIND_ANSWER: Final =      (Do.STRAY,     Do.IS_BOUND,  Do.STRAY,     Do.STRAY,     Do.STRAY,      Do.IGNORE)
 _NOTICE: Final =           (Do.IGNORE,) * 6
@@ -80,6 +84,8 @@ PEER_SENDS: Final[dict[Role, dict[int, tuple[Do, ...]]]] = {
         c.SUBMIT_SM_RESP: _ANSWER,
         c.DELIVER_SM: _REQUEST,
         c.DATA_SM: _REQUEST,
+        c.Command.QUERY_SM_RESP.value: _TOLD,
+        c.Command.CANCEL_SM_RESP.value: _TOLD,
         **{bind | c.RESPONSE: _BIND_ANSWER for bind in BINDS},
         c.OUTBIND: _NOTICE,
         c.Command.ALERT_NOTIFICATION.value: _NOTICE,
@@ -88,6 +94,8 @@ PEER_SENDS: Final[dict[Role, dict[int, tuple[Do, ...]]]] = {
     Role.SMSC: {
         c.DELIVER_SM_RESP: _ANSWER,
         c.SUBMIT_SM: _REQUEST,
+        c.Command.QUERY_SM.value: _ASKED,
+        c.Command.CANCEL_SM.value: _ASKED,
         **dict.fromkeys(BINDS, _BIND),
         **_ANY_ROLE,
     },
@@ -103,5 +111,5 @@ def actions(role: Role, state: State, mode: str) -> dict[int, Do]:
     """The table's column for a state; `mode` is "" before a bind."""
     column = {command: row[state.value] for command, row in PEER_SENDS[role].items()}
     if mode and mode not in TAKING_MODES[role]:
-        return {command: Do.REFUSE if do is Do.TAKE else do for command, do in column.items()}
+        return {command: Do.REFUSE if do in (Do.TAKE, Do.ASKED) else do for command, do in column.items()}
     return column

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smpp.codec import SubmitSm
+from smpp.constants import Command
+from smpp.simulator.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,15 @@ class Stats:
     receipts_refused: int = 0
     receipts_waiting: int = 0  # no session to send them to, or not answered before the link died
     drops: int = 0
+    queries: int = 0  # query_sm and
+    cancels: int = 0  # cancel_sm that came, however answered
+    cancelled: int = 0  # messages
+
+    def note_question(self, command: Command, cancelled: bool) -> None:
+        """One query_sm or cancel_sm came."""
+        self.queries += command is Command.QUERY_SM
+        self.cancels += command is Command.CANCEL_SM
+        self.cancelled += cancelled
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: statuses as hexadecimal text."""
@@ -76,3 +87,34 @@ class SlidingCount:
             self._batches.append((now, count))
             self.total += count
         return self.at(now)
+
+
+class Rates:
+    """The scenario's rate, which may change by its curve, and its logins' own, in any sliding `rate_window_ms`. 0: no limit."""
+
+    __slots__ = ("_by_login", "_curve", "_granted", "_rate", "_rates", "began_at")
+
+    def __init__(self, scenario: Scenario, began_at: float) -> None:
+        window_s = scenario.rate_window_ms / 1000
+        self.began_at = began_at
+        self._curve = scenario.rate_curve
+        self._rate, self._rates = scenario.rate, {each.system_id: each.rate for each in scenario.accounts if each.rate}
+        self._granted = SlidingCount(window_s)
+        self._by_login = {name: SlidingCount(window_s) for name in self._rates}
+
+    def rate(self, now: float) -> int:
+        """The scenario's at this instant."""
+        elapsed = now - self.began_at
+        return next((rate for at, rate in reversed(self._curve) if at <= elapsed), self._rate)
+
+    def left(self, system_id: str, now: float) -> int:
+        """How many submits are allowed now."""
+        rate, own = self.rate(now), self._by_login.get(system_id)
+        whole = rate - self._granted.at(now) if rate else 1 << 30
+        return max(0, min(whole, self._rates[system_id] - own.at(now) if own is not None else whole))
+
+    def count(self, system_id: str, granted: int, now: float) -> None:
+        """So many were granted."""
+        self._granted.add(granted, now)
+        if system_id in self._by_login:
+            self._by_login[system_id].add(granted, now)

@@ -76,13 +76,15 @@ _STATUS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """An outcome with its particulars. `status` -1: the outcome's usual one. `state`, `code`: the receipt's stat and err."""
+    """An outcome with its particulars. `status` -1: the outcome's usual one. `state`, `code`: the receipt's stat and err;
+    `truth`: the state that query_sm finds of a message without receipt."""
 
     outcome: Outcome = Outcome.DELIVERED
     status: int = -1
     state: str = "UNDELIV"
     code: str = "001"
     times: int = 0
+    truth: str = "DELIVRD"
 
     @property
     def refusal(self) -> int:
@@ -129,6 +131,7 @@ class Scenario:
     receipt_retry_ms  a receipt answered with an error is sent again after so long
     answer_ids        how answers write the id: dec, hex, HEX, padded, uuid. Receipts have their own way, [receipt] ids
     receipt_per       which parts of a long message get a receipt: "segment" (each), "first", "last"
+    query, cancel     query_sm and cancel_sm: "answer", "refuse", "silent", or "no" (generic_nack, as carriers without them do)
     submits_per_session_max  so many submits, then the session is unbound; 0: never
     record_max        submits kept for tests
     """
@@ -146,6 +149,8 @@ class Scenario:
     receipt_retry_ms: float = 1_000.0
     answer_ids: str = "dec"
     receipt_per: str = "segment"
+    query: str = "no"
+    cancel: str = "no"
     submits_per_session_max: int = 0
     enquire_link_s: float = 60.0
     inactivity_s: float = 0.0
@@ -200,7 +205,9 @@ def of(tables: Mapping[str, Any]) -> Scenario:
     scenario = _build(
         Scenario, {**rest, "accounts": accounts, "rules": rules, "receipt": receipt, **({"mix": mix} if mix else {})}, ""
     )
-    for key, known in (("answer_ids", tuple(IDS)), ("receipt_per", ("segment", "first", "last"))):
+    ways = ("no", "answer", "refuse", "silent")
+    choices = (("answer_ids", tuple(IDS)), ("receipt_per", ("segment", "first", "last")), ("query", ways), ("cancel", ways))
+    for key, known in choices:
         if getattr(scenario, key) not in known:
             raise ScenarioError(f"{key}: {getattr(scenario, key)!r} is unknown; one of {', '.join(known)}")
     _ = scenario.address

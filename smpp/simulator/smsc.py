@@ -22,10 +22,12 @@ import trio
 from smpp import constants as c
 from smpp.codec import SubmitSm, deliver_sm_body
 from smpp.link import Ended
+from smpp.pdus import Pdu
 from smpp.server import Peer, Server, ServerSettings
 from smpp.session import Login, SessionSettings
+from smpp.simulator.desk import Desk, Question
 from smpp.simulator.forms import IDS, PLAIN, FormWriter, Whole
-from smpp.simulator.meter import Received, SlidingCount, Stats
+from smpp.simulator.meter import Rates, Received, SlidingCount, Stats
 from smpp.simulator.receipts import ReceiptWriter
 from smpp.simulator.scenario import Scenario
 from smpp.simulator.temper import STRAY, Temper, Verdict, wanted_part
@@ -39,7 +41,7 @@ Answer = tuple[int, int, str]
 
 
 class Simulator:
-    """The handler of a Server, and the handle that tests hold. `received` is filled only with `record`."""
+    """The handler of a Server, and the handle that tests hold. `received` and `questions` are filled only with `record`."""
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Simulator:
         self.scenario = scenario
         self.stats = Stats()
         self.received: deque[Received] = deque(maxlen=scenario.record_max)
+        self.questions: deque[Question] = deque(maxlen=scenario.record_max)
         self.server = Server(
             ServerSettings(
                 scenario.system_id,
@@ -68,6 +71,7 @@ class Simulator:
         self._clock, self._wall = clock, wall
         self._accounts = {each.system_id: each for each in scenario.accounts}
         self._temper = Temper(scenario)
+        self._desk = Desk(scenario)
         self._chance = random.Random(scenario.seed + 1)
         self._writer = ReceiptWriter() if scenario.receipt == PLAIN else FormWriter(scenario.receipt)
         self._per_session: dict[int, int] = {}
@@ -78,16 +82,9 @@ class Simulator:
         self._backlog: dict[str, deque[bytes]] = {}
         self._turn: dict[str, int] = {}
         self._wake = trio.Event()
-        self._began_at = 0.0
-        self._set_counts()
+        self._arrivals, self._rates = SlidingCount(), Rates(scenario, 0.0)
         self._nursery: trio.Nursery | None = None
         self._accepting: trio.CancelScope | None = None
-
-    def _set_counts(self) -> None:
-        window_s = self.scenario.rate_window_ms / 1000
-        self._arrivals = SlidingCount()
-        self._granted = SlidingCount(window_s)
-        self._granted_by = {name: SlidingCount(window_s) for name, account in self._accounts.items() if account.rate}
 
     # -- controls ------------------------------------------------------------------------------------------------------
 
@@ -133,8 +130,8 @@ class Simulator:
         """Forgets counts and records; links, receipts under way and attempts stay."""
         self.stats = Stats()
         self.received.clear()
-        self._began_at = self._clock()
-        self._set_counts()
+        self.questions.clear()
+        self._arrivals, self._rates = SlidingCount(), Rates(self.scenario, self._clock())
 
     def inbound(self, system_id: str, source: str, dest: str, text: bytes, data_coding: int = 0) -> None:
         """A handset's message to a system_id, sent to one of its sessions as receipts are."""
@@ -182,17 +179,18 @@ class Simulator:
         unanswered = peer.link.session.owed
         stats.window_peak = max(stats.window_peak, unanswered)
         room = max(0, len(submits) - max(0, unanswered - self.scenario.window))
-        granted = min(room, self._grant(system_id, now))
+        granted = min(room, self._rates.left(system_id, now))
         answers: list[Answer] = []
         receipts: list[bytes] = []
-        if self._temper.plain and self.scenario.answer_ms[1] == 0 == self.scenario.receipt_ms[1] and not self._record:
+        plain = self._temper.plain and not self._record and not self._desk.open
+        if plain and self.scenario.answer_ms[1] == 0 == self.scenario.receipt_ms[1]:
             self._deliver_all(submits[:granted], answers, receipts)
         else:
             for submit in submits[:granted]:
                 self._carry_out(peer, submit, self._temper.judge(submit), now, answers, receipts)
         for place, submit in enumerate(submits[granted:], granted):
             answers.append(self._beyond(peer, submit, place >= room, now))
-        self._count_granted(system_id, granted, now)
+        self._rates.count(system_id, granted, now)
         self._answer(peer, answers)
         self._deliver(system_id, receipts)
         if self.scenario.submits_per_session_max:
@@ -200,6 +198,20 @@ class Simulator:
             if taken >= self.scenario.submits_per_session_max:
                 peer.link.session.start_unbind(now)
                 peer.link.wake()
+
+    def asked(self, peer: Peer, questions: Sequence[Pdu]) -> None:
+        """query_sm and cancel_sm; a cancelled message's receipts are replaced by one that says DELETED."""
+        now, system_id = self._clock(), _system_id(peer)
+        for question in questions:
+            answer, cancelled = self._desk.answer(question, system_id, now)
+            self.stats.note_question(question.command, cancelled is not None)
+            if self._record:
+                self.questions.append(Question(now, system_id, peer.number, question, answer))
+            if answer is not None:
+                peer.tell(answer)
+            if cancelled is not None and cancelled.submit.registered_delivery & 3:
+                body = self._writer.body(cancelled.submit, str(cancelled.number), "DELETED", "000", self._wall())
+                self._deliver(system_id, [body])
 
     def delivered(self, peer: Peer, answers: Sequence[tuple[object, int, str]]) -> None:
         """Receipts that were answered; those answered with an error come again."""
@@ -254,6 +266,9 @@ class Simulator:
         else:
             self._answers.add(answer_at, peer, (submit.sequence, verdict.status, told))
             self._wake.set()
+        kept = None
+        if self._desk.open and told and verdict.status == c.ESME_ROK:
+            kept = self._desk.keep(told, self._ids, _system_id(peer), submit, verdict, receipt_at)
         if not submit.registered_delivery & 3 or not wanted_part(submit, self.scenario.receipt_per):
             return
         for state, code in verdict.receipts:
@@ -263,6 +278,8 @@ class Simulator:
             if receipt_at <= now:
                 receipts.append(body)
             else:
+                if kept is not None:
+                    kept.receipts.append(body)
                 self._receipts.add(receipt_at, _system_id(peer), body)
                 self._wake.set()
 
@@ -300,20 +317,7 @@ class Simulator:
 
     def rate(self, now: float) -> int:
         """Submits a second that the scenario allows at this instant; 0: any number."""
-        elapsed = now - self._began_at
-        return next((rate for at, rate in reversed(self.scenario.rate_curve) if at <= elapsed), self.scenario.rate)
-
-    def _grant(self, system_id: str, now: float) -> int:
-        """How many submits the rates allow now."""
-        own, own_count = self._accounts[system_id].rate, self._granted_by.get(system_id)
-        rate = self.rate(now)
-        whole = rate - self._granted.at(now) if rate else 1 << 30
-        return max(0, min(whole, own - own_count.at(now) if own_count is not None else whole))
-
-    def _count_granted(self, system_id: str, count: int, now: float) -> None:
-        self._granted.add(count, now)
-        if system_id in self._granted_by:
-            self._granted_by[system_id].add(count, now)
+        return self._rates.rate(now)
 
     def _answer(self, peer: Peer, answers: list[Answer]) -> None:
         if self.stalled:
@@ -353,7 +357,7 @@ class Simulator:
                 for peer, answers in self._answers.due(now):
                     self._answer(peer, answers)
                 for system_id, bodies in self._receipts.due(now):
-                    self._deliver(system_id, bodies)
+                    self._deliver(system_id, self._desk.still_wanted(bodies))
             pending = [at for at in (self._answers.next_at, self._receipts.next_at) if at is not None and not self.stalled]
             with trio.move_on_after(max(0.0, min(pending) - self._clock()) if pending else float("inf")):
                 await self._wake.wait()
@@ -373,7 +377,7 @@ class Simulator:
         """Serves until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._began_at = self._clock()
+            self._rates.began_at = self._clock()
             await self.up()
             nursery.start_soon(self.pump)
             task_status.started(self)

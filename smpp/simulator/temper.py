@@ -26,6 +26,7 @@ class Verdict(NamedTuple):
     with_id: bool = True
     receipts: Sequence[tuple[str, str]] = (("DELIVRD", "000"),)
     receipt_first: bool = False
+    truth: str = ""  # without receipts: what query_sm finds
     link: str = ""  # "drop" or "garbage": what happens to the link instead
 
 
@@ -75,7 +76,7 @@ class Temper:
             case Outcome.THROTTLED_WITH_ID:
                 return Verdict(fate.refusal)
             case Outcome.NO_RECEIPT:
-                return Verdict(receipts=())
+                return Verdict(receipts=(), truth=fate.truth)
             case Outcome.RECEIPT_FIRST:
                 return Verdict(receipt_first=True)
             case Outcome.RECEIPT_TWICE:

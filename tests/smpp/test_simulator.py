@@ -485,6 +485,8 @@ def test_scenario_file(tmp_path: Path) -> None:
         (GOOD + "[[mix]]\nweight = 0\n", "mix 1: weight 0.0 is not positive; leave"),
         ("=", "not TOML"),
         ('receipt_per = "part"\n' + GOOD, "receipt_per: 'part' is unknown; one of segment"),
+        ('query = "yes"\n' + GOOD, "query: 'yes' is unknown; one of no, answer"),
+        ('cancel = "yes"\n' + GOOD, "cancel: 'yes' is unknown; one of no, answer"),
         ('answer_ids = "oct"\n' + GOOD, "answer_ids: 'oct' is unknown; one of dec"),
         (GOOD + '[receipt]\ntlvs = "some"\n', "receipt: tlvs: 'some' is unknown; one of both"),
         (GOOD + '[receipt]\ntext = "{nothing}"\n', "receipt: text: KeyError; only id"),
