@@ -23,12 +23,11 @@ from dispatcher.core.pool import Pool
 from dispatcher.core.ports import Admission, SendEntry
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Settings
-from dispatcher.engine.carriers import seats_of
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.leases import Leases
 from dispatcher.engine.receipts import Receipts
-from dispatcher.engine.works import Works
+from dispatcher.engine.works import Works, seats_of
 from dispatcher.store.redis import RedisStore
 
 T0 = 1_790_000_000_000

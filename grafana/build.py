@@ -155,6 +155,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Submission to receipt", "How long does delivery take?", _latency("dispatcher_delivery_seconds", "carrier"), "s"
             ),
             Panel(
+                "Questions to carriers",
+                "What do carriers say of receipts that did not come, and of what we cancel?",
+                ((_rate("dispatcher_questions_total", "carrier, kind, result"), "{{carrier}} {{kind}} {{result}}"),),
+                "ops",
+            ),
+            Panel(
                 "Retries",
                 "What has to be sent again, and why?",
                 ((_rate("dispatcher_retries_total", "carrier, error_class"), "{{carrier}} {{error_class}}"),),

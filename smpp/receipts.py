@@ -231,6 +231,11 @@ def _stated(word: str) -> str:
     return "REJECTD" if "REJECT" in letters else "UNKNOWN"  # DND_REJECTED and its kin
 
 
+def state_of(message_state: int) -> str:
+    """The state for SMPP's message_state (5.2.28), as query_sm_resp has it; "" for a number that means nothing."""
+    return _BY_NUMBER[message_state] if 0 <= message_state < len(_BY_NUMBER) else ""
+
+
 def _numbered(value: bytes) -> str:
     """The state for a message_state TLV, "" where the number means nothing (then the text's state stands)."""
     if len(value) != 1:

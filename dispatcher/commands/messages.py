@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dispatcher.commands.frame import EXIT_OK, Context, arg, command, moment, now_ms
 from dispatcher.ops.errors import OpsError
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from dispatcher.core.model import Message, Send
     from dispatcher.core.ports import Store
 
+T = TypeVar("T")
+
 SKEW_MS = 60_000
 """Clocks of the server and of whoever made the id may differ by so much when events are searched."""
 EVENTS_MAX = 200_000
-CANCEL_TRIES = 5
 _POLL_S = 0.05
 
 
@@ -53,7 +55,14 @@ def register(commands: Any) -> None:
     )
     one = arg("id", metavar="ID", help="message id, ours or the one that a public API showed")
     command(commands, "status", "show a message's state with every segment and attempt", "status ID", _status, one)
-    command(commands, "cancel", "cancel what has not been submitted of a message", "cancel ID", _cancel, one)
+    command(
+        commands,
+        "cancel",
+        "cancel what has not been submitted of a message, or what its carrier takes back",
+        "cancel ID",
+        _cancel,
+        one,
+    )
     command(commands, "replay", "tell a message's life from its record and its events", "replay ID", _replay, one)
 
 
@@ -231,30 +240,33 @@ def _attempt_words(attempt: dict[str, Any]) -> str:
 
 
 def _cancel(context: Context, options: argparse.Namespace) -> int:
-    from dispatcher.core import lifecycle
-    from dispatcher.core.evidence import Cancel
-    from dispatcher.core.ports import Effects
+    import trio
+
+    from dispatcher.ingest import cancelling
     from dispatcher.ops.roles import build_rules
 
-    rules = build_rules(context.settings)
+    rules, carriers = build_rules(context.settings), cancelling.takers(context.settings)
 
     async def work(store: Store) -> str:
         message_id = await _id_of(store, options.id)
-        for _ in range(CANCEL_TRIES):
+
+        async def read() -> Message:
             message, account = await _load(store, message_id)
             rules.accounts[account.name] = account
-            decision = lifecycle.decide(message, Cancel(), rules, now_ms())
-            if not decision.changed:
-                raise OpsError(f"{options.id} cannot be cancelled", "it is final, or all of it has been submitted")
-            effects = Effects()
-            lifecycle.collect(effects, message, decision)
-            if not await store.commit(effects):
-                return message_id
-        raise OpsError(f"{options.id} is being submitted right now", "try again in a moment")
+            return message
+
+        outcome = await cancelling.cancel(cancelling.Desk(store, rules, carriers, read, now_ms, trio.sleep, _at_once))
+        if outcome is not cancelling.Cancelled.DONE:
+            raise OpsError(f"{options.id} cannot be cancelled", outcome.value)
+        return message_id
 
     cancelled = context.with_store(work)
     context.show({"id": cancelled, "cancelled": True}, f"cancelled {cancelled}")
     return EXIT_OK
+
+
+async def _at_once(step: Awaitable[T]) -> T:
+    return await step
 
 
 def _replay(context: Context, options: argparse.Namespace) -> int:

@@ -53,6 +53,12 @@ METRICS: tuple[Metric, ...] = (
         "Receipts whose message id nobody knew within early_s.",
     ),
     Metric(
+        "dispatcher_questions_total",
+        "counter",
+        ("carrier", "kind", "result"),
+        "query_sm and cancel_sm by kind (query, cancel) and result (found, nothing, done, refused, unsupported, silent).",
+    ),
+    Metric(
         "dispatcher_receipt_ids",
         "gauge",
         ("carrier", "form"),

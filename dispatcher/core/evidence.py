@@ -18,7 +18,7 @@ from dispatcher.core.model import Outcome
 class Answer(NamedTuple):
     """What became of one submission of one segment (1-based) at the carrier's door.
 
-    `outcome` is never PENDING; `code` the command_status; `carrier_id` the normalised message id ("" none); `at` ms.
+    `outcome` is never PENDING; `code` the command_status; `carrier_id` its message id as it told it ("" none); `at` ms.
     `attempt` 0 means the latest one; a late answer to an attempt that had become Unknown names its number.
     """
 
@@ -55,6 +55,13 @@ class NoReceipt(NamedTuple):
     attempt: int
 
 
+class Withdrawn(NamedTuple):
+    """The carrier has cancelled an accepted attempt (cancel_sm), at our wish: nothing will be delivered."""
+
+    segment: int
+    attempt: int
+
+
 class DueReached(msgspec.Struct, frozen=True):
     """A message came out of the due set (or a queue) and nothing of it can be submitted: look at its clocks."""
 
@@ -71,7 +78,7 @@ class TakenOver(msgspec.Struct, frozen=True):
     """The engine that was submitting died; bytes may have left."""
 
 
-Evidence = Answers | ReceiptSeen | NoReceipt | DueReached | ValidityOver | Cancel | TakenOver
+Evidence = Answers | ReceiptSeen | NoReceipt | Withdrawn | DueReached | ValidityOver | Cancel | TakenOver
 
 
 class Signal(enum.Enum):
@@ -94,6 +101,7 @@ class Signal(enum.Enum):
     VALIDITY = "validity over"
     DEADLINE = "receipt deadline over, and no correlation to find it by"
     CANCEL = "cancel"
+    WITHDRAWN = "cancel_sm accepted, or receipt DELETED of what we wished to cancel"
 
     __hash__ = object.__hash__  # Enum's own hashes the name in Python: 0.2 us each time the table is asked
 

@@ -13,6 +13,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+CANCEL_WISHES_MAX = 1_000
+CANCEL_WISH_MS = 60_000
+"""How many wishes to cancel wait at once, and for how long they are known."""
+
 
 class Callback(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """Where the events of a message go. `form`: whose webhook it is (standard: Standard Webhooks)."""
@@ -178,3 +182,12 @@ class FrontStore(Protocol):
 
     async def key_uses(self) -> Mapping[str, int]:
         """Last uses by key id."""
+
+    async def wish_cancel(self, message_id: str, at: int) -> bool:
+        """Asks the engines to have carriers cancel what they have accepted of a message. False: CANCEL_WISHES_MAX wait."""
+
+    async def cancel_wishes(self, at: int) -> Mapping[str, bool]:
+        """Message ids of the last CANCEL_WISH_MS, and whether the carrier's word on each has been taken; forgets older ones."""
+
+    async def end_cancel_wish(self, message_id: str, at: int) -> None:
+        """Whatever the carrier said has taken effect."""

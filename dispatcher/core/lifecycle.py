@@ -44,6 +44,7 @@ from dispatcher.core.evidence import (
     Signal,
     TakenOver,
     ValidityOver,
+    Withdrawn,
     of_answer,
     of_receipt,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "Rules",
     "TakenOver",
     "ValidityOver",
+    "Withdrawn",
     "begin",
     "collect",
     "decide",
@@ -112,6 +114,7 @@ TABLE: dict[State, dict[Signal, Move]] = {
     },
     State.SUBMITTED: {
         **_RECEIPTS,
+        Signal.WITHDRAWN: Move(State.CANCELLED),
         Signal.DEADLINE: Move(State.UNKNOWN),  # proven by a receipt alone: without the answer's id nothing correlates
     },
     State.WAITING: {
@@ -173,7 +176,9 @@ def decide(message: Message, evidence: Evidence, rules: Rules, now: int) -> Deci
     elif isinstance(evidence, ReceiptSeen):
         _receipt(case, evidence)
     elif isinstance(evidence, NoReceipt):
-        _no_receipt(case, evidence)
+        _ended_by(case, evidence, "UNKNOWN", "no_receipt", Signal.R_UNKNOWN)  # as if the carrier had said UNKNOWN
+    elif isinstance(evidence, Withdrawn):
+        _ended_by(case, evidence, "DELETED", "cancelled", Signal.WITHDRAWN)
     elif isinstance(evidence, TakenOver):
         for number, segment in enumerate(head.segments, 1):
             if segment.state == State.SUBMITTING:
@@ -259,16 +264,16 @@ def _receipt_of(case: Case, i: int, n: int, seen: ReceiptSeen, signal: Signal) -
     _settle(case, i, n, new, signal)
 
 
-def _no_receipt(case: Case, none: NoReceipt) -> None:
-    """Silence until the deadline: as if the carrier had said UNKNOWN."""
+def _ended_by(case: Case, end: NoReceipt | Withdrawn, receipt: str, cause: str, signal: Signal) -> None:
+    """An accepted and undecided attempt is decided by something else than a receipt."""
     segments = case.segments
-    if not 0 < none.segment <= len(segments) or not 0 < none.attempt <= len(segments[none.segment - 1].attempts):
+    if not 0 < end.segment <= len(segments) or not 0 < end.attempt <= len(segments[end.segment - 1].attempts):
         return
-    old = segments[none.segment - 1].attempts[none.attempt - 1]
-    if segments[none.segment - 1].state >= _FINAL or not rounds.is_open(old):
+    old = segments[end.segment - 1].attempts[end.attempt - 1]
+    if segments[end.segment - 1].state >= _FINAL or not rounds.is_open(old):
         return
-    new = replace(old, receipt="UNKNOWN", cause="no_receipt", receipt_at=case.now)
-    _settle(case, none.segment - 1, none.attempt, new, Signal.R_UNKNOWN)
+    new = replace(old, receipt=receipt, cause=cause, receipt_at=case.now)
+    _settle(case, end.segment - 1, end.attempt, new, signal)
 
 
 def _settle(case: Case, i: int, n: int, new: Attempt, signal: Signal) -> None:

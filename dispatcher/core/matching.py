@@ -34,6 +34,11 @@ _DEC = re.compile(r"[0-9]{1,64}", re.ASCII)
 _BLANKS = " \t\r\n\0"
 
 
+def told_id(carrier_id: str) -> str:
+    """An answer's message id as records keep it and the carrier is asked by it: its own characters, without blanks around."""
+    return carrier_id.strip(_BLANKS)
+
+
 def answer_key(form: Form, carrier_id: str) -> str:
     """The key of an answer's message id; "" stays "" (accepted without id)."""
     if form == "as_is" and is_plain(carrier_id):

@@ -299,8 +299,8 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     async def drop_correlations(self, carrier: str, carrier_ids: Sequence[str]) -> None:
         """After the receipt is durable; a left-over expires by itself."""
 
-    async def overdue_correlations(self, carrier: str, at: int, limit: int) -> list[tuple[str, Correlation]]:
-        """Correlations whose deadline has passed, found in small steps; remembers where it was between calls."""
+    async def overdue_correlations(self, carrier: str, at: int, limit: int, reader: str = "") -> list[tuple[str, Correlation]]:
+        """Correlations whose deadline has passed at `at`, found in small steps; remembers where each reader was."""
 
     async def park_early(self, carrier: str, receipts: Sequence[tuple[str, bytes]]) -> None:
         """Keeps receipts whose carrier id nobody knows yet: (unique field, opaque bytes)."""

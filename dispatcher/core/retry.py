@@ -82,6 +82,7 @@ class Rules:
         self._chance = chance
         self._deadline_ms = round(receipts.deadline_s * 1000)
         self._deadline_otp_ms = round(receipts.deadline_otp_s * 1000)
+        self.deadline_ms_max = max(self._deadline_ms, self._deadline_otp_ms)
         self._pause_ms = {c.name: round(c.throttle_pause_s * 1000) for c in settings.carrier}
         self._per_message = frozenset(c.name for c in settings.carrier if c.quirks.receipt_per == "message")
         self._routes = {

@@ -140,6 +140,19 @@ class Quirks(Table, kw_only=True, frozen=True):
     ] = {}
 
 
+class Questions(Table, kw_only=True, frozen=True):
+    """What a carrier may be asked about messages that it has accepted. Needs nothing of a bind but that it submits."""
+
+    query_after_s: Annotated[
+        float,
+        Meta(
+            ge=0, description="a segment without its receipt for so long is asked for (query_sm), then at twice that; 0: never"
+        ),
+    ] = 0.0
+    rate: Annotated[Rate, Meta(description="questions a second over one login, by all engines together")] = 5.0
+    cancel: Annotated[bool, Meta(description="it takes cancel_sm: cancelling reaches messages that it has accepted")] = False
+
+
 class Bind(Table, kw_only=True, frozen=True):
     """One SMPP login, opened `sessions` times."""
 
@@ -182,6 +195,7 @@ class Carrier(Table, kw_only=True, frozen=True):
     throttle_floor: Annotated[float, Meta(gt=0, le=1, description="adaptation never goes below this part of the rate")] = 0.05
     bind: Annotated[tuple[Bind, ...], Meta(min_length=1)]
     quirks: Quirks = Quirks()
+    questions: Questions = Questions()
     tlvs: Annotated[dict[str, str], Meta(description='sent with every submit_sm: "0x1400" = hex or text')] = {}
 
 

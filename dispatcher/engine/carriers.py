@@ -18,15 +18,16 @@ import trio
 
 from dispatcher.core.model import Outcome
 from dispatcher.core.ports import StoreUnavailable
-from dispatcher.core.settings import Bind, Settings
+from dispatcher.core.settings import Bind
 from dispatcher.core.shares import SETTLE_S, quota
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.leases import SESSION_PREFIX, Leases
 from dispatcher.engine.leash import POLITE, leash
 from dispatcher.engine.overdue import LOOK_S, recall_overdue
+from dispatcher.engine.questions import Questions
 from dispatcher.engine.rates import Rates, permits
 from dispatcher.engine.receipts import Receipts
-from dispatcher.engine.works import Seat, Token, Works
+from dispatcher.engine.works import Seat, Token, Works, seats_of
 from smpp.events import Events, Login, SessionSettings
 from smpp.link import Ended, Link
 from smpp.receipts import glance
@@ -38,6 +39,8 @@ Connect = Callable[[Bind], Awaitable[trio.abc.Stream]]
 _VERSIONS: Final = {"3.3": 0x33, "3.4": 0x34, "5.0": 0x50}
 _LOGIN_REFUSED: Final = frozenset({"ESME_RINVPASWD", "ESME_RINVSYSID", "ESME_RINVSYSTYP", "ESME_RBINDFAIL"})
 _STATES: Final = ("down", "connecting", "bound", "paused")
+QUESTION_S: Final = 10.0
+"""An unanswered query_sm or cancel_sm is given up; a door waits shorter."""
 _STEADY_S: Final = 10.0
 """A session that lived so long starts its pauses anew."""
 
@@ -45,17 +48,27 @@ _STEADY_S: Final = 10.0
 class Carriers:
     """All sessions of the configuration, as far as they are ours."""
 
-    def __init__(self, works: Works, leases: Leases, committer: Committer, receipts: Receipts, connect: Connect) -> None:
+    def __init__(
+        self,
+        works: Works,
+        leases: Leases,
+        committer: Committer,
+        receipts: Receipts,
+        questions: Questions,
+        connect: Connect,
+    ) -> None:
         self._works = works
         self._leases = leases
         self._committer = committer
         self._receipts = receipts
+        self._questions = questions
         self._connect = connect
         self._links: dict[Link[Token], tuple[Seat, str]] = {}
         self.seats = seats_of(works.settings)
         works.seats = [seat for seat in self.seats if seat.bind_settings.mode != "rx"]
         for seat in works.seats:
             works.pool.add(seat)
+        questions.over(works.seats)
         self._taking: set[Seat] = set()
         self._rates = Rates(works.seats)
         self._reshare_at = inf
@@ -171,6 +184,8 @@ class Carriers:
         def on_events(events: Events[Token]) -> None:
             if events.answers:
                 self._committer.answered(seat, events.answers)
+            if events.told:
+                self._questions.told(seat, events.told)
             if events.delivers or events.receipts:
                 self._receipts.arrived(seat, link, events.delivers, events.receipts)
             if events:
@@ -328,17 +343,6 @@ class Carriers:
             put("dispatcher_bind_state", (seat.carrier, seat.bind, each), states.count(each))
 
 
-def seats_of(settings: Settings) -> list[Seat]:
-    """A seat per session of the configuration, numbered in the file's order."""
-    seats: list[Seat] = []
-    for carrier in settings.carrier:
-        for position, bind in enumerate(carrier.bind, 1):
-            label = bind.name or f"{bind.host}-{position}"
-            for session in range(bind.sessions):
-                seats.append(Seat(carrier, bind, label, session, len(seats), window=bind.window))
-    return seats
-
-
 def lease_name(seat: Seat) -> str:
     """The name under which a session is leased."""
     return f"{SESSION_PREFIX}{seat.carrier}.{seat.bind}.{seat.session}"
@@ -357,6 +361,7 @@ def session_settings(bind: Bind) -> SessionSettings:
         response_timeout_s=bind.response_timeout_s,
         bind_timeout_s=bind.connect_timeout_s,
         drain_s=2.0,
+        question_timeout_s=min(bind.response_timeout_s, QUESTION_S),
         read_receipt=glance,
     )
 

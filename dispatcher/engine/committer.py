@@ -21,7 +21,7 @@ import trio
 from dispatcher.core import alike
 from dispatcher.core.happy import accept
 from dispatcher.core.lifecycle import Answer, Answers, Breach, Decision, collect, decide
-from dispatcher.core.matching import answer_key
+from dispatcher.core.matching import answer_key, told_id
 from dispatcher.core.model import LANES, Correlation, Head, Message, Outcome, State
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.engine.works import BATCH_MAX, Bell, Flight, Seat, Token, Works
@@ -75,14 +75,14 @@ class Committer:
         """Answers of one read of one link: (token, command_status, message id)."""
         works = self._works
         now, monotonic = works.clock.now_ms(), works.clock.monotonic()
-        carrier, ids, touched = slot.carrier, self._ids[slot.carrier], self._touched
+        carrier, touched = slot.carrier, self._touched
         accepted = 0
         slot.used -= len(answers)
         left_at = answers[0][0][0].left_at  # one sample a read
         for (flight, segment), status, message_id in answers:
             if status == 0:
                 accepted += 1
-                answer = _answer((segment, _ACCEPTED, 0, answer_key(ids, message_id), now, 0))
+                answer = _answer((segment, _ACCEPTED, 0, told_id(message_id), now, 0))
             else:
                 answer = self._refused(slot, segment, status, message_id, now, monotonic, flight.left_at)
             if not flight.answers:
@@ -108,7 +108,7 @@ class Committer:
             slot.refused(monotonic, left_at)
         key = (slot, int(outcome))
         self._counts[key] = self._counts.get(key, 0) + 1
-        return Answer(segment, outcome, status, answer_key(self._ids[slot.carrier], message_id), now)
+        return Answer(segment, outcome, status, told_id(message_id), now)
 
     def closed(self, slot: Seat, tokens: Sequence[Token], outcome: Outcome) -> None:
         """Submits that got no answer: UNKNOWN (their last byte left) or NOT_SENT."""
@@ -130,9 +130,7 @@ class Committer:
         """Answers to submits that had been given up as unknown."""
         now, statuses = self._works.clock.now_ms(), self._statuses[slot.carrier]
         for (flight, segment), status, message_id in answers:
-            answer = Answer(
-                segment, _OUTCOMES[classify(status, statuses)], status, answer_key(self._ids[slot.carrier], message_id), now
-            )
+            answer = Answer(segment, _OUTCOMES[classify(status, statuses)], status, told_id(message_id), now)
             # Still ours, and not just being settled: its other segments are not answered, or nothing of it is decided yet.
             if self._works.flights.get(flight.message.id) is flight and (flight.open > 0 or flight.answers):
                 if not flight.answers:
@@ -185,7 +183,7 @@ class Committer:
         effects = Effects()
         done: list[Message] = []
         settled, rows_of = effects.settled.append, effects.correlations
-        carrier, rows = "", []
+        carrier, rows, ids = "", [], self._ids
         for flight in batch:
             answers, flight.answers = flight.answers, []
             message = flight.message
@@ -197,7 +195,8 @@ class Committer:
                     rows_alike = rows_of.get(flight.slot.carrier)
                     if rows_alike is None:
                         rows_alike = rows_of[flight.slot.carrier] = []
-                    rows_alike.append((message.carrier_id, _correlation((partition, message.id, 1, 1, stage.until))))
+                    carrier_id = answer_key(ids[flight.slot.carrier], message.carrier_id)
+                    rows_alike.append((carrier_id, _correlation((partition, message.id, 1, 1, stage.until))))
                     settled(message.id)
                     done.append(message)
                     continue
@@ -210,7 +209,12 @@ class Committer:
                     carrier = attempt.carrier
                     rows = rows_of.setdefault(carrier, [])
                 until = rules.receipt_deadline_at(head.lane, attempt.at)
-                rows.append((attempt.carrier_id, _correlation((partition, message.id, 1, attempt.number, until))))
+                rows.append(
+                    (
+                        answer_key(ids[carrier], attempt.carrier_id),
+                        _correlation((partition, message.id, 1, attempt.number, until)),
+                    )
+                )
             else:
                 decision = decide(message, Answers(answers), rules, now)
                 if decision.changed:
@@ -241,7 +245,8 @@ class Committer:
             number = answer.attempt or last.number
             carrier = attempts[number - 1].carrier  # a late one's: the message may have gone elsewhere since
             deadline_at = works.rules.receipt_deadline_at(head.lane, last.at)
-            row = (answer.carrier_id, Correlation(works.store.partition, message.id, answer.segment, number, deadline_at))
+            key = answer_key(self._ids[carrier], answer.carrier_id)
+            row = (key, Correlation(works.store.partition, message.id, answer.segment, number, deadline_at))
             rows = effects.correlations.get(carrier)
             if rows is None:
                 effects.correlations[carrier] = [row]

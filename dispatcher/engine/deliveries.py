@@ -59,6 +59,13 @@ class Item:
         self.answered = False
 
 
+def asked_for(read: Read, receipt: Receipt, key: str, row: Correlation) -> Item:
+    """What a carrier answered to a question about a known segment: as a receipt, but to be answered to nobody."""
+    item = Item(read, receipt, (key,), 0)
+    item.correlation, item.key = row, key
+    return item
+
+
 def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item], list[Item], list[Item]]:
     """What the recognised ones change; which they are (no longer remembered); the rest, in its order; and those of which
     nothing is known here."""

@@ -8,6 +8,7 @@
       ├─ carriers               one task per session + controls    (carriers.py)
       ├─ feeder                 queues -> links                    (feeder.py)
       ├─ intake                 sends -> queues                    (intake.py)
+      ├─ questions              query_sm, cancel_sm                (questions.py)
       └─ timers                 what time brings                   (timers.py)
 
 Stopping drains: no new claims, answers are awaited for drain_s, everything known is written, sessions unbind, leases go.
@@ -34,6 +35,7 @@ from dispatcher.engine.feeder import Feeder
 from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.intake import Intake
 from dispatcher.engine.leases import Leases, take_over
+from dispatcher.engine.questions import Questions
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.timers import Timers
 from dispatcher.engine.works import Works
@@ -69,7 +71,8 @@ class Engine:
         self.committer = Committer(self.works)
         self.handsets = Handsets(self.works, book)
         self.receipts = Receipts(self.works, self.handsets)
-        self.carriers = Carriers(self.works, self.leases, self.committer, self.receipts, connect)
+        self.questions = Questions(self.works, self.leases, self.receipts)
+        self.carriers = Carriers(self.works, self.leases, self.committer, self.receipts, self.questions, connect)
         self.feeder = Feeder(self.works, self.committer, book)
         self.intake = Intake(self.works, self.leases, book, is_open)
         self.timers = Timers(self.works, self.receipts, self.handsets)
@@ -90,6 +93,7 @@ class Engine:
             async with trio.open_nursery() as front:
                 front.start_soon(self.feeder.run)
                 front.start_soon(self.timers.run)
+                front.start_soon(self.questions.run)
                 front.start_soon(self.leases.watch)
                 if works.settings.engine.intake:
                     front.start_soon(self.intake.run)

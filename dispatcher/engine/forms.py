@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dispatcher.core.model import Body
+from dispatcher.core.model import Body, Head
 from dispatcher.core.routing import ENCODING_BY_NAME
 from dispatcher.core.senders import SenderRules, octets_of
 from dispatcher.core.settings import Carrier
@@ -43,7 +43,7 @@ class Form:
             encoding = Encoding.GSM7
         return self._coding[encoding, flash]
 
-    def sender(self, body: Body) -> tuple[str, bool]:
+    def sender(self, body: Body | Head) -> tuple[str, bool]:
         """What is written as sender, and whether it is letters in GSM 7-bit. A rule that came after admission and refuses it
         is too late: it is written as it is."""
         found = self.senders.written(body.sender, body.country)

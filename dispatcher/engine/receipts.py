@@ -13,22 +13,21 @@ the session. Its effect may still come to be; the repetition then finds it done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Collection, Sequence
 from itertools import count
 from typing import Any, Final
 
 import trio
 
 from dispatcher.core.evidence import INTERIM_STATES
-from dispatcher.core.id_forms import WORDS, IdForms
-from dispatcher.core.lifecycle import collect, decide
-from dispatcher.core.matching import park, receipt_keys, seen, unpark
-from dispatcher.core.model import Head, Message, State
+from dispatcher.core.lifecycle import Evidence, Withdrawn, collect, decide
+from dispatcher.core.matching import park, seen, unpark
+from dispatcher.core.model import Correlation, Head, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
-from dispatcher.engine.deliveries import NOWHERE, SYSTEM_ERROR, Item, Read, answer, by_age, delivered
+from dispatcher.engine.deliveries import NOWHERE, SYSTEM_ERROR, Item, Read, answer, asked_for, by_age, delivered
 from dispatcher.engine.handsets import Handsets
+from dispatcher.engine.learning import Learning
 from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
 from smpp.codec import DeliverSm
 from smpp.link import Link
@@ -55,11 +54,8 @@ class Receipts:
         self._waiting: list[Item] = []
         self._numbers = count()
         self._quirks = {c.name: c.quirks for c in works.settings.carrier}
-        self._forms = {name: IdForms() for name, quirks in self._quirks.items() if quirks.ids == "auto"}
-        self._keys = {
-            name: forms.keys if (forms := self._forms.get(name)) is not None else partial(receipt_keys, quirks.ids)
-            for name, quirks in self._quirks.items()
-        }
+        self._learning = Learning(works)
+        self._cancels = frozenset(c.name for c in works.settings.carrier if c.questions.cancel)
         self.bell = Bell()
 
     @property
@@ -77,7 +73,7 @@ class Receipts:
             return
         now, at = works.clock.monotonic(), works.clock.now_ms()
         quirks = self._quirks[seat.carrier]
-        read, keys, new = Read(seat.carrier, quirks, link, at, now), self._keys[seat.carrier], self._new
+        read, keys, new = Read(seat.carrier, quirks, link, at, now), self._learning.keys[seat.carrier], self._new
         new += [Item(read, receipt, keys(receipt.id), receipt.sequence) for receipt in receipts]
         from_handsets: list[DeliverSm] = []
         for deliver in delivers:
@@ -88,6 +84,13 @@ class Receipts:
             new.append(Item(read, receipt, keys(receipt.id), deliver.sequence))
         if from_handsets:
             self._handsets.arrived(read, from_handsets)
+        self.bell.ring()
+
+    def found(self, carrier: str, key: str, row: Correlation, receipt: Receipt) -> None:
+        """What a carrier was asked for and told."""
+        clock = self._works.clock
+        read = Read(carrier, self._quirks[carrier], None, clock.now_ms(), clock.monotonic())
+        self._new.append(asked_for(read, receipt, key, row))
         self.bell.ring()
 
     # -- the task
@@ -181,27 +184,14 @@ class Receipts:
             for (key, item), found in zip(pairs, rows, strict=True):
                 if found is not None and item.correlation is NOWHERE:
                     item.correlation, item.key = found, key
-        for item in items if self._forms else ():
-            if item.correlation is not NOWHERE and not item.field:
-                self._learn(item)
-
-    def _learn(self, item: Item) -> None:
-        """What a receipt of a carrier of unknown ids says about them, matched or (without correlation) not."""
-        carrier, works = item.read.carrier, self._works
-        forms = self._forms.get(carrier)
-        if forms is None:
-            return
-        known = item.correlation is not NOWHERE
-        if not (forms.matched(item.receipt.id, item.key) if known else forms.missed()):
-            return
-        works.log.warning("receipt_ids_learned" if known else "receipt_ids_forgotten", carrier=carrier, kind=WORDS[forms.form])
-        for form in WORDS:
-            works.counters.put("dispatcher_receipt_ids", (carrier, form), form == forms.form)
+        for item in items if self._learning else ():
+            if item.correlation is not NOWHERE and not item.field and item.receipt.id:
+                self._learning.seen(item.read.carrier, item.receipt.id, item.key)
 
     async def _decide(self, items: list[Item]) -> tuple[list[Item], list[Item]]:
         """Applies receipts of known segments. Returns (done with, their head is not free yet)."""
         works = self._works
-        todo, done, busy = items, [], []
+        todo, done, busy, wished = items, [], [], await self._wished(items)
         for attempt in range(_ROUNDS_MAX):
             messages = await self._read(todo, recent=attempt == 0)
             calm, rare = Effects(), Effects()
@@ -217,7 +207,8 @@ class Receipts:
                     calm_items.append(item)
                 else:
                     rare_items.append(item)
-            stale = dict.fromkeys([*self._build(calm, calm_items, messages), *self._build(rare, rare_items, messages)])
+            parts = ((calm, calm_items), (rare, rare_items))
+            stale = dict.fromkeys([item for part in parts for item in self._build(*part, messages, wished)])
             todo = []
             if not attempt and stale:  # "no change" is guarded by no version: of a remembered head it proves nothing
                 todo = list(stale)
@@ -266,7 +257,14 @@ class Receipts:
         works.counters.observe("dispatcher_store_seconds", ("receipts",), works.clock.monotonic() - started)
         return bool(moved)
 
-    def _build(self, effects: Effects, items: list[Item], messages: dict[str, Message]) -> list[Item]:
+    async def _wished(self, items: list[Item]) -> Collection[str]:
+        """Messages that somebody wished to cancel; looked for only when a receipt says DELETED where that may be why."""
+        store, clock = self._works.store, self._works.clock
+        if any(item.receipt.state == "DELETED" and item.read.carrier in self._cancels for item in items):
+            return await self._works.persist("wishes", lambda: store.cancel_wishes(clock.now_ms()))
+        return ()
+
+    def _build(self, effects: Effects, items: list[Item], messages: dict[str, Message], wished: Collection[str]) -> list[Item]:
         """Decides; returns the items that change nothing."""
         rules, now = self._works.rules, self._works.clock.now_ms()
         unchanged: list[Item] = []
@@ -275,7 +273,9 @@ class Receipts:
         for item in items:
             correlation = item.correlation
             message = messages[correlation.id]
-            evidence = seen(item.receipt, item.read.quirks, correlation.segment, correlation.attempt, item.read.at)
+            evidence: Evidence = seen(item.receipt, item.read.quirks, correlation.segment, correlation.attempt, item.read.at)
+            if item.receipt.state == "DELETED" and message.id in wished:
+                evidence = Withdrawn(correlation.segment, correlation.attempt)
             decision = decide(message, evidence, rules, now)
             if not decision.changed:
                 unchanged.append(item)
@@ -362,7 +362,8 @@ class Receipts:
         answers: dict[Link[Token], list[int]] = {}
         for item in parked:
             receipt, read = item.receipt, item.read
-            self._learn(item)
+            if receipt.id:
+                self._learning.seen(read.carrier, receipt.id, "")
             field = f"{receipt.id}.{receipt.state}.{read.at}.{next(self._numbers)}"
             rows.setdefault(read.carrier, []).append((field, park(receipt, item.keys, read.at)))
             if read.link is not None and not item.answered:

@@ -11,10 +11,10 @@ from typing import Final
 
 import trio
 
-from dispatcher.core.lifecycle import Evidence, NoReceipt, ValidityOver, collect, decide
-from dispatcher.core.model import LANES, Message
-from dispatcher.core.ports import CorruptRecord, Effects, Queue, StoreUnavailable
-from dispatcher.engine.committer import count_effects
+from dispatcher.core.lifecycle import Evidence, NoReceipt, ValidityOver
+from dispatcher.core.model import LANES
+from dispatcher.core.ports import CorruptRecord, Queue, StoreUnavailable
+from dispatcher.engine.at_rest import commit_at_rest
 from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import BATCH_MAX, Works
@@ -33,7 +33,8 @@ PARTS_S: Final = 1.0
 INBOX_S: Final = 5.0
 STALE_MS: Final = 60_000
 """Admissions and groups without progress for so long are given back."""
-_ROUNDS_MAX: Final = 3
+_ASK_FIRST: Final = 5
+"""Sweeps after a start during which a carrier that takes query_sm ends nothing by silence."""
 _SWEEP_STEPS_MAX: Final = 20
 """Steps of one sweep before the other duties have their turn."""
 
@@ -46,6 +47,7 @@ class Timers:
         self._receipts = receipts
         self._handsets = handsets
         self._sweep_s = works.settings.receipts.sweep_s
+        self._asked_by = works.clock.monotonic() + _ASK_FIRST * self._sweep_s
 
     def duties(self) -> list[tuple[str, float, Callable[[], Awaitable[None]]]]:
         """(name, period in seconds, what to do)."""
@@ -132,6 +134,8 @@ class Timers:
         """Accepted segments whose receipt never came."""
         works = self._works
         for carrier in works.settings.carrier:
+            if carrier.questions.query_after_s and works.clock.monotonic() < self._asked_by:
+                continue  # what became overdue while nobody ran is asked for first
             for _ in range(_SWEEP_STEPS_MAX):
                 rows = await works.store.overdue_correlations(carrier.name, works.clock.now_ms(), BATCH_MAX)
                 if not rows:
@@ -139,7 +143,7 @@ class Timers:
                 evidence: dict[str, list[Evidence]] = {}
                 for _, row in rows:
                     evidence.setdefault(row.id, []).append(NoReceipt(row.segment, row.attempt))
-                left = await self._commit(evidence)
+                left = await commit_at_rest(works, evidence)
                 settled = [carrier_id for carrier_id, row in rows if row.id not in left]
                 await works.store.drop_correlations(carrier.name, settled)
                 if len(rows) < BATCH_MAX or not settled:
@@ -151,7 +155,7 @@ class Timers:
         for _ in range(_SWEEP_STEPS_MAX):
             ids = await works.store.sweep_queues(works.clock.now_ms(), BATCH_MAX)
             if ids:
-                await self._commit({i: [ValidityOver()] for i in ids})
+                await commit_at_rest(works, {i: [ValidityOver()] for i in ids})
             if len(ids) < BATCH_MAX:
                 return
 
@@ -170,39 +174,3 @@ class Timers:
         """Out streams by age."""
         works = self._works
         await works.store.trim_streams(works.clock.now_ms(), works.settings.retention.streams_s * 1000)
-
-    async def _commit(self, evidence: dict[str, list[Evidence]]) -> set[str]:
-        """Decides and writes (S7) for messages at rest; returns the ids that somebody else holds or changes just now."""
-        works = self._works
-        todo = dict(evidence)
-        left: set[str] = set()
-        for _ in range(_ROUNDS_MAX):
-            now = works.clock.now_ms()
-            effects = Effects()
-            for message in await works.read(list(todo), bodies=True):
-                self._decide(effects, message, todo[message.id], now)
-            if not effects.heads:
-                return left
-            moved = await works.store.commit(effects)
-            if not moved:
-                count_effects(works, effects)
-                return left
-            left.update(moved)
-            for message_id in moved:
-                todo.pop(message_id, None)
-        return set(evidence)
-
-    def _decide(self, effects: Effects, message: Message, pieces: list[Evidence], now: int) -> None:
-        if message.head is None and message.body is None:
-            return
-        place = -1
-        for evidence in pieces:
-            decision = decide(message, evidence, self._works.rules, now)
-            if not decision.changed:
-                continue
-            collect(effects, message, decision)
-            if place < 0:
-                place = len(effects.heads) - 1
-            else:
-                effects.heads[place] = effects.heads.pop()
-            message.head = decision.head

@@ -104,6 +104,17 @@ class Seat(Slot):
             self.window = session_window + ahead
 
 
+def seats_of(settings: Settings) -> list[Seat]:
+    """A seat per session of the configuration, numbered in the file's order."""
+    seats: list[Seat] = []
+    for carrier in settings.carrier:
+        for position, bind in enumerate(carrier.bind, 1):
+            label = bind.name or f"{bind.host}-{position}"
+            for session in range(bind.sessions):
+                seats.append(Seat(carrier, bind, label, session, len(seats), window=bind.window))
+    return seats
+
+
 class Flight:
     """A message in this engine's hands, from its write-ahead to the settling of the last answer of this round.
 

@@ -13,20 +13,14 @@ from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State as AppState
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from dispatcher.core import ids, lifecycle
-from dispatcher.core.evidence import Cancel
+from dispatcher.core import ids
 from dispatcher.core.front import FrontStore
 from dispatcher.core.guards import conversion_of
 from dispatcher.core.model import Lane, Message
-from dispatcher.core.ports import Effects
 from dispatcher.core.retry import Rules
-from dispatcher.ingest import views
+from dispatcher.ingest import cancelling, views
 from dispatcher.ingest.door import Caller, Door
 from dispatcher.ingest.problems import Problem
-
-CANCEL_TRIES = 5
-CANCEL_PAUSE_S = 0.02
-"""A message that an engine has just popped is undecided for a few ms; then its head says what it is."""
 
 NUMBER_MAX = 1 << 53
 """Above it a number is none that a server's sorted set can hold."""
@@ -64,25 +58,25 @@ async def find_message(
 
 @delete("/v1/messages/{message_id:str}", status_code=200, summary="Cancel a message", tags=["messages"])
 async def cancel_message(request: _Asked, message_id: MessageId) -> views.MessageView:
-    """Of a partly submitted message the rest is cancelled. 409 when everything has been submitted already."""
+    """Of a partly submitted message the rest is cancelled. What a carrier has accepted it is asked to cancel, if it takes that,
+    which may take some seconds; 409 when it cannot, did not, or has not said so, and when the message is final."""
     door, caller = await _caller(request, "send")
     rules: Rules = request.app.state["rules"]
     rules.accounts[caller.account.name] = caller.account
-    for attempt in range(CANCEL_TRIES):
-        if attempt:
-            await asyncio.sleep(CANCEL_PAUSE_S)
+
+    async def read() -> Message:
         record = await _record(door, caller, message_id)
         if record is None:
             await _missing(door, caller, message_id)
             raise Problem("not_ready_yet", "the batch is still being expanded", retry_after_s=1)
-        decision = lifecycle.decide(record, Cancel(), rules, door.clock.now_ms())
-        if not decision.changed:
-            raise Problem("not_cancellable", "it is final, or all of it has been submitted")
-        effects = Effects()
-        lifecycle.collect(effects, record, decision)
-        if not await door.within(door.store.commit(effects)):
-            return await _view(door, caller, message_id)
-    raise Problem("not_cancellable", "it is being submitted right now")
+        return record
+
+    carriers = cancelling.takers(door.settings)
+    desk = cancelling.Desk(door.store, rules, carriers, read, door.clock.now_ms, asyncio.sleep, door.within)
+    outcome = await cancelling.cancel(desk)
+    if outcome is not cancelling.Cancelled.DONE:
+        raise Problem("not_cancellable", outcome.value)
+    return await _view(door, caller, message_id)
 
 
 @post("/v1/messages/{message_id:str}/feedback", status_code=200, summary="Was the code used?", tags=["messages"])

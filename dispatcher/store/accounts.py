@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dispatcher.core.customer import Account, ApiKey, Balance
+from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX
 from dispatcher.core.model import Message
 from dispatcher.core.ports import CorruptRecord
 from dispatcher.store import records, resp
@@ -186,6 +187,25 @@ class Accounts(RedisBase):
             carrier, _, bind = field.decode().partition(":")
             wishes[carrier, bind] = command.decode()
         return wishes
+
+    async def wish_cancel(self, message_id: str, at: int) -> bool:
+        key = self.k.cancels
+        if (await self.ask(DESK, resp.of("HLEN", key), 1))[0] >= CANCEL_WISHES_MAX:
+            return False
+        await self.ask(DESK, resp.of("HSET", key, message_id, at), 1)
+        return True
+
+    async def cancel_wishes(self, at: int) -> Mapping[str, bool]:
+        """A wish is its ms, with a dot behind it once it is done with."""
+        flat = (await self.ask(DESK, resp.of("HGETALL", self.k.cancels), 1))[0]
+        wishes = {i.decode(): value for i, value in zip(flat[::2], flat[1::2], strict=True)}
+        old = [i for i, value in wishes.items() if int(value.rstrip(b".")) <= at - CANCEL_WISH_MS]
+        if old:
+            await self.ask(DESK, resp.of("HDEL", self.k.cancels, *old), 1)
+        return {i: value.endswith(b".") for i, value in wishes.items() if i not in old}
+
+    async def end_cancel_wish(self, message_id: str, at: int) -> None:
+        await self.ask(DESK, resp.of("HSET", self.k.cancels, message_id, f"{at}."), 1)
 
     async def server_settings(self) -> Mapping[str, str]:
         found: dict[str, str] = {}

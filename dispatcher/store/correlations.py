@@ -28,7 +28,7 @@ class Correlations(Leases):
 
     _windows: dict[str, list[int]]
     _expiries: dict[tuple[str, int], int]
-    _overdue_at: dict[str, tuple[int, bytes]]
+    _overdue_at: dict[tuple[str, str], tuple[int, bytes]]
     _early_at: dict[str, bytes]
 
     def correlation_commands(self, carrier: str, rows: Sequence[tuple[str, Correlation]], effects: Effects) -> list[bytes]:
@@ -125,12 +125,12 @@ class Correlations(Leases):
             wire += await self.drop_commands(carrier, ids)
         return wire
 
-    async def overdue_correlations(self, carrier: str, at: int, limit: int) -> list[tuple[str, Correlation]]:
+    async def overdue_correlations(self, carrier: str, at: int, limit: int, reader: str = "") -> list[tuple[str, Correlation]]:
         windows = sorted(await self._windows_of(carrier))
         found: list[tuple[str, Correlation]] = []
         if not windows:
             return found
-        window, cursor = self._overdue_at.get(carrier, (windows[0], b"0"))
+        window, cursor = self._overdue_at.get((carrier, reader), (windows[0], b"0"))
         for _ in range(SCAN_STEPS_MAX):
             if len(found) >= limit:
                 break
@@ -147,7 +147,7 @@ class Correlations(Leases):
                 window = later[0] if later else windows[0]
                 if not later:
                     break
-        self._overdue_at[carrier] = (window, cursor)
+        self._overdue_at[carrier, reader] = (window, cursor)
         return found
 
     async def park_early(self, carrier: str, receipts: Sequence[tuple[str, bytes]]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX
 from dispatcher.core.ids import time_of
 from dispatcher.core.ports import CorruptRecord, Cursor, Queue, SendEntry
 from dispatcher.store import records
@@ -177,6 +178,22 @@ class MemoryStore(MemoryEngine, MemoryInbox, MemoryCalls, MemoryNotices):
     @step
     async def controls(self) -> Mapping[tuple[str, str], str]:
         return dict(self.wishes)
+
+    @step
+    async def wish_cancel(self, message_id: str, at: int) -> bool:
+        if len(self.cancels) >= CANCEL_WISHES_MAX:
+            return False
+        self.cancels[message_id] = (at, False)
+        return True
+
+    @step
+    async def cancel_wishes(self, at: int) -> Mapping[str, bool]:
+        self.cancels = {i: wish for i, wish in self.cancels.items() if wish[0] > at - CANCEL_WISH_MS}
+        return {i: done for i, (_, done) in self.cancels.items()}
+
+    @step
+    async def end_cancel_wish(self, message_id: str, at: int) -> None:
+        self.cancels[message_id] = (at, True)
 
 
 def _send_entry(entry: str, fields: Mapping[str, bytes]) -> SendEntry:

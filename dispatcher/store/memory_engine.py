@@ -166,7 +166,7 @@ class MemoryEngine(MemoryAdmission):
         self.forget(carrier, carrier_ids)
 
     @step
-    async def overdue_correlations(self, carrier: str, at: int, limit: int) -> list[tuple[str, Correlation]]:
+    async def overdue_correlations(self, carrier: str, at: int, limit: int, reader: str = "") -> list[tuple[str, Correlation]]:
         found: list[tuple[str, Correlation]] = []
         for carrier_id, raw in self.corr.get(carrier, {}).items():
             row = records.decode_correlation(raw, f"corr {carrier}")

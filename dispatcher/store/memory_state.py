@@ -92,6 +92,7 @@ class MemoryState:
         self.intake = Cursor("", 0)
         self.refused: list[RejectRow] = []
         self.wishes: dict[tuple[str, str], str] = {}
+        self.cancels: dict[str, tuple[int, bool]] = {}
         self.empty_since: dict[str, int] = {}
         self.corrupt: list[str] = []
         self.now = 0

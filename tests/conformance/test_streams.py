@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+
+from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX
 from dispatcher.core.inbox import Received
 from dispatcher.core.model import Correlation, InboundRow, State
 from dispatcher.core.ports import Cursor, Effects, RejectRow, Verdict, VersionedHead
@@ -123,6 +126,49 @@ def test_overdue_correlations_are_found(world: World) -> None:
         expected = Correlation("p0", message_id, 1, 1, T0 + 3_600_000)
         assert await store.overdue_correlations("mattel", T0 + 3_599_999, 10) == []
         assert await store.overdue_correlations("mattel", T0 + 3_600_000, 10) == [("c9", expected)]
+
+    world.run(case)
+
+
+def test_readers_of_correlations_do_not_move_each_other(world: World) -> None:
+    """Who looks ahead for questions leaves every overdue one to who ends them."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        owner = await owner_of(store)
+        await store.admit([admission()], T0)
+        await submitted(store, owner, "c9")
+        for reader in ("questions", "", "questions", ""):
+            assert [i for i, _ in await store.overdue_correlations("mattel", T0 + 3_600_000, 10, reader)] == ["c9"]
+
+    world.run(case)
+
+
+def test_wishes_to_cancel_wait_for_an_engine_and_end(world: World) -> None:
+    """Open until ended, seen by all, wished anew after that, and forgotten by their age."""
+
+    async def case(store: AnyStore) -> None:
+        assert await store.cancel_wishes(T0) == {}
+        assert await store.wish_cancel("a", T0)
+        assert await store.wish_cancel("b", T0 + 1)
+        await store.end_cancel_wish("a", T0 + 2)
+        assert await store.cancel_wishes(T0 + 3) == {"a": True, "b": False}
+        assert await store.wish_cancel("a", T0 + 4)
+        assert await store.cancel_wishes(T0 + 5) == {"a": False, "b": False}
+        assert await store.cancel_wishes(T0 + 1 + CANCEL_WISH_MS) == {"a": False}
+        assert await store.cancel_wishes(T0 + 4 + CANCEL_WISH_MS) == {}
+
+    world.run(case)
+
+
+@pytest.mark.parametrize("waiting", [CANCEL_WISHES_MAX - 1, CANCEL_WISHES_MAX])
+def test_wishes_to_cancel_are_bounded(world: World, waiting: int) -> None:
+    """The last that fits is taken, the next is not."""
+
+    async def case(store: AnyStore) -> None:
+        for number in range(waiting):
+            assert await store.wish_cancel(f"m{number}", T0)
+        assert await store.wish_cancel("last", T0) is (waiting < CANCEL_WISHES_MAX)
 
     world.run(case)
 

@@ -35,6 +35,7 @@ DOCUMENTS = ("README.md", "docs/producers.md")
 SCENARIO = """
 answer_ms = [5, 20]
 receipt_ms = [20, 100]
+query = "answer"
 [[rule]]
 suffix = "01"
 outcome = "temporary"
@@ -43,10 +44,14 @@ times = 1
 suffix = "02"
 outcome = "no_id"
 [[rule]]
+number = "4915112300006"
+outcome = "no_receipt"
+[[rule]]
 number = "4915112300005"
 outcome = "drop"
 """
-"""Outcomes for all counters: a retry, a receipt that nobody knows, a doubt (of a bulk message, which is not sent again)."""
+"""Outcomes for all counters: a retry, a receipt that nobody knows, one that must be asked for, a doubt (of a bulk
+message, which is not sent again)."""
 
 
 def check(name: str, well: bool, why: str, faults: list[str]) -> None:
@@ -74,9 +79,10 @@ def config() -> str:
     """The shipped example, but for its addresses and timings that suit a short run."""
     text = (ROOT / "deploy" / "dispatcher.toml").read_text()
     text = text[text.index("[[carrier]]") :].replace("port = 2775", "port = {simulator}").replace('"as_is"', '"auto"')
+    text = text.replace("[carrier.quirks]", "[carrier.questions]\nquery_after_s = 1.0\n\n[carrier.quirks]", 1)
     doors = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n'
     doors += '[[inbound]]\nnumber = "447700900999"\naccount = "demo"'
-    return f"[receipts]\ngrace_s = 1.0\nearly_s = 1.0\n\n[retry]\ntemporary_s = 0.5\n\n{doors}\n\n{text}"
+    return f"[receipts]\ngrace_s = 1.0\nearly_s = 1.0\nsweep_s = 0.5\n\n[retry]\ntemporary_s = 0.5\n\n{doors}\n\n{text}"
 
 
 def documented() -> list[list[str]]:

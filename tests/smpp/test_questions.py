@@ -169,7 +169,7 @@ async def _scene(customer: Customer, nursery: trio.Nursery, **more: object) -> S
 
 
 def test_the_simulator_knows_what_became_of_a_message() -> None:
-    """ENROUTE until the receipt is due, then its state; an id nobody has, and another's sender, are refused; the journal has all."""
+    """ENROUTE until the receipt is due, then its state; strange ids and senders are refused; the journal has all."""
 
     async def main() -> None:
         customer = Customer()

@@ -375,6 +375,32 @@ def test_stale_evidence_changes_nothing() -> None:
     assert m.history() == ["submitted", "submitted", "delivered"]
 
 
+def test_what_a_carrier_takes_back_is_cancelled_and_stays_charged() -> None:
+    """cancel_sm accepted: cancelled, the post stays; only an account's rule refunds it; receipts come too late."""
+    for refunds, given_back in (((), 0), (("cancelled",), 1)):
+        m = Life(with_rules=rules(refund_on=refunds))
+        m.accept()
+        assert m.decide(life.Withdrawn(1, 1)).final
+        assert (m.state, m.events[-1].error) == ("cancelled", ("operator", "", "cancelled", "permanent"))
+        assert [fact.kind for fact in m.facts].count("refund") == given_back
+        assert m.reserved == 0
+        for state in ("DELETED", "DELIVRD", "UNDELIV"):
+            assert not m.receipt(state).changed
+        assert not m.decide(life.Withdrawn(1, 1)).changed
+
+
+def test_nothing_but_an_open_attempt_is_taken_back() -> None:
+    """Before the answer, after a final state, and of an attempt that is not there, it changes nothing."""
+    m = Life()
+    m.begin()
+    assert not m.decide(life.Withdrawn(1, 1)).changed
+    m.answer(A, carrier_id="c1")
+    assert not m.decide(life.Withdrawn(1, 2)).changed
+    assert not m.decide(life.Withdrawn(2, 1)).changed
+    m.receipt("DELIVRD")
+    assert not m.decide(life.Withdrawn(1, 1)).changed
+
+
 def test_unknown_is_refined_without_money() -> None:
     """No receipt by the deadline: unknown. A late DELIVRD refines it: new event with refined, no fact, no second erase."""
     for state, then in (("DELIVRD", "delivered"), ("UNDELIV", "undelivered"), ("REJECTD", "undelivered")):

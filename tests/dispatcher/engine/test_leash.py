@@ -65,7 +65,7 @@ def test_a_batch_whose_first_receipt_changes_nothing() -> None:
             items[0].correlation = Correlation("p0", long.id, 2, 1, 0)
             items[1].correlation = Correlation("p0", short.id, 1, 1, 0)
             effects = Effects()
-            assert receipts._build(effects, items, messages) == [items[0]]
+            assert receipts._build(effects, items, messages, ()) == [items[0]]
             assert [h.id for h in effects.heads] == [short.id]
 
     trio.run(main)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from dispatcher.core.lifecycle import Withdrawn, collect, decide
 from dispatcher.core.model import Attempt, Head, Outcome, Segment, State
 from dispatcher.core.ports import Effects, Owner, Queue, VersionedHead
-from tests.dispatcher.ingest.world import NUMBER, PRICE, TEXT, World, problem, world
+from dispatcher.core.retry import Rules
+from tests.dispatcher.ingest.world import NUMBER, PRICE, TEXT, World, problem, settings_of, world
 
 
 async def popped(w: World) -> tuple[Owner, Any]:
@@ -163,6 +167,38 @@ def test_cancel_of_a_partly_submitted_message_cancels_the_rest() -> None:
             answer = await w.http.delete(f"/v1/messages/{sent}")
             assert answer.status_code == 200
             assert [s["state"] for s in answer.json()["segments"]] == ["submitted", "cancelled"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("takes_back", [True, False])
+def test_cancel_of_a_submitted_message_waits_for_its_carriers_word(takes_back: bool) -> None:
+    """A wish in the store; an engine ends it, having cancelled the message (200) or not (409)."""
+
+    async def scenario() -> None:
+        async with world(carrier={"questions": {"cancel": True}}) as w:
+            sent = await submitted(w, accepted=[True])
+
+            async def engine() -> None:
+                while not await w.store.cancel_wishes(w.clock.now_ms()):  # noqa: ASYNC110  # a real one looks too
+                    await asyncio.sleep(0.01)
+                if takes_back:
+                    (message,) = await w.store.messages([sent])
+                    assert message is not None
+                    effects = Effects()
+                    rules = Rules(settings_of(), {}, {}, lambda: 0.5)
+                    collect(effects, message, decide(message, Withdrawn(1, 1), rules, w.clock.now_ms()))
+                    assert await w.store.commit(effects) == []
+                await w.store.end_cancel_wish(sent, w.clock.now_ms())
+
+            running = asyncio.create_task(engine())
+            answer = await w.http.delete(f"/v1/messages/{sent}")
+            await running
+            if takes_back:
+                assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+            else:
+                assert problem(answer) == (409, "not_cancellable")
+                assert "the carrier did not cancel it" in answer.json()["detail"]
 
     asyncio.run(scenario())
 

@@ -67,9 +67,10 @@ class Log:
 
 
 def settings_of(**http: Any) -> Settings:
-    """The settings, with other values in [http]; `server` is a table of its own."""
+    """The settings, with other values in [http]; `server` is a table of its own, `carrier` what else the carrier has."""
+    alpha = _SETTINGS["carrier"][0] | http.pop("carrier", {})
     table = {"server": http.pop("server", {"timeout_s": 2.0, "preflight_s": 30.0}), "http": http}
-    return msgspec.convert(_SETTINGS | table, Settings)
+    return msgspec.convert(_SETTINGS | table | {"carrier": [alpha]}, Settings)
 
 
 class World:
