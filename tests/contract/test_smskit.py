@@ -17,17 +17,26 @@ from tests.contract.ground import Running, started
 from tests.contract.smskit_shop import ACTIONS, CHANNELS, DATE, FORM, FORMAT, PRICE, SAMPLES, Kit, error, said
 from tests.process.installation import wait_for
 
-_INBOUND: Final = """
+_CONFIG: Final = """
 [[inbound]]
 number = "2347015272"
 account = "kit"
+[[inbound]]
+number = "2347015273"
+account = "popular"
+[receipts]
+sweep_s = 0.5
+[retry]
+temporary_s = 100.0
+jitter = 0.0
 """
+"""Numbers for handsets; missing receipts are looked for all the time; what was refused for now waits for a test to move on."""
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    """A dispatcher with a number for handsets."""
-    with started(config=_INBOUND) as installation:
+    """A dispatcher with numbers for handsets."""
+    with started(config=_CONFIG) as installation:
         yield installation
 
 
@@ -147,17 +156,20 @@ def test_missing_parameters(kit: Kit, name: str) -> None:
 
 
 def test_types(running: Running, kit: Kit) -> None:
-    """sms by content, unicode always UCS-2, flash as class 0; what needs another provider is refused, and so is nonsense."""
+    """sms (also when none is named) by content, unicode always UCS-2, flash as class 0, a file ignored for all of them; what
+    needs another provider is refused, and so is nonsense."""
     before = Decimal(kit.balance())
-    for to, kind, text, raw in (
-        ("4915120000021", "sms", "plain", b"plain"),
-        ("4915120000022", "sms", "жук", "жук".encode("utf-16-be")),
-        ("4915120000023", "unicode", "plain", "plain".encode("utf-16-be")),
-        ("4915120000024", "flash", "plain", b"plain"),
+    for to, kind, text, raw, coding in (
+        ("4915120000021", "sms", "plain", b"plain", 0),
+        ("4915120000029", "", "plain", b"plain", 0),
+        ("4915120000022", "sms", "жук", "жук".encode("utf-16-be"), 8),
+        ("4915120000023", "unicode", "plain", "plain".encode("utf-16-be"), 8),
+        ("4915120000024", "flash", "plain", b"plain", 0x10),
     ):
-        assert said(kit.send(to, text, type=kind))["status"] == "queued"
-        assert bytes.fromhex(running.sent_to(to)[0].text) == raw
-    assert before - Decimal(kit.balance()) == 4 * PRICE
+        assert said(kit.send(to, text, type=kind, file="https://files.example/a", duration="7"))["status"] == "queued"
+        (sent,) = running.sent_to(to)
+        assert (bytes.fromhex(sent.text), sent.data_coding, sent.sender) == (raw, coding, "Shop")
+    assert before - Decimal(kit.balance()) == 5 * PRICE
     before = Decimal(kit.balance())
     for kind in ("voice", "mms", "whatsapp"):
         refused = said(kit.post("sendsms", type=kind, to="4915120000025", file="https://files.example/a", **{"from": "Shop"}))
@@ -203,10 +215,42 @@ def test_a_list_with_bad_numbers(running: Running, kit: Kit) -> None:
     assert [to for to, _ in kit.recipients(only)] == ["4915120000033", "12"]
 
 
+BAD_NUMBERS: Final = (
+    "12",
+    "12,0151200000",
+    ",",
+    "abc",
+    "+",
+    "123456",
+    "1234567890123456",
+    "++4915120000034",
+    "49151 20000034",
+    "00491512000034",
+)
+
+
 def test_no_good_number(kit: Kit) -> None:
-    """Nothing recorded, nothing charged."""
-    for to in ("12", "12,0151200000", ",", "abc", "+"):
-        assert said(kit.send(to)) == error("sendsms", "Invalid destination number")
+    """Nothing recorded, nothing charged. 7 to 15 digits that do not begin with 0."""
+    before = kit.balance()
+    for to in BAD_NUMBERS:
+        assert said(kit.send(to)) == error("sendsms", "Invalid destination number"), to
+    assert kit.balance() == before
+    kit.group("+4915120000034,123456789012345")
+
+
+def test_fifty_thousand_numbers(running: Running) -> None:
+    """No more in one list; the money is looked at after that."""
+    poor = Kit(running, "poorer", "0.07")
+    numbers = ",".join(f"49151{n:08d}" for n in range(50_000))
+    assert said(poor.send(numbers)) == error("sendsms", "Insufficient balance")
+    assert said(poor.send(f"{numbers},4915299999999")) == error("sendsms", "Too many recipients: at most 50000")
+    assert poor.balance() == "0.07"
+
+
+def test_groups_are_counted(kit: Kit) -> None:
+    """The next one's number is higher, whether of one recipient or of several."""
+    groups = [int(kit.group(to)) for to in ("4915120000035", "4915120000035,4915120000036", "4915120000035")]
+    assert groups == sorted(set(groups))
 
 
 def test_a_poor_account(running: Running) -> None:
@@ -232,9 +276,14 @@ def test_parallel_sends_never_both_spend_the_last_credit(running: Running) -> No
 def test_schedules(running: Running, kit: Kit) -> None:
     """UTC; the past is at once; later waits for its time, and is queued until then; unreadable or a month ahead is refused."""
     now = datetime.strptime(said(kit.send("4915120000051"))["date"], FORMAT).replace(tzinfo=UTC)
-    hour, late = ((now + span).strftime(FORMAT) for span in (timedelta(hours=1), timedelta(days=30, minutes=1)))
+    spans = timedelta(hours=1), timedelta(days=30, minutes=-1), timedelta(days=30, minutes=1)
+    hour, month, late = ((now + span).strftime(FORMAT) for span in spans)
     kit.group("4915120000052", scheduledate="2018-04-24 12:25:23")
     running.sent_to("4915120000052")
+    body = said(kit.send("4915120000080", scheduledate=month))
+    assert (body.keys(), body["status"]) == ({"request", "status", "group_id", "date"}, "queued")
+    accepted = datetime.strptime(body["date"], FORMAT).replace(tzinfo=UTC)
+    assert accepted - now < timedelta(minutes=1), "the date is that of the acceptance"
     one, two = (kit.group(to, scheduledate=hour) for to in ("4915120000053", "4915120000054,4915120000055"))
     for bad in (late, "tomorrow", "2026-02-30 00:00:00", "1"):
         assert said(kit.send("4915120000056", scheduledate=bad)) == error("sendsms", "Invalid schedule date")
@@ -294,6 +343,7 @@ def test_groupstatus(running: Running, kit: Kit) -> None:
         "sent",
     )
     assert DATE.fullmatch(body["date"])
+    assert all(row.keys() == {"id", "to", "status"} and row["id"].isdigit() for row in body["recipients"])
     assert kit.recipients(group) == [("4915120000061", "sent"), ("4915120000002", "failed"), ("12", "failed")]
     assert said(kit.get("groupstatus", group_id=group)) == body
     single = kit.group("4915120000062")
@@ -301,6 +351,47 @@ def test_groupstatus(running: Running, kit: Kit) -> None:
     lost = kit.group("4915120000002")
     wait_for("it has failed", 10, lambda: kit.status(lost)["group_status"] == "failed")
     assert kit.recipients(lost) == [("4915120000002", "failed")]
+
+
+def test_a_groups_date_is_that_of_its_acceptance(running: Running, kit: Kit) -> None:
+    """Of one recipient and of several, as sendsms told it, however much later it is asked for."""
+    sent = [said(kit.send(to)) for to in ("4915120000065", "4915120000065,4915120000066")]
+    running.advance(5)
+    assert [kit.status(each["group_id"])["date"] for each in sent] == [each["date"] for each in sent]
+
+
+def test_the_printed_group(running: Running, kit: Kit) -> None:
+    """One failed, one sent, one queued because the carrier refused it for now: the group is sent. Then that one is sent."""
+    group = kit.group("4915120000002,4915120000067,4915120000004")
+    mixed = ["failed", "sent", "queued"]
+    wait_for("all three", 10, lambda: [status for _, status in kit.recipients(group)] == mixed)
+    assert kit.status(group)["group_status"] == "sent"
+    assert len(running.sent_to("4915120000004")) == 1
+    running.advance(101)
+    wait_for("the last", 10, lambda: kit.recipients(group)[2] == ("4915120000004", "sent"))
+
+
+def test_every_state_in_three_words(running: Running, kit: Kit) -> None:
+    """queued while no carrier has it; sent without a receipt, and for good; failed when expired, undelivered or cancelled."""
+    now = datetime.strptime(said(kit.send("4915120000089"))["date"], FORMAT).replace(tzinfo=UTC)
+    carrier = running.installation.carriers["sim"]
+    carrier.say("down")
+    try:
+        held = kit.group("4915120000068", scheduledate=(now + timedelta(hours=1)).strftime(FORMAT))
+        event = [row for row in running.installation.rows("events") if (row["account"], row["state"]) == ("kit", "queued")][-1]
+        group = kit.group("4915120000003,4915120007702,4915120000001")
+        assert kit.status(group)["group_status"] == kit.status(held)["group_status"] == "queued"
+        assert {status for _, status in kit.recipients(group)} == {"queued"}
+        running.installation.cli("cancel", event["id"])
+        assert kit.recipients(held) == [("4915120000068", "failed")]
+    finally:
+        carrier.say("up")
+    ended = ["sent", "failed", "failed"]
+    wait_for("they are out", 20, lambda: [status for _, status in kit.recipients(group)] == ended)
+    assert running.never_sent_to("4915120000068")
+    running.advance(259_300)
+    wait_for("nobody knows", 10, lambda: "unknown" in {row["state"] for row in running.installation.rows("events")[-3:]})
+    assert [status for _, status in kit.recipients(group)] == ended
 
 
 def test_groups_that_are_not_there(running: Running, kit: Kit) -> None:
@@ -352,6 +443,28 @@ def test_the_inbox(running: Running, kit: Kit) -> None:
     assert said(kit.get("getinbox", list="unread"))["inbox"] == []
     assert len(said(kit.post("getinbox", list="all"))["inbox"]) == 3
     assert said(Kit(running, "stranger").get("getinbox", list="all"))["inbox"] == []
+
+
+def test_a_thousand_messages_at_a_time(running: Running) -> None:
+    """The oldest first, then the rest; each once. Receipts are no messages."""
+    popular = Kit(running, "popular")
+    popular.group("4915120000069")
+    running.sent_to("4915120000069")
+    assert said(popular.get("getinbox"))["inbox"] == []
+    carrier = running.installation.carriers["sim"]
+    for n in range(1003):
+        carrier.say(f"inbound sim 447882892 2347015273 {n}")
+    wait_for(
+        "all are in", 30, lambda: len([r for r in running.installation.rows("inbound") if r["account"] == "popular"]) == 1003
+    )
+    shown = [[int(each["message"]) for each in said(popular.get("getinbox"))["inbox"]] for _ in range(3)]
+    assert [len(some) for some in shown] == [1000, 3, 0]
+    assert sorted(shown[0] + shown[1]) == list(range(1003))
+    newest = said(popular.get("getinbox", list="all"))["inbox"]
+    assert len(newest) == 1000
+    ids = [int(each["id"]) for each in newest]
+    assert ids == sorted(ids)
+    assert int(newest[-1]["message"]) == shown[1][-1]
 
 
 # -- 5.5, 5.6
