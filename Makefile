@@ -18,8 +18,10 @@ install: $(STAMP) ## make the virtual environment
 demo: $(STAMP) ## the main job, end to end, with an embedded server and simulated carriers (KEEP=1 leaves it running)
 	$(BIN)/dispatcher demo $(if $(KEEP),--keep)
 
-# Two workers, one file each at a time: most tests wait for processes.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# One file each at a time, in our own order (tests/conftest.py). More workers than two cores: most tests wait for processes.
+PYTEST := $(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+# The suite starts Python some hundred times: without compiled files each of them compiles the packages anew.
+unexport PYTHONDONTWRITEBYTECODE
 test: $(STAMP) ## the fast suite against a real embedded server
 	$(PYTEST)
 

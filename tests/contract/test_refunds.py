@@ -134,6 +134,8 @@ def test_what_is_tried_again_has_not_failed(running: Running) -> None:
     shop, project = Shop(running, "patient"), Project(running, "lasting", "1000", "--sender", "OTPIQ")
     sent = shop.send("+123456087701").json["messageId"]
     sms_id = project.custom("964770087701").json["smsId"]
+    running.sent_to("964770087701")
+    wait_for("it is sent", 10, lambda: project.track(sms_id).json["status"] == "sent")
     for tries in range(1, TRIES):
         for number in ("123456087701", "964770087701"):
             _tried_again(running, number, tries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -10,15 +11,34 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("smpp", "accounting", "dispatcher")
 
 
+class Modules(Mapping[str, ast.Module]):
+    """Modules by dotted name, parsed when somebody looks at one: names alone are what tests are collected by."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, Path] = {}
+        for package in PACKAGES:
+            for path in sorted((ROOT / package).rglob("*.py")):
+                dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+                self._paths[dotted] = path
+        self._parsed: dict[str, ast.Module] = {}
+
+    def __getitem__(self, module: str) -> ast.Module:
+        if module not in self._parsed:
+            path = self._paths[module]
+            self._parsed[module] = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        return self._parsed[module]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
 @cache
-def modules() -> dict[str, ast.Module]:
+def modules() -> Modules:
     """Every module of the product by its dotted name."""
-    found: dict[str, ast.Module] = {}
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            found[dotted] = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    return found
+    return Modules()
 
 
 def path_of(module: str) -> Path:

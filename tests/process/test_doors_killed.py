@@ -4,6 +4,7 @@ and no event is lost on its way to a customer's webhook.
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 import time
@@ -79,7 +80,7 @@ def _insist(running: Running, path: str, body: Any, headers: dict[str, str], unt
         asked += 1
         try:
             answer = running.request("POST", path, body, headers, timeout_s=10)
-        except OSError:  # the process died with our request in its hands: we cannot know, so we ask again
+        except (OSError, http.client.HTTPException):  # it died with our request in its hands, or in the middle of its answer
             answer = Response(0, {}, b"")
         if answer.status in {200, 202}:
             return answer, asked
