@@ -231,17 +231,29 @@ def _undo(case: Case, i: int, old: Attempt, answer: Answer) -> None:
 
 
 def _receipt(case: Case, seen: ReceiptSeen) -> None:
-    """A receipt; of a carrier that sends one per message, it speaks for every segment accepted there."""
+    """A receipt; of a carrier that sends one per message, or that got one submit, it speaks for every segment accepted so."""
     i = seen.segment - 1
     if not 0 <= i < len(case.segments) or not 0 < seen.attempt <= len(case.segments[i].attempts):
         return
     signal = of_receipt(seen.state, seen.cause)
-    carrier = case.segments[i].attempts[seen.attempt - 1].carrier
+    attempt = case.segments[i].attempts[seen.attempt - 1]
     _receipt_of(case, i, seen.attempt, seen, signal)
-    if len(case.segments) > 1 and signal is not _INTERIM and case.rules.per_message(carrier):
-        for k, segment in enumerate(case.segments):
-            if k != i and segment.attempts and segment.attempts[-1].carrier == carrier and rounds.is_open(segment.attempts[-1]):
-                _receipt_of(case, k, len(segment.attempts), seen, signal)
+    if len(case.segments) > 1 and signal is not _INTERIM:
+        for k, last in _siblings(case, i, attempt, per_message=case.rules.per_message(attempt.carrier)):
+            _receipt_of(case, k, last.number, seen, signal)
+
+
+def _siblings(case: Case, i: int, attempt: Attempt, *, per_message: bool) -> list[tuple[int, Attempt]]:
+    """The other segments' latest attempts, accepted and undecided, that went in the same submit (they share the carrier's id);
+    with `per_message` all at that carrier."""
+    lasts = [(k, s.attempts[-1]) for k, s in enumerate(case.segments) if k != i and s.attempts]
+    return [
+        (k, last)
+        for k, last in lasts
+        if last.carrier == attempt.carrier
+        and (per_message or (last.carrier_id == attempt.carrier_id != ""))
+        and rounds.is_open(last)
+    ]
 
 
 def _receipt_of(case: Case, i: int, n: int, seen: ReceiptSeen, signal: Signal) -> None:
@@ -265,15 +277,15 @@ def _receipt_of(case: Case, i: int, n: int, seen: ReceiptSeen, signal: Signal) -
 
 
 def _ended_by(case: Case, end: NoReceipt | Withdrawn, receipt: str, cause: str, signal: Signal) -> None:
-    """An accepted and undecided attempt is decided by something else than a receipt."""
+    """An accepted and undecided attempt, and what went in the same submit, is decided by something else than a receipt."""
     segments = case.segments
     if not 0 < end.segment <= len(segments) or not 0 < end.attempt <= len(segments[end.segment - 1].attempts):
         return
     old = segments[end.segment - 1].attempts[end.attempt - 1]
     if segments[end.segment - 1].state >= _FINAL or not rounds.is_open(old):
         return
-    new = replace(old, receipt=receipt, cause=cause, receipt_at=case.now)
-    _settle(case, end.segment - 1, end.attempt, new, signal)
+    for k, attempt in [(end.segment - 1, old), *_siblings(case, end.segment - 1, old, per_message=False)]:
+        _settle(case, k, attempt.number, replace(attempt, receipt=receipt, cause=cause, receipt_at=case.now), signal)
 
 
 def _settle(case: Case, i: int, n: int, new: Attempt, signal: Signal) -> None:

@@ -88,7 +88,8 @@ class Quirks(Table, kw_only=True, frozen=True):
         Literal["as_is", "hex", "dec", "auto"], Meta(description="how receipt ids relate to answer ids; auto: learned")
     ] = "as_is"
     concat: Annotated[
-        Literal["udh8", "udh16", "sar"], Meta(description="concatenation: a header of 8 or 16 bits, or SAR TLVs")
+        Literal["udh8", "udh16", "sar", "payload"],
+        Meta(description="long messages: a header of 8 or 16 bits, SAR TLVs, or one submit_sm with all in message_payload"),
     ] = "udh8"
     encodings: Annotated[
         tuple[Literal["gsm7", "ascii", "latin1", "ucs2", "binary"], ...], Meta(description="what it takes")

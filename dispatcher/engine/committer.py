@@ -216,6 +216,7 @@ class Committer:
                     )
                 )
             else:
+                answers = flight.each(answers) if flight.whole else answers
                 decision = decide(message, Answers(answers), rules, now)
                 if decision.changed:
                     head = decision.head
@@ -254,7 +255,8 @@ class Committer:
                 rows.append(row)
 
     async def _settle_late(self, late: list[tuple[Flight, Answer]]) -> None:
-        for flight, answer in late:
+        pairs = [(flight, each) for flight, told in late for each in flight.each([told])]
+        for flight, answer in pairs:
             head = flight.message.head  # as it was settled: the attempt that was given up is its last
             attempts = head.segments[answer.segment - 1].attempts if head is not None else []
             if attempts:

@@ -18,7 +18,7 @@ from dispatcher.core.ports import Chance
 from dispatcher.core.settings import Carrier, Settings
 from dispatcher.engine.forms import SHORT_CODE_DIGITS_MAX, Form, sar_tlvs
 from smpp.codec import SubmitTemplate
-from smpp.constants import Npi, Ton
+from smpp.constants import Npi, Tlv, Ton
 from smpp.errors import LocalProtocolError
 from smpp.national import elements
 from smpp.segments import concat_header, cut, cut_bytes, header
@@ -97,7 +97,8 @@ class Encoder:
             raise Unencodable(str(error)) from error
 
     def bodies(self, body: Body, carrier: str, segments: Sequence[int], reference: int, now: int) -> list[bytes]:
-        """What follows the header, for each of the 1-based `segments`; `now` in ms. Raises Unencodable."""
+        """What follows the header, for each of the 1-based `segments`, or once for all of them where the carrier takes a long
+        message whole; `now` in ms. Raises Unencodable."""
         options = body.options
         try:
             if options is not None or carrier in self._odd or body.encoding == Encoding.ASCII:
@@ -137,6 +138,9 @@ class Encoder:
         else:
             parts = self._parts(body, form.wide, options.shift)
         sender, tlvs, to = form.sender(body)[0], own_tlvs(options), form.dest_addr(body.to)
+        if form.payload and 1 < total == len(segments) and not own:
+            whole = {int(Tlv.MESSAGE_PAYLOAD): form.user_data(body, b"", b"".join(parts))}
+            return [self._template(body, sender, carrier, False, options.flash, now, {**tlvs, **whole}).body(to, b"")]
         found: list[bytes] = []
         for number in segments:
             udh, sar = own, {}

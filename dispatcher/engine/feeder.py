@@ -28,7 +28,7 @@ from dispatcher.core.settings import Route
 from dispatcher.engine.committer import Committer, count_effects
 from dispatcher.engine.encode import Encoder, Unencodable
 from dispatcher.engine.overdue import LOOK_S, recall_overdue
-from dispatcher.engine.works import BATCH_MAX, Flight, Seat, Token, Works
+from dispatcher.engine.works import BATCH_MAX, WHOLE, Flight, Seat, Token, Works
 from smpp.text import Encoding
 
 PUT_BACK_MS: Final = 100
@@ -289,6 +289,11 @@ class Feeder:
             except Unencodable as error:
                 works.log.error("unencodable", id=message.id, carrier=seat.carrier, reason=str(error))
                 self._committer.closed(seat, [(flight, number) for number in segments], Outcome.PERMANENT)
+                continue
+            if len(bodies) == 1 < len(segments):
+                flight.whole, flight.open = segments, 1
+                seat.used -= len(segments) - 1
+                items.append((bodies[0], (flight, WHOLE)))
                 continue
             items += [(each, (flight, number)) for each, number in zip(bodies, segments, strict=True)]
         for seat, items in queues.items():

@@ -24,7 +24,7 @@ _FLASH_BIT: Final = 0x10
 class Form:
     """One carrier's ways."""
 
-    __slots__ = ("_coding", "_quirks", "ascii", "odd", "packed", "sar", "senders", "wide")
+    __slots__ = ("_coding", "_quirks", "ascii", "odd", "packed", "payload", "sar", "senders", "wide")
 
     def __init__(self, carrier: Carrier) -> None:
         quirks = carrier.quirks
@@ -34,8 +34,17 @@ class Form:
         self.ascii = "ascii" in quirks.encodings
         self.packed = quirks.packed
         self.sar = quirks.concat == "sar"
+        self.payload = quirks.concat == "payload"
         self.wide = quirks.concat == "udh16"
-        self.odd = bool(quirks.packed or self.sar or quirks.plus or quirks.to_strip or quirks.to_add or not self.senders.plain)
+        self.odd = bool(
+            quirks.packed
+            or self.sar
+            or self.payload
+            or quirks.plus
+            or quirks.to_strip
+            or quirks.to_add
+            or not self.senders.plain
+        )
 
     def coding(self, encoding: int, flash: bool) -> int:
         """data_coding of a message; ASCII goes as GSM 7-bit to a carrier that only takes that."""

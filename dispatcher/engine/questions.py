@@ -199,10 +199,10 @@ class Questions:
             if head is None or asker is None or asker.lease not in self._leases.held or not asker.carrier.questions.cancel:
                 continue
             to = message.body.to if message.body is not None else ""
-            mine = [(number, a) for number, a in pieces if (a.carrier, a.bind) == (asker.carrier.name, asker.bind)]
-            asker.wished += [
-                Cancelling(message.id, number, a.number, self._cancel(head, a, asker.carrier, to)) for number, a in mine
-            ]
+            login = (asker.carrier.name, asker.bind)
+            mine = {a.carrier_id: (number, a) for number, a in pieces if (a.carrier, a.bind) == login}  # one for each submit
+            for number, a in mine.values():
+                asker.wished.append(Cancelling(message.id, number, a.number, self._cancel(head, a, asker.carrier, to)))
             self._open_wishes[message.id] = len(mine)
         for message_id in self._open_wishes.keys() - wishes.keys():  # its time is over
             del self._open_wishes[message_id]

@@ -36,7 +36,9 @@ _PAUSE_MAX_S: Final = 1.0
 
 
 Token = tuple["Flight", int]
-"""What a link carries for us: the flight and the 1-based number of the segment."""
+"""What a link carries for us: the flight and the 1-based number of the segment, or WHOLE."""
+WHOLE: Final = 0
+"""In the place of a segment's number: one submit for all segments of the flight's round."""
 
 
 class Seat(Slot):
@@ -119,10 +121,10 @@ class Flight:
     """A message in this engine's hands, from its write-ahead to the settling of the last answer of this round.
 
     `answers` are known but not yet decided on; `open` counts segments handed to the link without an answer;
-    `left_at` is when its first bytes left (monotonic seconds, 0: not yet).
+    `left_at` is when its first bytes left (monotonic seconds, 0: not yet). `whole`: the segments of a submit for all of them.
     """
 
-    __slots__ = ("answers", "left_at", "message", "open", "slot")
+    __slots__ = ("answers", "left_at", "message", "open", "slot", "whole")
 
     def __init__(self, message: Message, slot: Seat, open_segments: int) -> None:
         self.message = message
@@ -130,6 +132,15 @@ class Flight:
         self.open = open_segments
         self.left_at = 0.0
         self.answers: list[Answer] = []
+        self.whole: Sequence[int] = ()
+
+    def each(self, answers: Sequence[Answer]) -> list[Answer]:
+        """Answers segment by segment: one to a submit for all is one to each."""
+        found: list[Answer] = []
+        for answer in answers:
+            numbers = self.whole if answer.segment == WHOLE else (answer.segment,)
+            found += [answer._replace(segment=number) for number in numbers]
+        return found
 
 
 class Recent:

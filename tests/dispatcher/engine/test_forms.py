@@ -10,9 +10,11 @@ import pytest
 from dispatcher.core.model import Body, Options
 from dispatcher.core.settings import Senders
 from dispatcher.engine.encode import Encoder
+from smpp import SUBMIT_SM, pdu
 from smpp.codec import SubmitSm
 from smpp.constants import Tlv
-from smpp.septets import fill_bits, unpack
+from smpp.pdus import decode
+from smpp.septets import fill_bits, pack, unpack
 from smpp.text import Encoding, from_gsm7
 from tests.dispatcher.engine.test_encode import NOW, body, read
 from tests.dispatcher.engine.world import carrier, route, settings_of
@@ -58,6 +60,38 @@ def test_sar() -> None:
     assert [part.short_message for part in parts] == [b"x" * 153, b"x" * 147]
     tags = (Tlv.SAR_MSG_REF_NUM, Tlv.SAR_TOTAL_SEGMENTS, Tlv.SAR_SEGMENT_SEQNUM)
     assert [[part.tlvs[tag] for tag in tags] for part in parts] == [[b"\0\7", b"\2", b"\1"], [b"\0\7", b"\2", b"\2"]]
+
+
+@pytest.mark.parametrize(
+    ("message", "more", "whole"),
+    [
+        (body("x" * 300, segments=2), {}, b"x" * 300),
+        (body("ж" * 100, segments=2, encoding=Encoding.UCS2), {}, ("ж" * 100).encode("utf-16-be")),
+        (body("x" * 304, segments=2), {"packed": True}, pack(b"x" * 304)),
+        (body("x[" * 110, segments=3, encoding=Encoding.ASCII), {"encodings": ("ascii",)}, b"x[" * 110),
+        (body("", segments=2, encoding=Encoding.BINARY, options=Options(binary=b"\0" * 200)), {}, b"\0" * 200),
+    ],
+)
+def test_payload(message: Body, more: dict[str, Any], whole: bytes) -> None:
+    """One PDU without header, sm_length 0 and all of it in message_payload, in each way of writing; its TLVs beside it."""
+    encoder = Encoder(
+        settings_of([carrier(quirks={"concat": "payload"} | more, tlvs={"0x1400": "E"})], [route({"alpha": 1})]),
+        random.Random(7),
+    )
+    (written,) = encoder.bodies(message, "alpha", list(range(1, message.segments + 1)), 7, NOW)
+    raw = decode(pdu(SUBMIT_SM, 0, 1, written))
+    assert (raw["short_message"], raw["esm_class"]) == (b"", 0)
+    assert dict(raw.tlvs) == {Tlv.MESSAGE_PAYLOAD: whole, 0x1400: b"E"}
+
+
+def test_payload_only_for_a_whole_message_without_a_header_of_its_own() -> None:
+    """One segment stays in short_message; one of several alone, national tables and a header of the sender's go in parts."""
+    assert [part.short_message for part in sent(body("x"), concat="payload")] == [b"x"]
+    encoder = Encoder(settings_of([carrier(quirks={"concat": "payload"})], [route({"alpha": 1})]), random.Random(7))
+    (alone,) = read(encoder.bodies(body("x" * 300, segments=2), "alpha", [2], 7, NOW))
+    assert (alone.esm_class, alone.short_message) == (0x40, bytes((5, 0, 3, 7, 2, 2)) + b"x" * 147)
+    parts = sent(body("ğ" * 160, segments=2, options=Options(shift=0x0100)), concat="payload")
+    assert [part.short_message[:9].hex() for part in parts] == ["080003070201250101", "080003070202250101"]
 
 
 def test_national_tables_stand_in_every_header() -> None:
