@@ -16,33 +16,34 @@ from tests.contract.ground import started
 from tests.contract.otpiq_shop import Project
 from tests.process.installation import wait_for
 
-CONFIG = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n'
+CONFIG = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n[receipts]\nsweep_s = 0.5\n'
 
 
 class Call:
     """One call as the receiver got it."""
 
-    def __init__(self, headers: dict[str, str], body: bytes) -> None:
+    def __init__(self, path: str, headers: dict[str, str], body: bytes) -> None:
+        self.path = path
         self.headers = headers
         self.body = body
         self.told: dict[str, Any] = json.loads(body)
 
 
 class Receiver:
-    """A customer's web server. Answers 500 to the first `failures` calls, then 204."""
+    """A customer's web server. Answers each call with the next of `statuses`, then always 204."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.failures = 0
+        self.statuses: list[int] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.calls.append(Call({k.lower(): v for k, v in self.headers.items()}, body))
-                failed, outer.failures = outer.failures > 0, outer.failures - 1
-                self.send_response(500 if failed else 204)
+                outer.calls.append(Call(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(outer.statuses.pop(0) if outer.statuses else 204)
                 self.send_header("Content-Length", "0")
+                self.send_header("Location", "/elsewhere")
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -125,14 +126,55 @@ def test_final_only_and_failures(project: Project, receiver: Receiver) -> None:
 
 
 def test_a_receiver_that_fails_is_called_again(project: Project, receiver: Receiver) -> None:
-    """Ten seconds later, with the same event id and the next attempt; the code is in no call."""
-    receiver.failures = 1
+    """Ten seconds later, then twenty, with the same event id and the next attempt; a redirect is a failure and not followed;
+    any 2xx ends it. The code is in no call."""
+    receiver.statuses = [500, 302, 299]
     report = {"webhookSecret": "s", "deliveryReportType": "final"}
     sms_id = send(project, receiver, "9647750002000", code="73519284", report=report)
-    wait_for("the first call", 15.0, lambda: receiver.of(sms_id))
-    project.running.advance(11)
-    wait_for("the second call", 15.0, lambda: len(receiver.of(sms_id)) == 2)
-    first, second = receiver.of(sms_id)
-    assert (first.body, first.headers["x-otpiq-webhook-event-id"]) == (second.body, second.headers["x-otpiq-webhook-event-id"])
-    assert (first.headers["x-otpiq-webhook-attempt"], second.headers["x-otpiq-webhook-attempt"]) == ("1", "2")
+    for calls, wait_s in ((1, 11), (2, 21), (3, 41)):
+        wait_for(f"call {calls}", 15.0, lambda calls=calls: len(receiver.of(sms_id)) == calls)
+        project.running.advance(wait_s)
+    first, second, third = receiver.of(sms_id)
+    assert first.body == second.body == third.body
+    assert len({call.headers["x-otpiq-webhook-event-id"] for call in (first, second, third)}) == 1
+    assert [call.headers["x-otpiq-webhook-attempt"] for call in (first, second, third)] == ["1", "2", "3"]
+    assert int(third.headers["x-otpiq-webhook-timestamp"]) - int(first.headers["x-otpiq-webhook-timestamp"]) >= 32
+    assert {call.path for call in receiver.calls} == {"/hook"}
     assert not [call for call in receiver.calls if b"73519284" in call.body]
+
+
+def test_nobody_knows_what_became_of_it(project: Project, receiver: Receiver) -> None:
+    """`sent`, and nothing further, though tracking calls it final at the receipts' deadline."""
+    sms_id = send(project, receiver, "9647750000003")
+    wait_for("sent", 15.0, lambda: receiver.of(sms_id))
+    project.running.advance(3700)
+    assert project.ended(sms_id)["status"] == "sent"
+    after = send(project, receiver, "9647750003000")
+    ended(receiver, after)
+    assert [call.told["status"] for call in receiver.of(sms_id)] == ["sent"]
+
+
+def test_cancelled(project: Project, receiver: Receiver) -> None:
+    """An operator cancels what no carrier has: the customer hears `failed`, and no more, and tracks the same."""
+    running = project.running
+    carrier = running.installation.carriers["sim"]
+    carrier.say("down")
+    try:
+        for number in ("9647750000098", "9647750000099"):  # the first may be in the hands of a link that is just dying
+            sms_id = send(project, receiver, number)
+        event = [row for row in running.installation.rows("events") if row["state"] == "queued"][-1]
+        running.installation.cli("cancel", event["id"])
+        (only,) = ended(receiver, sms_id)
+        assert (only.told["status"], only.told["isFinal"], bool(only.told["reason"])) == ("failed", True, True)
+        found = project.track(sms_id).json
+        assert (found["status"], found["isFinalStatus"]) == ("failed", True)
+    finally:
+        carrier.say("up")
+
+
+def test_nothing_follows_the_last_word(receiver: Receiver) -> None:
+    """Of all messages of this module: what came after it is the same call again."""
+    for sms_id in {call.told["smsId"] for call in receiver.calls}:
+        calls = receiver.of(sms_id)
+        last = next((place for place, call in enumerate(calls) if call.told["isFinal"]), len(calls))
+        assert {call.body for call in calls[last + 1 :]} <= {call.body for call in calls[last : last + 1]}
