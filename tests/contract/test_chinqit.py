@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.chinqit_shop import UUID4, Shop, at_once, invalid, text_of
+from tests.contract.chinqit_shop import TOO_FAST, UUID4, Shop, at_once, invalid, text_of
 from tests.contract.ground import Running
 from tests.process.installation import wait_for
 
@@ -337,6 +337,22 @@ def test_an_account_that_cannot_be_billed(running: Running) -> None:
         assert (answer.status, answer.json) == (500, billing)
     assert running.available("odd") == "10.00"
     assert running.never_sent_to("1234567013")
+
+
+@pytest.mark.parametrize(
+    "limit", [("--spend-cap", "0.07"), ("--velocity", "60:1"), ("--velocity-account", "60:3"), ("--velocity-country", "60:3")]
+)
+def test_limits_of_an_account_say_when(running: Running, limit: tuple[str, str]) -> None:
+    """What its operator allows it (velocity in each class by itself): beyond it 429 in the document's words with Retry-After,
+    in all three that send."""
+    bound = Shop(running, f"bound{limit[0]}", "10", *limit)
+    calls = (bound.send, bound.otp, bound.batch)
+    assert [call("+22238089015").status for call in calls] == [200, 200, 202]
+    for call in calls:
+        answer = call("+22238089016")
+        assert (answer.status, answer.json) == (429, TOO_FAST)
+        assert int(answer.headers["retry-after"]) >= 1
+    assert running.available(bound.name) == "9.94"
 
 
 def test_the_last_credit_is_spent_once(running: Running) -> None:

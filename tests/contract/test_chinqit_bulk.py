@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -293,6 +294,20 @@ def test_a_hundred_batches_an_hour(running: Running) -> None:
     assert second.batch("38089451").status == 202
     running.advance(3601)
     assert shop.batch("38089451").status == 202
+
+
+def test_a_batch_before_any_engine_looks(running: Running, shop: Shop) -> None:
+    """Pending, and so is each of its messages; then it goes its way."""
+    running.installation.signal("engine-0", signal.SIGSTOP)
+    try:
+        batch_id = shop.batch("+22238089481", "+22238089482").json["batchId"]
+        batch = shop.progress(batch_id)
+        assert (batch["status"], batch["progress"], batch["successfulCount"], batch["failedCount"]) == ("pending", 0, 0, 0)
+        assert [message["status"] for message in batch["messages"]] == ["pending", "pending"]
+        assert shop.status(batch["messages"][1]["messageId"])["status"] == "pending"
+    finally:
+        running.installation.signal("engine-0", signal.SIGCONT)
+    assert shop.ended(batch_id)["status"] == "completed"
 
 
 def test_a_batch_on_its_way(running: Running, shop: Shop) -> None:
