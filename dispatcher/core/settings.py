@@ -160,8 +160,14 @@ class Bind(Table, kw_only=True, frozen=True):
     name: Annotated[str, Meta(description="label in metrics and commands; empty: host and number")] = ""
     host: Annotated[str, Meta(min_length=1, description="host name or address")]
     port: Annotated[int, Meta(ge=1, le=65535, description="the carrier's port")] = 2775
-    tls: Annotated[bool, Meta(description="TLS with verification")] = False
-    tls_ca_file: Annotated[str, Meta(description="own certificate authority")] = ""
+    tls: Annotated[
+        bool | None,
+        Meta(description="true: TLS with verification; false: plain text, which must be said unless the host is this machine"),
+    ] = None
+    tls_ca_file: Annotated[str, Meta(description="the authorities that count, PEM; empty: the system's")] = ""
+    tls_server_name: Annotated[str, Meta(description="name asked for and expected in the certificate; empty: the host")] = ""
+    tls_cert_file: Annotated[str, Meta(description="our own certificate chain, PEM, where the carrier asks for one")] = ""
+    tls_key_file: Annotated[str, Meta(description="its private key, PEM; empty: in tls_cert_file")] = ""
     system_id: Annotated[str, Meta(min_length=1, max_length=15, description="login name")]
     password: Annotated[str, Meta(max_length=32, description="only with password_plain = true; prefer password_file")] = ""
     password_plain: Annotated[bool, Meta(description="accept a password written in this file")] = False

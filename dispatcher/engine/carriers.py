@@ -10,7 +10,7 @@ at which it lets one go or may have lost it, more only when the last owner's sec
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Final
 
@@ -145,34 +145,43 @@ class Carriers:
         self._state(seat, "connecting")
         try:
             with trio.fail_after(bind.connect_timeout_s):
-                stream = await self._connect(bind)
+                streams = [await self._connect(bind)]
+                if bind.mode == "tx+rx":
+                    streams.append(await self._second(bind, streams[0]))
         except Exception as error:  # refused, too slow, a certificate, a bad address: this session's trouble only
             works.log.warning("connect_failed", **labels(seat), error=type(error).__name__)
             self._state(seat, "down")
             return "connect_failed"
-        modes = ("tx", "rx") if bind.mode == "tx+rx" else (bind.mode,)
         try:
-            if len(modes) == 1:
-                return await self._run_link(seat, stream, modes[0])
-            return await self._run_pair(seat, stream)
+            if len(streams) == 1:
+                return await self._run_link(seat, streams[0], bind.mode)
+            return await self._run_pair(seat, streams)
         except Exception as error:
             # A carrier can cost its own session only; the error is ours to mend, so it is logged with its trace.
             works.log.exception("session_failed", **labels(seat), error=type(error).__name__)
             return "failed"
 
-    async def _run_pair(self, seat: Seat, stream: trio.abc.Stream) -> str:
-        """A transmitter and a receiver live and die together."""
+    async def _second(self, bind: Bind, first: trio.abc.Stream) -> trio.abc.Stream:
+        """A pair's other connection; without it the first is not kept either."""
+        try:
+            return await self._connect(bind)
+        except BaseException:
+            await trio.aclose_forcefully(first)
+            raise
+
+    async def _run_pair(self, seat: Seat, streams: Sequence[trio.abc.Stream]) -> str:
+        """A transmitter and a receiver live and die together; the one that is left unbinds, so that its answers may come."""
         reasons: list[str] = []
-        second = await self._connect(seat.bind_settings)
+
+        async def one(stream: trio.abc.Stream, mode: str) -> None:
+            reasons.append(await self._run_link(seat, stream, mode))
+            for link in [each for each, (own, _) in self._links.items() if own is seat]:
+                await link.close("pair_ended")
+
         async with trio.open_nursery() as nursery:
-
-            async def one(own: trio.abc.Stream, mode: str) -> None:
-                reasons.append(await self._run_link(seat, own, mode))
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(one, stream, "tx")
-            nursery.start_soon(one, second, "rx")
-        return reasons[0] if reasons else "cancelled"
+            for stream, mode in zip(streams, ("tx", "rx"), strict=True):
+                nursery.start_soon(one, stream, mode)
+        return reasons[0]
 
     async def _run_link(self, seat: Seat, stream: trio.abc.Stream, mode: str) -> str:
         works = self._works

@@ -197,6 +197,8 @@ def _bind(bind: Bind, name: str, base_dir: Path) -> Bind:
         password=Secret(password),
         password_file=_beside(base_dir, bind.password_file),
         tls_ca_file=_beside(base_dir, bind.tls_ca_file),
+        tls_cert_file=_beside(base_dir, bind.tls_cert_file),
+        tls_key_file=_beside(base_dir, bind.tls_key_file),
     )
 
 

@@ -13,7 +13,6 @@ import os
 import random
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -124,18 +123,11 @@ async def connect(bind: Bind) -> trio.abc.Stream:
     trio.BrokenResourceError (TLS refused); nothing stays open then."""
     import trio
 
+    from smpp.tls import client_context, dial
+
+    context = client_context(bind.tls_ca_file, bind.tls_cert_file, bind.tls_key_file) if bind.tls else None
     with trio.fail_after(bind.connect_timeout_s):
-        stream: trio.abc.Stream = await trio.open_tcp_stream(bind.host, bind.port)
-        if not bind.tls:
-            return stream
-        try:
-            context = ssl.create_default_context(cafile=bind.tls_ca_file or None)
-            secured = trio.SSLStream(stream, context, server_hostname=bind.host, https_compatible=True)
-            await secured.do_handshake()
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
-    return secured
+        return await dial(bind.host, bind.port, context, bind.tls_server_name)
 
 
 def prepare(role: Role) -> Parts:

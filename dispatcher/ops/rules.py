@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from dispatcher.ops.door_rules import check_http, check_notices
 from dispatcher.ops.findings import Report, did_you_mean
 from dispatcher.ops.inbox_rules import check_inbox
+from dispatcher.ops.tls_rules import check_tls
 from dispatcher.ops.toml_lines import Path
 
 Table = dict[str, Any]
@@ -176,11 +177,7 @@ def _codes(report: Report, path: Path, carrier: Table) -> None:
 
 def _bind(report: Report, path: Path, bind: Table, base_dir: FilePath, seen: dict[tuple[Any, ...], str]) -> None:
     _password(report, path, bind, base_dir)
-    if text(bind, "tls_ca_file"):
-        if not bind.get("tls"):
-            report.add((*path, "tls_ca_file"), "has no effect without tls", "add tls = true", value=bind["tls_ca_file"])
-        elif not (base_dir / bind["tls_ca_file"]).is_file():
-            report.add((*path, "tls_ca_file"), "is not there", "correct the name", value=bind["tls_ca_file"])
+    check_tls(report, path, bind, base_dir)
     low, high = number(bind, "reconnect_s", 1.0), number(bind, "reconnect_max_s", 60.0)
     if low > high:
         report.add((*path, "reconnect_s"), f"is above reconnect_max_s ({high:g})", "lower it", value=low)

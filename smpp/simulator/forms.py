@@ -78,11 +78,6 @@ class ReceiptForm:
     pdu: str = "deliver_sm"
     sequence: int = -1
 
-    @property
-    def is_whole(self) -> bool:
-        """Are such receipts PDUs that no session would write?"""
-        return self.pdu == "data_sm" or self.sequence >= 0
-
     def complaint(self) -> str:
         """What is wrong with it, "" when nothing is."""
         for name, known in CHOICES.items():

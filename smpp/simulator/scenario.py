@@ -33,10 +33,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 from smpp import constants as c
 from smpp.simulator.forms import IDS, PLAIN, ReceiptForm
+from smpp.tls import server_context
 
 D = TypeVar("D")
 
@@ -132,6 +134,8 @@ class Scenario:
     answer_ids        how answers write the id: dec, hex, HEX, padded, uuid. Receipts have their own way, [receipt] ids
     receipt_per       which parts of a long message get a receipt: "segment" (each), "first", "last"
     query, cancel     query_sm and cancel_sm: "answer", "refuse", "silent", or "no" (generic_nack, as carriers without them do)
+    tls_cert_file     the certificate (PEM) with which it speaks TLS, tls_key_file its key; empty: plain text
+    tls_client_ca_file  only clients with a certificate of this authority are let in
     submits_per_session_max  so many submits, then the session is unbound; 0: never
     record_max        submits kept for tests
     """
@@ -155,10 +159,23 @@ class Scenario:
     enquire_link_s: float = 60.0
     inactivity_s: float = 0.0
     seed: int = 1
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    tls_client_ca_file: str = ""
     record_max: int = 100_000
     rules: tuple[Rule, ...] = ()
     mix: tuple[Weighted, ...] = (Weighted(Fate()),)
     receipt: ReceiptForm = PLAIN
+
+    @property
+    def tls(self) -> SSLContext | None:
+        """The context to listen with. Raises ScenarioError for files that hold no certificate."""
+        if not self.tls_cert_file:
+            return None
+        try:
+            return server_context(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise ScenarioError(f"tls_cert_file: {error}; name PEM files with a certificate and its key") from None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -210,7 +227,7 @@ def of(tables: Mapping[str, Any]) -> Scenario:
     for key, known in choices:
         if getattr(scenario, key) not in known:
             raise ScenarioError(f"{key}: {getattr(scenario, key)!r} is unknown; one of {', '.join(known)}")
-    _ = scenario.address
+    _ = scenario.address, scenario.tls
     return scenario
 
 

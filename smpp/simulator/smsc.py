@@ -32,6 +32,7 @@ from smpp.simulator.receipts import ReceiptWriter
 from smpp.simulator.scenario import Scenario
 from smpp.simulator.temper import STRAY, Temper, Verdict, wanted_part
 from smpp.simulator.wheel import Wheel
+from smpp.tls import listen
 
 GARBAGE: Final = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 OVERTAKE_S: Final = 0.05  # how far a receipt that comes first is ahead of its answer
@@ -67,8 +68,7 @@ class Simulator:
         )
         self.host, self.port = scenario.address
         self.stalled = False
-        self._record = record
-        self._clock, self._wall = clock, wall
+        self._record, self._clock, self._wall = record, clock, wall
         self._accounts = {each.system_id: each for each in scenario.accounts}
         self._temper = Temper(scenario)
         self._desk = Desk(scenario)
@@ -92,12 +92,11 @@ class Simulator:
         """Listens (again), on the same port. Does nothing when it already does."""
         if self._accepting is not None or self._nursery is None:
             return
-        listeners = await trio.open_tcp_listeners(self.port, host=self.host)
-        self.port = listeners[0].socket.getsockname()[1]
+        listeners, self.port = await listen(self.host, self.port, self.scenario.tls)
         self._accepting = trio.CancelScope()
         self._nursery.start_soon(self._accept, listeners, self._accepting)
 
-    async def _accept(self, listeners: list[trio.SocketListener], scope: trio.CancelScope) -> None:
+    async def _accept(self, listeners: Sequence[trio.abc.Listener[trio.abc.Stream]], scope: trio.CancelScope) -> None:
         with scope:
             await self.server.serve(listeners)
 
@@ -145,7 +144,7 @@ class Simulator:
             self._deliver(system_id, [body])
             return
         self.stats.receipts_sent += 1
-        peers[session % len(peers)].deliver([(body, body)])
+        _give(peers[session % len(peers)], [body])
 
     # -- what the server asks (smpp.server.Handler) ----------------------------------------------------------------------
 
@@ -210,8 +209,8 @@ class Simulator:
             if answer is not None:
                 peer.tell(answer)
             if cancelled is not None and cancelled.submit.registered_delivery & 3:
-                body = self._writer.body(cancelled.submit, str(cancelled.number), "DELETED", "000", self._wall())
-                self._deliver(system_id, [body])
+                told = (cancelled.submit, str(cancelled.number), "DELETED", "000", self._wall())
+                self._deliver(system_id, [self._writer.body(*told)])
 
     def delivered(self, peer: Peer, answers: Sequence[tuple[object, int, str]]) -> None:
         """Receipts that were answered; those answered with an error come again."""
@@ -340,12 +339,7 @@ class Simulator:
         if peers:
             turn = self._turn[system_id] = self._turn.get(system_id, -1) + 1
             self.stats.receipts_sent += len(backlog)
-            peer = peers[turn % len(peers)]
-            if self.scenario.receipt.is_whole:
-                for whole in [body for body in backlog if isinstance(body, Whole)]:
-                    peer.link.say(whole)
-                    backlog.remove(whole)
-            peer.deliver([(body, body) for body in backlog])
+            _give(peers[turn % len(peers)], backlog)
             backlog.clear()
 
     async def pump(self) -> None:
@@ -382,6 +376,12 @@ class Simulator:
             nursery.start_soon(self.pump)
             task_status.started(self)
             await trio.sleep_forever()
+
+
+def _give(peer: Peer, bodies: Iterable[bytes]) -> None:
+    for whole in [body for body in bodies if isinstance(body, Whole)]:
+        peer.link.say(whole)
+    peer.deliver([(body, body) for body in bodies if not isinstance(body, Whole)])
 
 
 def _system_id(peer: Peer) -> str:

@@ -13,7 +13,7 @@ from dispatcher.ops.findings import ConfigError, Finding
 from dispatcher.ops.toml_lines import locate
 
 ROOT = Path(__file__).parents[3]
-BIND = '[[carrier.bind]]\nhost = "h"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\n'
+BIND = '[[carrier.bind]]\nhost = "::1"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\n'
 ROUTE = '[[route]]\nname = "r"\n[[route.group]]\ncarriers = [{ name = "one" }]\n'
 
 TEN_MISTAKES = """\
@@ -21,14 +21,14 @@ TEN_MISTAKES = """\
 name = "one"
 rate = 0
 [[carrier.bind]]
-host = "smsc.example"
+host = "localhost"
 prot = 2775
 system_id = "a-system-id-too-long"
 password = "hunter2"
 window = "fifty"
 mode = "tr"
 [[carrier.bind]]
-host = "smsc.example"
+host = "localhost"
 port = 99999
 system_id = "second"
 password_file = "one"
@@ -204,8 +204,8 @@ NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
             "is an empty file",
         ),
         (
-            f'{ONE}[[carrier.bind]]\nhost = "h2"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n'
-            f'[[carrier.bind]]\nhost = "h3"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n{ROUTE}',
+            f'{ONE}[[carrier.bind]]\nhost = "::1"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n'
+            f'[[carrier.bind]]\nhost = "::1"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n{ROUTE}',
             19,
             "carrier[one].bind[x].name",
             "is already the name of a bind in line 13",
@@ -218,6 +218,25 @@ NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
             "carrier[one].quirks.source_ton_npi",
             "is out of range",
         ),
+        (
+            ONE.replace("::1", "smsc.example") + ROUTE,
+            3,
+            "carrier[one].bind[0].tls",
+            "is not said, and the host is another machine",
+        ),
+        (f'{ONE}tls = true\ntls_key_file = "short"\n{ROUTE}', 9, "carrier[one].bind[0].tls_key_file", "has no certificate"),
+        (
+            f'{ONE}tls = true\ntls_cert_file = "short"\n{ROUTE}',
+            9,
+            "carrier[one].bind[0].tls_cert_file",
+            "cannot be used (NO_START_LINE)",
+        ),
+        (
+            f'{ONE}tls = false\ntls_server_name = "x"\n{ROUTE}',
+            9,
+            "carrier[one].bind[0].tls_server_name",
+            "has no effect without tls",
+        ),
         (f'{ONE}tls = true\ntls_ca_file = "none"\n{ROUTE}', 9, "carrier[one].bind[0].tls_ca_file", "is not there"),
     ],
 )
@@ -227,6 +246,13 @@ def test_impossible_combinations_are_refused(tmp_path: Path, text: str, line: in
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o600)
     assert [(f.line, f.key, f.problem) for f in _errors(tmp_path, text)] == [(line, key, problem)]
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1", "127.1.2.3", "localhost", "smsc.example"])
+def test_plain_text_is_a_choice(tmp_path: Path, host: str) -> None:
+    """On this machine it need not be said; to another one `tls = false` says it."""
+    said = "tls = false\n" if host == "smsc.example" else ""
+    assert _errors(tmp_path, ONE.replace("::1", host) + said + ROUTE) == []
 
 
 @pytest.mark.parametrize(
@@ -251,13 +277,13 @@ def test_secrets_come_from_files_and_environment_and_stay_hidden(tmp_path: Path,
     monkeypatch.setenv("SMSC_PASSWORD", "from-env")
     text = (
         '[server]\nurl = "redis://user:from-url@h:1"\n[[carrier]]\nname = "one"\n'
-        '[[carrier.bind]]\nhost = "h"\nsystem_id = "a"\npassword_file = "secret"\n'
-        '[[carrier.bind]]\nhost = "h"\nsystem_id = "b"\npassword_env = "SMSC_PASSWORD"\n' + ROUTE
+        '[[carrier.bind]]\nhost = "::1"\nsystem_id = "a"\npassword_file = "secret"\n'
+        '[[carrier.bind]]\nhost = "::1"\nsystem_id = "b"\npassword_env = "SMSC_PASSWORD"\n' + ROUTE
     )
     settings, findings = inspect(_write(tmp_path, text))
     assert settings is not None
     assert [bind.password for bind in settings.carrier[0].bind] == ["from-file", "from-env"]
-    assert [bind.name for bind in settings.carrier[0].bind] == ["h-1", "h-2"]
+    assert [bind.name for bind in settings.carrier[0].bind] == ["::1-1", "::1-2"]
     assert [(f.level, f.key, f.problem) for f in findings] == [
         ("warning", "server.url", "holds a password"),
         ("warning", "carrier[one].bind[0].password_file", "is readable by others"),
