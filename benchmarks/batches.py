@@ -3,8 +3,12 @@
 `python -m benchmarks.batches [--runs 3] [--durability fsync] [--json]`
 
 1. A batch through each door: time to the 202, CPU a recipient in the HTTP process and in the server, the longest step of
-   the server (its own latency monitor, whole ms), and what the loop of the HTTP process let others wait meanwhile.
-2. The same while an engine sends an earlier batch on the same cores.
+   the server for the HTTP process (`own_step_ms`, its slow log) and for anyone (`longest_step_ms`, its latency monitor, whole
+   ms), and what the loop of the HTTP process let others wait meanwhile. Its price must leave the account at once.
+2. The same while an engine sends an earlier batch on the same cores. Codes are posted meanwhile: how long until their 202,
+   and how many segments of the batches came to the carrier between a code's 202 and the code (`bulk_before_code`: one
+   window, here 200, may be under way at the 202, and one more stand before the code; beyond both the run fails). A step's
+   time is the wall's: with five processes on two cores it holds the time that others had the core.
 3. Chinqit's status of a batch of which all is final: the whole of it, ten messages of it, and the same again; of one
    message of it through the native API.
 
@@ -28,12 +32,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.doors import _STEPS, BATCH, TEXT, Doors, doors
+from benchmarks.doors import _STEPS, BATCH, PRICE_MICRO, TEXT, Doors, _available, doors
 from benchmarks.installation import Durability, cpu_s, machine, server_version, wait_for
 from benchmarks.tables import spreads
 
 DRAIN_S = 180
 PAUSE_S = 0.005
+SLOW_US = 100
+CODE_S = 0.02
+WINDOW = 200
+"""Of the carrier in `doors`: four sessions of 50."""
 
 
 class Cost(NamedTuple):
@@ -42,6 +50,7 @@ class Cost(NamedTuple):
     took_s: float
     http_s: float
     server_s: float
+    own_step_ms: float
     step_ms: int
     stall_ms: float
 
@@ -74,6 +83,9 @@ class _Stall(threading.Thread):
 def _measured(found: Doors, into: list[Cost]) -> Iterator[None]:
     found.redis.config_set("latency-monitor-threshold", 1)
     found.redis.execute_command("LATENCY", "RESET")  # type: ignore[no-untyped-call]
+    found.redis.config_set("slowlog-log-slower-than", SLOW_US)
+    found.redis.config_set("slowlog-max-len", 50_000)
+    found.redis.slowlog_reset()
     stall = _Stall(found.port)
     stall.start()
     time.sleep(0.05)
@@ -84,7 +96,17 @@ def _measured(found: Doors, into: list[Cost]) -> Iterator[None]:
     stall.end()
     steps: Any = found.redis.execute_command("LATENCY", "LATEST")  # type: ignore[no-untyped-call]
     longest = max((int(most) for name, _, _, most, *_ in steps if name in _STEPS), default=0)
-    into.append(Cost(took_s, http_s, server_s, longest, stall.longest_s * 1000))
+    own = _ports(found.http_pid)
+    slow = [each for each in found.redis.slowlog_get(50_000) if each["client_address"].rpartition(b":")[2] in own]
+    own_us = max((int(each["duration"]) for each in slow), default=SLOW_US)
+    into.append(Cost(took_s, http_s, server_s, own_us / 1000, longest, stall.longest_s * 1000))
+
+
+def _ports(pid: int) -> set[bytes]:
+    """Local ports of a process' connections, in digits."""
+    inodes = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return {b"%d" % int(row[1].partition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" in inodes}
 
 
 def _ask(found: Doors, path: str, headers: dict[str, str], body: bytes | None = None) -> dict[str, Any]:
@@ -124,6 +146,7 @@ def _batch_row(cost: Cost) -> dict[str, float]:
         "to_202_s": round(cost.took_s, 2),
         "http_us": round(cost.http_s / BATCH * 1e6, 2),
         "server_us": round(cost.server_s / BATCH * 1e6, 2),
+        "own_step_ms": round(cost.own_step_ms, 2),
         "longest_step_ms": cost.step_ms,
         "stall_ms": round(cost.stall_ms, 1),
     }
@@ -134,23 +157,74 @@ def alone(durability: Durability, send: Callable[[Doors, int], str]) -> dict[str
     costs: list[Cost] = []
     with tempfile.TemporaryDirectory() as folder, doors(durability, Path(folder)) as found:
         send(found, 0)
+        money = _available(found)
         with _measured(found, costs):
             send(found, BATCH)
+        _paid(found, money, BATCH)
     return _batch_row(costs[0])
+
+
+def _paid(found: Doors, before: int, messages: int) -> None:
+    """Raises RuntimeError unless exactly the price of so many has left the account."""
+    if before - _available(found) != messages * PRICE_MICRO:
+        raise RuntimeError(f"{before - _available(found)} left the account for {messages} messages")
+
+
+class _Codes(threading.Thread):
+    """Posts codes one after the other, each to a range of its own; when each was accepted (seconds since 1970), and how long
+    that took at most."""
+
+    def __init__(self, found: Doors) -> None:
+        super().__init__()
+        self._found = found
+        self._end = threading.Event()
+        self.accepted: dict[str, float] = {}
+        self.longest_s = 0.0
+
+    def run(self) -> None:
+        headers = {"Authorization": f"Bearer {self._found.key}", "Content-Type": "application/json"}
+        while not self._end.is_set() and len(self.accepted) < 1000:
+            to, started = f"447{4000 + len(self.accepted)}12345", time.perf_counter()
+            body = {"to": f"+{to}", "text": "Your code is 1234", "class": "otp"}
+            _ask(self._found, "/v1/messages", headers, json.dumps(body).encode())
+            self.accepted[to] = time.time()
+            self.longest_s = max(self.longest_s, time.perf_counter() - started)
+            time.sleep(CODE_S)
+
+    def end(self) -> None:
+        """Waits for its last answer."""
+        self._end.set()
+        self.join()
+
+
+def _bulk_before(codes: dict[str, float], arrivals: list[tuple[float, str]]) -> int:
+    """Segments of the batches that came between a code's 202 and the code, at most. Raises RuntimeError unless every message
+    came once."""
+    places = {to: place for place, (_, to) in enumerate(arrivals)}
+    if len(arrivals) != 2 * BATCH + len(codes) or len(places) != len(arrivals):
+        raise RuntimeError(f"{len(arrivals)} segments to {len(places)} numbers came, not {2 * BATCH + len(codes)}")
+    most = max(sum(at > told for at, to in arrivals[: places[code]] if to not in codes) for code, told in codes.items())
+    if most > 2 * WINDOW:
+        raise RuntimeError(f"{most} segments came before a code, with a window of {WINDOW}")
+    return most
 
 
 def draining(durability: Durability) -> dict[str, dict[str, float]]:
     """A batch while an engine sends an earlier one; and, when everything is final, what its status costs."""
     costs: list[Cost] = []
-    sink = subprocess.Popen([sys.executable, "-m", "smpp.sink"], stdout=subprocess.PIPE, text=True)
+    sink = subprocess.Popen([sys.executable, "-m", "smpp.sink", "--arrivals"], stdout=subprocess.PIPE, text=True)
     try:
         assert sink.stdout is not None
         port = int(json.loads(sink.stdout.readline())["port"])
         with tempfile.TemporaryDirectory() as folder, doors(durability, Path(folder), sink_port=port) as found:
             native(found, 0)
             time.sleep(1.5)
+            codes, money = _Codes(found), _available(found)
+            codes.start()
             with _measured(found, costs):
                 batch = chinqit(found, BATCH)
+            codes.end()
+            _paid(found, money, BATCH + len(codes.accepted))
             headers, path = _chinqit_headers(found), f"/api/v2/bulk/status/{batch}"
 
             def poll(query: str) -> dict[str, Any]:
@@ -158,6 +232,8 @@ def draining(durability: Durability) -> dict[str, dict[str, float]]:
 
             with _measured(found, costs):
                 shown = poll("")
+            if shown["validMessages"] != BATCH or len(shown["messages"]) != BATCH:
+                raise RuntimeError(f"the status shows {len(shown['messages'])} of {shown['validMessages']} messages")
             message = shown["messages"][BATCH // 2]["messageId"]
             wait_for("all is final", DRAIN_S, lambda: poll("?limit=1")["progress"] == 100)
             time.sleep(2)
@@ -169,11 +245,15 @@ def draining(durability: Durability) -> dict[str, dict[str, float]]:
             with _measured(found, costs):
                 for _ in range(100):
                     _ask(found, f"/messages/status/{message}", headers)
+            sink.terminate()
+            arrivals = json.loads(sink.stdout.read().splitlines()[-1])["arrivals"]
     finally:
         sink.terminate()
         sink.wait(10)
     names = ("status_draining", "status_first", "status_again", "status_ten", "status_ten_again")
     rows = {"chinqit_draining": _batch_row(costs[0])}
+    rows["chinqit_draining"]["code_to_202_ms"] = round(codes.longest_s * 1000, 1)
+    rows["chinqit_draining"]["bulk_before_code"] = _bulk_before(codes.accepted, arrivals)
     for name, cost in zip(names, costs[1:6], strict=True):
         rows[name] = {
             "took_ms": round(cost.took_s * 1000, 1),

@@ -37,11 +37,15 @@ TIED_PUT_BACK_MS: Final = 1_000
 """The same for one that is tied to a carrier or must avoid some: its carrier may be down for long."""
 _STRIDE_MAX: Final = 8
 """Messages in a row for one session: looking anew for each is dear, and more would make sessions' loads uneven."""
-_STRIDE_PART: Final = 8
-"""In a small batch up to this part (an eighth) of a window goes to one session in a row: each session that takes part costs a
-write and a read, at low rates more than its messages do."""
+_STRIDE_PART: Final = 4
+_SMALL_STRIDE_MAX: Final = 16
+"""In a small batch a session gets up to this part (a quarter) of its window in a row, at most so many: each session that takes
+part costs a write and a read, at low rates more than its messages do."""
 _QUIET: Final = 100
-"""After so many looks in a row that nobody asked for and that found nothing, the queues are looked at half as often."""
+_QUIET_POLLS: Final = 2
+_TOLD_POLLS: Final = 4
+"""After so many looks in a row that nobody asked for and that found nothing, the queues are looked at each second poll; while
+intake tells what it has enqueued, each fourth, which is longer than intake's own pause."""
 
 _Ready = tuple[Message, Seat, Head, list[int], alike.Started | None]
 _ONLY: Final = [1]
@@ -76,9 +80,10 @@ class Feeder:
             claimed = await self._turn_all() if works.may_send(works.clock.monotonic()) else 0
             if not told:
                 vain = 0 if claimed else vain + 1
+            polls = 1 if vain < _QUIET else _TOLD_POLLS if told else _QUIET_POLLS
             told = False
             if self._drained:  # the queues are empty: at low rates wake-ups cost more than messages
-                told = await works.queue_bell.wait(poll_s if vain < _QUIET else 2 * poll_s)
+                told = await works.queue_bell.wait(polls * poll_s)
             elif not claimed or works.crowded():  # full or down: room rings
                 await works.room_bell.wait(poll_s)
 
@@ -201,7 +206,8 @@ class Feeder:
         works, unfit = self._works, self._unfit
         up = [seat.window_max for seat in works.seats if seat.up]
         fair = count // max(1, 2 * len(up))
-        stride = max(1, min(_STRIDE_MAX, max(fair, min(up, default=0) // _STRIDE_PART)))
+        small = min(min(up, default=0) // _STRIDE_PART, _SMALL_STRIDE_MAX)
+        stride = _STRIDE_MAX if fair >= _STRIDE_MAX else max(1, fair, small)
         deal = cast("Callable[[str, int, float], tuple[Seat, int] | None]", works.pool.deal)
         route, seat, left = "", None, 0
 

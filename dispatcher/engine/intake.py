@@ -32,6 +32,8 @@ ACCOUNTS_MAX: Final = 50_000
 _BLOCK_MS: Final = 100
 _TRIM_EVERY_S: Final = 1.0
 _SMALL_READ: Final = 64
+PAUSE_POLLS: Final = 3
+"""A trickle is read each third poll, for at low rates wake-ups cost more than sends; the first one after a silence at once."""
 FIRST_ENTRIES: Final = 16
 READ_BYTES: Final = 8_388_608
 """What one read of the stream should bring at most; entries may hold 4 MiB each."""
@@ -107,7 +109,7 @@ class Intake:
                 cursor = await self._admit(lease, entries, cursor)
             await self._trim(cursor)  # also when nothing came: the last ones were too young
             if len(entries) < min(_SMALL_READ, limit):
-                await trio.sleep(poll_s)  # at low rates wake-ups cost more than sends
+                await trio.sleep(PAUSE_POLLS * poll_s)
 
     async def _admit(self, lease: Lease, entries: list[SendEntry], cursor: Cursor) -> Cursor:
         items = unpack(entries, cursor)
