@@ -90,6 +90,11 @@ def test_every_contract_test_shows_a_rule(path: Path) -> None:
     assert sorted(there - named) == []
 
 
+def test_every_api_has_its_page() -> None:
+    """No page is missing, so no contract test is without one that must name it; and none is there that nobody checks."""
+    assert [page.stem for page in PAGES] == sorted(SECTIONS)
+
+
 def test_the_check_can_fail() -> None:
     """A rule without a test, with half a reason, and a row of one cell."""
     page = "## 1.1 Paths\n| Rule | Shown by |\n|---|---|\n| good | `contract/test_x::test_y` |\n| bad | soon |\n"
