@@ -41,8 +41,10 @@ def check_tls(report: Report, path: Path, bind: dict[str, Any], base_dir: FilePa
         client_context(files.get("tls_ca_file", ""), files.get("tls_cert_file", ""), files.get("tls_key_file", ""))
     except OSError as error:  # ssl.SSLError is one
         bad = "tls_cert_file" if "tls_cert_file" in files and not _is_bad_ca(files) else "tls_ca_file"
-        why = getattr(error, "reason", "") or error.strerror or "unreadable"
-        report.add((*path, bad), f"cannot be used ({why})", "name PEM files that belong together", value=texts[bad])
+        why = "holds no PEM certificate with its key" if bad == "tls_cert_file" else "holds no PEM certificate"
+        if not isinstance(error, ssl.SSLError):
+            why = f"cannot be read ({(error.strerror or 'for no told reason').lower()})"
+        report.add((*path, bad), why, "name PEM files that belong together", value=texts[bad])
 
 
 def _is_bad_ca(files: dict[str, str]) -> bool:

@@ -204,8 +204,8 @@ NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
             "is an empty file",
         ),
         (
-            f'{ONE}[[carrier.bind]]\nhost = "::1"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n'
-            f'[[carrier.bind]]\nhost = "::1"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n{ROUTE}',
+            f'{ONE}[[carrier.bind]]\nhost = "127.0.0.2"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n'
+            f'[[carrier.bind]]\nhost = "127.0.0.3"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n{ROUTE}',
             19,
             "carrier[one].bind[x].name",
             "is already the name of a bind in line 13",
@@ -229,7 +229,7 @@ NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
             f'{ONE}tls = true\ntls_cert_file = "short"\n{ROUTE}',
             9,
             "carrier[one].bind[0].tls_cert_file",
-            "cannot be used (NO_START_LINE)",
+            "holds no PEM certificate with its key",
         ),
         (
             f'{ONE}tls = false\ntls_server_name = "x"\n{ROUTE}',
