@@ -204,8 +204,7 @@ NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
             "is an empty file",
         ),
         (
-            f'{ONE}[[carrier.bind]]\nhost = "127.0.0.2"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n'
-            f'[[carrier.bind]]\nhost = "127.0.0.3"\nsystem_id = "s"\npassword = "p"\npassword_plain = true\nname = "x"\n{ROUTE}',
+            ONE + BIND.replace("::1", "127.0.0.2") + 'name = "x"\n' + BIND.replace("::1", "127.0.0.3") + f'name = "x"\n{ROUTE}',
             19,
             "carrier[one].bind[x].name",
             "is already the name of a bind in line 13",
