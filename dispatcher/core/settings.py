@@ -178,8 +178,19 @@ class Bind(Table, kw_only=True, frozen=True):
     version: Annotated[Literal["3.3", "3.4", "5.0"], Meta(description="interface_version")] = "3.4"
     sessions: Annotated[int, Meta(ge=1, le=64, description="connections with this login")] = 1
     window: Annotated[int, Meta(ge=1, le=10_000, description="outstanding submits per session")] = 10
+    window_min: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Meta(description="from here to window by how long answers take; absent: always window"),
+    ] = None
     rate: Annotated[
         Rate | Auto | None, Meta(description="segments a second over this bind's sessions; auto: finds what the carrier takes")
+    ] = None
+    per_day: Annotated[Positive | None, Meta(description="segments in any 24 hours over this bind's sessions")] = None
+    submits_per_session: Annotated[
+        Positive | None, Meta(description="after so many submits a session is opened anew; some carriers cap them")
+    ] = None
+    binds_per_hour: Annotated[
+        Positive | None, Meta(description="attempts to open one of its sessions, in any hour, over all engines")
     ] = None
     enquire_link_s: Annotated[Seconds, Meta(description="silence after which the peer is asked whether it lives")] = 30.0
     response_timeout_s: Annotated[Seconds, Meta(description="an unanswered submit becomes Unknown, the link is closed")] = 60.0
@@ -195,6 +206,7 @@ class Carrier(Table, kw_only=True, frozen=True):
     rate: Annotated[
         Rate | Auto | None, Meta(description="segments a second over all its binds; auto: finds what the carrier takes")
     ] = None
+    per_day: Annotated[Positive | None, Meta(description="segments in any 24 hours over all its binds")] = None
     cost: Annotated[str, Meta(description="name of the [[tariff]] of what it costs us; empty: free")] = ""
     sender: Annotated[str, Meta(description="sender where the send has none")] = ""
     senders: Annotated[tuple[Senders, ...], Meta(description="which senders it takes, by country")] = ()

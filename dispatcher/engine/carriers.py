@@ -21,11 +21,12 @@ from dispatcher.core.ports import StoreUnavailable
 from dispatcher.core.settings import Bind
 from dispatcher.core.shares import SETTLE_S, quota
 from dispatcher.engine.committer import Committer
+from dispatcher.engine.days import Days, attempt
 from dispatcher.engine.leases import SESSION_PREFIX, Leases
 from dispatcher.engine.leash import POLITE, leash
 from dispatcher.engine.overdue import LOOK_S, recall_overdue
 from dispatcher.engine.questions import Questions
-from dispatcher.engine.rates import Rates, permits
+from dispatcher.engine.rates import SUBMITS_CAPPED, Rates, permits
 from dispatcher.engine.receipts import Receipts
 from dispatcher.engine.works import Seat, Token, Works, seats_of
 from smpp.events import Events, Login, SessionSettings
@@ -71,6 +72,7 @@ class Carriers:
         questions.over(works.seats)
         self._taking: set[Seat] = set()
         self._rates = Rates(works.seats)
+        self._days = Days(works, committer, self._rates.days.values)
         self._reshare_at = inf
         leases.changed = self._reshare
         self._reshare()
@@ -82,6 +84,8 @@ class Carriers:
                 nursery.start_soon(self._keep, seat)
             nursery.start_soon(self._shares)
             nursery.start_soon(self._controls)
+            if self._rates.days:
+                nursery.start_soon(self._days.run)
             nursery.start_soon(leash, self._works, self._leases, self._links)
 
     # -- one session
@@ -98,9 +102,16 @@ class Carriers:
                 self._state(seat, "paused")
                 await works.nap(0.25)
                 continue
+            wait_s = await attempt(works, seat)
+            if wait_s > 0:
+                if seat.state != "paused":
+                    works.log.error("binds_per_hour_reached", **labels(seat), wait_s=round(wait_s))
+                self._state(seat, "paused")
+                await works.nap(min(wait_s, 1.0))
+                continue
             began = works.clock.monotonic()
             reason = await self._live(seat)
-            if works.clock.monotonic() - began >= _STEADY_S:
+            if works.clock.monotonic() - began >= _STEADY_S or reason == SUBMITS_CAPPED:
                 pause = bind.reconnect_s
             if reason in _LOGIN_REFUSED:
                 pause = bind.reconnect_max_s
@@ -211,7 +222,7 @@ class Carriers:
         )
         self._links[link] = (seat, lease_name(seat))
         if mode != "rx":
-            seat.link = link
+            seat.link, seat.submitted = link, 0
         try:
             await link.run()
         finally:
@@ -323,10 +334,11 @@ class Carriers:
             await seat.link.close(reason)
 
     async def close(self) -> None:
-        """Unbinds all sessions politely, at the same time."""
+        """Unbinds all sessions politely, at the same time; then what is left of days goes back."""
         async with trio.open_nursery() as nursery:
             for seat in self.seats:
                 nursery.start_soon(self._close, seat, "stopped")
+        await self._days.close()
 
     def gauges(self) -> None:
         """Window use and rates, for the metrics."""

@@ -94,8 +94,8 @@ class Committer:
             self._counts[key] = self._counts.get(key, 0) + accepted
         if left_at:
             works.counters.observe("dispatcher_submit_seconds", (carrier,), monotonic - left_at)
-            if slot.yielding is not None:
-                slot.responded(monotonic - left_at)
+            if slot.watched:
+                slot.responded(monotonic - left_at, monotonic)
         self.bell.ring()
         if not works.crowded():
             works.room_bell.ring()

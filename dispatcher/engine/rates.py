@@ -1,4 +1,4 @@
-"""Which rates a session's bytes pass on their way: the carrier's, shared by its sessions here, and the bind's.
+"""Which limits a session's bytes pass on their way: rates and days, the carrier's, shared by its sessions here, and the bind's.
 
 It refuses to know leases: which sessions are ours, and since when, it is told (`reshare`). Links ask `permits` at the moment of
 writing.
@@ -9,17 +9,33 @@ A refusal slows one rate down, the narrowest that can learn from it: the last "a
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
+from dispatcher.core.allotment import Allotment
 from dispatcher.core.shares import part
 from dispatcher.core.tables import Auto
 from dispatcher.core.throttle import Throttle
 from dispatcher.engine.works import Seat
+
+SUBMITS_CAPPED: Final = "submits_per_session"
+"""Why a session is ended that has had its number of submits."""
+AGAIN_S: Final = 0.02
+"""When a full window or an empty day is asked again. Answers and new permits ring before that, mostly."""
 
 
 class Rates:
     """The throttles of all sessions that submit; gives each session its own."""
 
     def __init__(self, seats: list[Seat]) -> None:
+        self.days: dict[tuple[str, ...], Allotment] = {}
+        for seat in seats:
+            for key, per_day in (
+                ((seat.carrier,), seat.carrier_settings.per_day),
+                ((seat.carrier, seat.bind), seat.bind_settings.per_day),
+            ):
+                if per_day is not None:
+                    day = self.days.setdefault(key, Allotment("day:" + ":".join(key), per_day))
+                    seat.days = (*seat.days, day)
         found: dict[tuple[str, ...], tuple[Throttle, float | Auto, list[Seat]]] = {}
         for seat in seats:
             carrier = seat.carrier_settings
@@ -44,6 +60,19 @@ class Rates:
 def permits(seat: Seat, wanted: int, now: float) -> tuple[int, float]:
     """How many of `wanted` segments may leave over the session now, and when to ask again for the rest."""
     granted = wanted
+    if seat.breadth is not None and seat.link is not None:
+        granted = min(granted, seat.breadth.window - seat.link.session.in_flight)
+    capped = seat.bind_settings.submits_per_session
+    if capped is not None and seat.link is not None:
+        granted = min(granted, capped - seat.submitted)
+        if granted <= 0 < capped <= seat.submitted:
+            seat.up = False
+            seat.link.session.start_unbind(now, SUBMITS_CAPPED)
+            return 0, now
+    for day in seat.days:
+        granted = min(granted, day.at_hand(now))
+    if granted <= 0:
+        return 0, now + AGAIN_S
     taken: list[Throttle] = []
     for throttle in seat.throttles:
         granted_here = throttle.take(granted, now)
@@ -53,6 +82,9 @@ def permits(seat: Seat, wanted: int, now: float) -> tuple[int, float]:
         taken.append(throttle)
         if not granted:
             break
+    seat.submitted += granted
+    for day in seat.days:
+        day.use(granted, now)
     if granted == wanted:
         return granted, now
-    return granted, max(throttle.next_at(now) for throttle in seat.throttles)
+    return granted, max((throttle.next_at(now) for throttle in seat.throttles), default=now + AGAIN_S)

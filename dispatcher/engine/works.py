@@ -11,6 +11,8 @@ from typing import Any, Final, TypeVar
 
 import trio
 
+from dispatcher.core.allotment import Allotment
+from dispatcher.core.breadth import Breadth
 from dispatcher.core.counters import Counters
 from dispatcher.core.customer import Account
 from dispatcher.core.lifecycle import Answer
@@ -45,18 +47,22 @@ class Seat(Slot):
     """One carrier session as this engine runs it: the pool's slot, its link while there is one, its throttles.
 
     `number` counts all sessions of the configuration, so that engines can share them out. `throttles`: the carrier's,
-    shared by all its sessions here, then the bind's; `yielding` is the one of them that refusals slow down. `held`: the
-    pause asked for by an operator. `leased`: the session is ours, as far as that can be known without asking.
+    shared by all its sessions here, then the bind's; `yielding` is the one of them that refusals slow down. `days`: what
+    is left of the carrier's day and the bind's; `breadth`: the window, where it follows response times; `submitted`: over
+    this link. `held`: the pause asked for by an operator. `leased`: the session is ours, as far as can be known without asking.
     """
 
     __slots__ = (
         "bind_settings",
+        "breadth",
         "carrier_settings",
+        "days",
         "held",
         "leased",
         "link",
         "number",
         "state",
+        "submitted",
         "throttles",
         "window_max",
         "yielding",
@@ -67,10 +73,13 @@ class Seat(Slot):
         self.carrier_settings = carrier
         self.bind_settings = bind
         self.number = number
-        self.window_max = window
         self.link: Link[Token] | None = None
+        self.breadth = None if bind.window_min is None else Breadth(bind.window_min, window)
+        self.window_max = window if self.breadth is None else self.breadth.window
+        self.days: tuple[Allotment, ...] = ()
         self.throttles: tuple[Throttle, ...] = ()
         self.yielding: Throttle | None = None
+        self.submitted = 0
         self.state = "down"
         self.held = False
         self.leased = False
@@ -81,10 +90,18 @@ class Seat(Slot):
         if yielding is None or yielding.refused(now, left_at):
             self.paused_until = max(self.paused_until, now + self.carrier_settings.throttle_pause_s)
 
-    def responded(self, seconds: float) -> None:
+    @property
+    def watched(self) -> bool:
+        """Does anything here depend on how long answers take?"""
+        return self.yielding is not None or self.breadth is not None
+
+    def responded(self, seconds: float, now: float) -> None:
         """The carrier took so long for an answer."""
         if self.yielding is not None:
             self.yielding.responded(seconds)
+        if self.breadth is not None:
+            self.breadth.responded(seconds, now)
+            self.window_max = self.breadth.window
 
     def look_ahead(self, segments_max: int) -> None:
         """How much may be claimed for it now: its window, and beyond it what hides the next claim's round trip.

@@ -21,7 +21,7 @@ import structlog
 _WORDS = """
 at level event process error place left_out logger
 engine fence waited lease engines owner requeued doubts settled taken_over dead partition
-carrier bind session state reason status command window rate limit mode attempt retry_s host port peer in_flight
+carrier bind session state reason status command window rate limit per_day wait_s mode attempt retry_s host port peer in_flight
 not_sent unknown messages left
 step count entries entry rejected orphaned expired overdue swept trimmed repaired expanded moved depth
 promise reasons durability setting wanted finding remedy line file

@@ -142,17 +142,13 @@ def _carrier(report: Report, path: Path, carrier: Table, tariffs: list[Any]) -> 
             'set mode = "trx" or add a bind of mode "rx"',
             level="warning",
         )
-    rate = number(carrier, "rate", 0)
-    for bind_path, bind in binds:
-        own = number(bind, "rate", 0)
-        if rate and own > rate:
-            report.add(
-                (*bind_path, "rate"),
-                f"is above the carrier's rate of {rate:g}",
-                "lower it or remove it",
-                value=own,
-                level="warning",
-            )
+    for key in ("rate", "per_day"):
+        whole = number(carrier, key, 0)
+        for bind_path, bind in binds:
+            own = number(bind, key, 0)
+            if whole and own > whole:
+                why = f"is above the carrier's {key} of {whole:g}"
+                report.add((*bind_path, key), why, "lower it or remove it", value=own, level="warning")
     _codes(report, path, carrier)
 
 
@@ -181,6 +177,9 @@ def _bind(report: Report, path: Path, bind: Table, base_dir: FilePath, seen: dic
     low, high = number(bind, "reconnect_s", 1.0), number(bind, "reconnect_max_s", 60.0)
     if low > high:
         report.add((*path, "reconnect_s"), f"is above reconnect_max_s ({high:g})", "lower it", value=low)
+    least, window = number(bind, "window_min", 1), number(bind, "window", 10)
+    if least > window:
+        report.add((*path, "window_min"), f"is above window ({window:g})", "lower it or raise window", value=least)
     login = (bind.get("host"), bind.get("port", 2775), bind.get("system_id"), bind.get("mode", "trx"))
     if all(isinstance(part, (str, int)) for part in login):
         line = str(report.lines.get(path, 0))

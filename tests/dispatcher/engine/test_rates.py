@@ -7,6 +7,8 @@ import itertools
 import trio
 
 from dispatcher.core.settings import Settings
+from dispatcher.engine.works import Seat
+from smpp.simulator import scenario as sim
 from smpp.simulator.smsc import Simulator
 from tests.dispatcher.engine.world import World, carrier, eventually, route, settings_of, world
 
@@ -104,5 +106,96 @@ def test_a_refusal_slows_the_bind_and_not_its_neighbour() -> None:
 
     async def _slowed(built: object) -> bool:
         return any(0 < seat.yielding.limit < 100.0 for seat in built.carriers.seats)  # type: ignore[attr-defined]
+
+    trio.run(main)
+
+
+def test_a_day_holds_over_two_engines_and_what_is_over_goes_to_the_next_group() -> None:
+    """Of 300 sends alpha takes the 120 of its day, beta the rest; both engines count together."""
+
+    async def main() -> None:
+        carriers = [carrier("alpha", per_day=120, sessions=2), carrier("beta", sessions=2)]
+        settings = settings_of(carriers, [route({"alpha": 1}, {"beta": 1})])
+        async with world(settings, start=False) as here:
+            await here.start("e1")
+            await here.start("e2")
+            here.send_many(300)
+            await here.until({"delivered": 300}, 20.0)
+            assert here.smscs["alpha"].stats.submits == 120
+            assert here.smscs["beta"].stats.submits == 180
+            assert "day_spent" in here.log.names()
+
+    trio.run(main)
+
+
+def test_what_is_left_of_a_day_is_there_for_the_next_engine() -> None:
+    """An engine that stops gives back what it had taken ahead: the next ones use every permit of the day."""
+
+    async def main() -> None:
+        settings = settings_of([carrier("alpha", bind={"per_day": 700})], [route({"alpha": 1})])
+        async with world(settings, start=False) as here:
+            for life in range(7):
+                await here.start(f"e{life}")
+                here.send_many(100, first=491711000000 + 100 * life)
+                await here.until({"delivered": 100 * (life + 1)}, 10.0)
+                here.engines[f"e{life}"][1].set()
+                await eventually(here.ended, 5.0)
+            assert here.smscs["alpha"].stats.accepted == 700
+
+    trio.run(main)
+
+
+def test_binds_are_counted_in_any_hour_over_restarts() -> None:
+    """Three attempts an hour, all refused; a new engine gets none more, and says so."""
+
+    async def main() -> None:
+        settings = settings_of([carrier("alpha", bind={"binds_per_hour": 3})], [route({"alpha": 1})])
+        wrong = {"accounts": (sim.Account("demo", "other"),)}
+        async with world(settings, scenarios={"alpha": wrong}) as here:
+            await eventually(lambda: _logged(here, "binds_per_hour_reached"), 10.0)
+            here.engines["e1"][1].set()
+            await eventually(here.ended, 5.0)
+            await here.start("e2")
+            await trio.sleep(1.0)
+            assert here.smscs["alpha"].stats.binds_refused == 3
+
+    async def _logged(here: World, name: str) -> bool:
+        return name in here.log.names()
+
+    trio.run(main)
+
+
+def test_a_session_that_had_its_submits_is_opened_anew() -> None:
+    """Forty a session: 100 sends need three, politely ended, and none is lost or sent twice."""
+
+    async def main() -> None:
+        settings = settings_of([carrier("alpha", bind={"submits_per_session": 40})], [route({"alpha": 1})])
+        async with world(settings) as here:
+            here.send_many(100)
+            await here.until({"delivered": 100}, 10.0)
+            stats = here.smscs["alpha"].stats
+            assert (stats.accepted, stats.binds) == (100, 3)
+            by_session = [each.session for each in here.smscs["alpha"].received]
+            assert max(map(by_session.count, set(by_session))) == 40
+
+    trio.run(main)
+
+
+def test_a_window_follows_response_times_and_never_passes_the_configured_one() -> None:
+    """A carrier that answers at once gets the whole window of 60; a slow queue is kept short (core/test_breadth)."""
+
+    async def main() -> None:
+        settings = settings_of([carrier("alpha", window=60, bind={"window_min": 2})], [route({"alpha": 1})])
+        async with world(settings, scenarios={"alpha": {"answer_ms": (20.0, 20.0)}}, start=False) as here:
+            built = await here.start()
+            here.send_many(1500)
+            seat = built.carriers.seats[0]
+            assert seat.window_max < 60
+            await eventually(lambda: _grown(seat, 20), 10.0)
+            await here.until({"delivered": 1500}, 20.0)
+            assert 20 <= here.smscs["alpha"].stats.window_peak <= 60
+
+    async def _grown(seat: Seat, most: int) -> bool:
+        return seat.window_max >= most
 
     trio.run(main)

@@ -42,7 +42,7 @@ system_id = "third"
 password_env = "SMSC_THIRD_PASSWORD"
 """
 TEN_EXPECTED = [
-    (3, "carrier[one].rate", "0", "write a number above 0 and at most 100000"),
+    (3, "carrier[one].rate", "0", 'write a number above 0 and at most 100000 or "auto"'),
     (6, "carrier[one].bind[0].prot", "2775", 'did you mean "port"?'),
     (7, "carrier[one].bind[0].system_id", "'a-system-id-too-long'", "write a text in quotes of 1 to 15 characters"),
     (8, "carrier[one].bind[0].password", "***", "move it to a file and set password_file"),
@@ -153,6 +153,7 @@ NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
 @pytest.mark.parametrize(
     ("text", "line", "key", "problem"),
     [
+        (f"{ONE}window_min = 11\n{ROUTE}", 8, "carrier[one].bind[0].window_min", "is above window (10)"),
         (f"{ONE}reconnect_s = 90\n{ROUTE}", 8, "carrier[one].bind[0].reconnect_s", "is above reconnect_max_s (60)"),
         (
             f"{ONE}{ROUTE.replace('}]', '}, {name = ' + chr(34) + 'one' + chr(34) + '}]')}",
@@ -258,6 +259,7 @@ def test_plain_text_is_a_choice(tmp_path: Path, host: str) -> None:
     ("text", "key"),
     [
         (f'[[carrier]]\nname = "one"\nrate = 5\n{BIND}rate = 6\n{ROUTE}', "carrier[one].bind[0].rate"),
+        (f'[[carrier]]\nname = "one"\nper_day = 5\n{BIND}per_day = 6\n{ROUTE}', "carrier[one].bind[0].per_day"),
         (f'{ONE}mode = "tx"\n{ROUTE}', "carrier[one].bind"),
         (ONE, "carrier[one].name"),
     ],
