@@ -1,6 +1,6 @@
 """Fixtures of the whole suite: one real server per session, on a unix socket, and fresh ones for tests that kill theirs.
 
-And the order of the suite: what takes long begins first, so that no worker is left alone with it at the end.
+And the order of the suite, so that no worker is left alone with something long at the end.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,21 @@ import redis
 from dispatcher.ops.embedded import find_binary
 
 ROOT = Path(__file__).parent
-LONGEST = ("process", "contract", "world", "dispatcher")
-"""Rooms that take long: whole processes, then the world, which only computes, beside engines that wait."""
+HEAVY = ("process", "world", "contract")
+"""Rooms whose files take long and use the processor; those of other rooms mostly wait, or are short."""
+LIGHT_PER_HEAVY = 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest rooms first; within a room the order stays (xdist hands out files in this order, see the Makefile)."""
-    places = {room: place for place, room in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.relative_to(ROOT).parts[0], len(places)))
+    """Heavy files from the first on, light ones between them: neither are the cores idle while everybody waits, nor does a
+    long file begin last. xdist hands out files in this order (Makefile)."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path.relative_to(ROOT), []).append(item)
+    heavy = sorted((file for file in files if file.parts[0] in HEAVY), key=lambda file: HEAVY.index(file.parts[0]))
+    light = iter(sorted((file for file in files if file.parts[0] not in HEAVY), key=lambda file: file.parts[0] != "dispatcher"))
+    order = [file for each in heavy for file in (each, *islice(light, LIGHT_PER_HEAVY))]
+    items[:] = [item for file in (*order, *light) for item in files[file]]
 
 
 class RealServer:
