@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
+import os
+import subprocess
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from time import perf_counter
 
 from tests.world import bugs, world
-from tests.world.coverage import MOMENTS, table
+from tests.world.coverage import MOMENTS, table, thin
 from tests.world.trace import columns
 
 CATCHES = 5
+ROOT = Path(__file__).resolve().parents[2]
+TWICE_EVERY = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,12 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--hunt", type=int, default=0, help="plant every bug in turn (or --bug) and look for it in at most so many seeds"
     )
+    parser.add_argument("--least", type=int, default=0, help="with --seeds: every possible cell must be met so often")
+    parser.add_argument(
+        "--tally", type=Path, help="with --seeds: add the counts to those in this file, and show the sums of all"
+    )
+    parser.add_argument(
+        "--twice", action="store_true", help="run every hundredth of --seeds in two fresh processes and compare"
+    )
     parser.add_argument("--digest", action="store_true", help="with --seeds: print each seed's digest")
     options = parser.parse_args(arguments)
     if options.hunt:
         return hunt([options.bug] if options.bug else sorted(bugs.BUGS), options.hunt, options.size, options.jobs)
     if options.seed is not None:
         return replay(options.seed, options.size, options.bug, options.send)
+    if options.twice:
+        return twice(options.seeds or "1-100", options.size)
     return many(options.seeds or "1-100", options)
 
 
@@ -75,15 +90,18 @@ def results(seeds: Sequence[int], size: int, bug: str, jobs: int) -> Iterator[wo
 
 def many(span: str, options: argparse.Namespace) -> int:
     """Many seeds: counts, coverage, and which seeds to replay."""
-    first, _, last = span.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
+    seeds = numbers(span)
     hits: Counter[tuple[str, str]] = Counter()
     sums: Counter[str] = Counter()
     finals: Counter[str] = Counter()
+    if options.tally and options.tally.exists():
+        recall(options.tally, hits, sums, finals)
     broken: list[world.Result] = []
     cpu_s = 0.0
     started = perf_counter()
     for result in results(seeds, options.size, options.bug, options.jobs):
+        sums["seeds"] += 1
+        sums["broken"] += bool(result.breaches)
         hits.update(result.hits)
         finals.update(result.finals)
         for name in ("sends", "accepted", "submissions", "duplicates", "faults", "lives"):
@@ -97,14 +115,50 @@ def many(span: str, options: argparse.Namespace) -> int:
             breach = result.breaches[0]
             print(f"seed {result.seed}: {len(result.breaches)} breaches; {breach.invariant} at {breach.at:.3f}: {breach.what}")
     print(
-        f"{len(seeds)} seeds in {perf_counter() - started:.0f} s ({cpu_s:.0f} s of CPU): "
+        f"seeds {span} in {perf_counter() - started:.0f} s ({cpu_s:.0f} s of CPU): "
         + ", ".join(f"{count} {name}" for name, count in sums.items())
     )
     print("ends: " + ", ".join(f"{n} {state}" for state, n in sorted(finals.items())))
     print("\n".join(table(hits)))
     print("moments: " + "; ".join(f"{k} {v}" for k, v in MOMENTS.items()))
     print(f"{len(broken)} seeds with breaches" + (f"; make world SEED={broken[0].seed}" if broken else ""))
-    return 1 if broken else 0
+    if options.tally:
+        cells = [[fault, moment, n] for (fault, moment), n in sorted(hits.items())]
+        options.tally.write_text(json.dumps({"hits": cells, "sums": sums, "finals": finals}))
+    few = thin(hits, options.least) if options.least else []
+    for line in few:
+        print(f"too few: {line}")
+    return 1 if broken or few else 0
+
+
+def numbers(span: str) -> range:
+    """Of A-B, or of one."""
+    first, _, last = span.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def recall(path: Path, hits: Counter[tuple[str, str]], sums: Counter[str], finals: Counter[str]) -> None:
+    """Adds what earlier instalments have counted."""
+    kept = json.loads(path.read_text())
+    hits.update({(fault, moment): n for fault, moment, n in kept["hits"]})
+    sums.update(kept["sums"])
+    finals.update(kept["finals"])
+
+
+def twice(span: str, size: int) -> int:
+    """Every hundredth seed in two fresh processes that hash differently: equal traces, to the last line?"""
+    chosen = [seed for seed in numbers(span) if seed % TWICE_EVERY == 0]
+    odd = [seed for seed in chosen if digest(seed, size, "1") != digest(seed, size, "2")]
+    print(f"{len(chosen)} seeds twice: " + (f"{odd} differ" if odd else "all traces are equal"))
+    return 1 if odd or not chosen else 0
+
+
+def digest(seed: int, size: int, hash_seed: str) -> str:
+    """Of one seed, in a process of its own."""
+    command = [sys.executable, "-m", "tests.world", "--seeds", str(seed), "--size", str(size), "--digest"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return next(line for line in done.stdout.splitlines() if line.startswith(f"{seed} "))
 
 
 def hunt(names: Sequence[str], seeds: int, size: int, jobs: int) -> int:

@@ -70,7 +70,12 @@ class Line:
         elif command == pdu.ENQUIRE:
             self.wire.write(pdu.make(pdu.ENQUIRE | pdu.RESPONSE, 0, header.sequence))
         elif command == pdu.UNBIND:
-            self.wire.write(pdu.make(pdu.UNBIND | pdu.RESPONSE, 0, header.sequence))
+            wait_s = carrier.rng.uniform(0.2, 1.9) if carrier._odd("unbind answered late") else 0.0
+            carrier.time.after(wait_s, self._unbound, header.sequence)
+
+    def _unbound(self, sequence: int) -> None:
+        if self.open:
+            self.wire.write(pdu.make(pdu.UNBIND | pdu.RESPONSE, 0, sequence))
             self.close()
 
     def close(self) -> None:
@@ -166,7 +171,7 @@ class Carrier:
         elif self._odd("answer lost"):
             delay = -1.0
         elif self._odd("answer late"):
-            delay = self.rng.choice((2.3, 4.3)) + self.rng.uniform(-0.4, 1.4)
+            delay = self.rng.uniform(*self.temper.late_s)
         elif self._odd("answers swapped"):
             delay += self.rng.uniform(0.1, 0.8)
         shown = submission.id

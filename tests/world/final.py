@@ -31,6 +31,8 @@ from tests.world.workload import Workload
 
 KNOWN_AFTER_S = 4.0
 """An engine that lives so long after it has read something, with a store that works, has written it."""
+ROUND_S = 10.0
+"""A round that has begun is over by then: its window, its answers or their time-out."""
 PARKED_S = 7.0
 """For so long at least a receipt waits for the answer that it has overtaken (early_s, less a second)."""
 REFUND_DEFAULT = ("failed", "rejected")
@@ -155,7 +157,8 @@ class FinalAudit:
                 continue
             last = position == len(submissions) - 1
             tried = next((t for t in part.tries if t.number == old.attempt), None)
-            if old.accepted and old.id and last:
+            calm = last or self._could_write(life, old.read_at + ROUND_S, end)  # it waits for the end of the round that goes on
+            if old.accepted and old.id and calm:
                 if tried is None or tried.outcome != ACCEPTED or not same(tried.carrier_id, old.id):
                     self.complain("P4", f"segment {index}: the answer {old.id} was read and forgotten", told.id)
             elif old.accepted and not any(same(t.carrier_id, old.id) or t.outcome == ACCEPTED for t in part.tries):

@@ -34,8 +34,8 @@ STEPS = (
 
 
 class Fault(NamedTuple):
-    """At `at` seconds: `kind` befalls `whom` (an engine's or carrier's index). `step`: the store's next such step; `moment`: as
-    soon as the engine is there; `much`: seconds, bytes."""
+    """At `at` seconds: `kind` befalls `whom` (an engine's or carrier's index). `step`: the store's next such step, "" any that
+    comes at `moment`; `moment`: as soon as the engine is there; `much`: seconds, bytes."""
 
     at: float
     kind: str
@@ -67,9 +67,10 @@ class Wanted:
 
 @dataclass
 class Temper:
-    """What a carrier does, as probabilities, and how long things take, seconds."""
+    """What a carrier does, as probabilities, and how long things take, seconds. `late_s`: how long a late answer takes."""
 
     answer_s: tuple[float, float]
+    late_s: tuple[float, float]
     receipt_s: tuple[float, float]
     odds: dict[str, float]
     states: tuple[tuple[str, str, float], ...]
@@ -93,14 +94,14 @@ class Plan:
 
 
 KINDS = {
-    "crash": 3, "crash before": 6, "crash after": 6, "reset": 4, "half-open": 2, "partial write": 3, "no reading": 1,
+    "crash": 3, "crash before": 6, "crash after": 6, "reset": 4, "half-open": 3, "partial write": 3, "no reading": 3,
     "store away": 2, "store away for one": 2, "store slow for one": 3, "reply lost": 5, "binds refused": 2,
-    "carrier down": 1, "throttled": 3, "queue full": 2, "clock jump": 2, "deaf": 1, "restart": 1,
+    "carrier down": 1, "throttled": 3, "queue full": 2, "clock jump": 2, "deaf": 1, "restart": 2,
 }  # fmt: skip
 ODDS = (
     "answer lost", "answer late", "answer doubled", "answers swapped", "answer without id", "stray answer", "temporary",
     "permanent", "receipt before answer", "receipt doubled", "receipts reordered", "receipt foreign", "receipt never",
-    "receipt elsewhere", "receipt contradicted",
+    "receipt elsewhere", "receipt contradicted", "unbind answered late",
 )  # fmt: skip
 _STATES = (
     ("DELIVRD", "000", 12.0), ("UNDELIV", "027", 2.0), ("UNDELIV", "009", 0.7), ("UNDELIV", "555", 0.7),
@@ -121,7 +122,7 @@ def draw(seed: int, size: int = 200) -> Plan:
         seed,
         settings,
         rng.choice((1, 2)),
-        [_temper(rng) for _ in range(count)],
+        [_temper(rng, carrier.bind[0].response_timeout_s) for carrier in settings.carrier],
         wanted,
         orders,
         _faults(rng, heal_at, count),
@@ -139,19 +140,21 @@ def _faults(rng: random.Random, heal_at: float, carriers: int) -> list[Fault]:
         whom = rng.randrange(12)
         much = rng.uniform(0.1, 5.0) if kind != "clock jump" else rng.choice((-1, 1)) * rng.uniform(0.5, 12.0)
         at = rng.uniform(0.2, heal_at - 0.5)
-        faults.append(Fault(at, kind, whom, rng.choice(STEPS), rng.choice("IABCCDDEFGH"), much))
+        step = rng.choice(STEPS) if rng.random() < 0.7 else ""
+        faults.append(Fault(at, kind, whom, step, rng.choice("IABCDEFGH"), much))
     return sorted(faults)
 
 
 _THEMES: tuple[dict[str, float], ...] = (
-    {"temporary": 0.9}, {"answer late": 0.5}, {"answer late": 0.4, "temporary": 0.4}, {"receipt before answer": 0.7},
+    {"temporary": 0.9}, {"answer late": 0.5, "unbind answered late": 0.9},
+    {"answer late": 0.3, "unbind answered late": 0.9}, {"answer late": 0.4, "temporary": 0.4}, {"receipt before answer": 0.7},
     {"answer lost": 0.3, "temporary": 0.3}, {"receipts reordered": 0.6}, {"receipt contradicted": 0.6},
     {"answers swapped": 0.7},
 )  # fmt: skip
 """What some carriers do most of the time; what needs several odd things in a row is met only there."""
 
 
-def _temper(rng: random.Random) -> Temper:
+def _temper(rng: random.Random, timeout_s: float) -> Temper:
     most = rng.choice((0.0, 0.02, 0.08, 0.2))
     odds = {name: rng.uniform(0, most) if rng.random() < 0.5 else 0.0 for name in ODDS}
     odds["answer lost"] *= 0.3
@@ -160,9 +163,10 @@ def _temper(rng: random.Random) -> Temper:
     slow = rng.choice((0.05, 0.3, 1.5))
     return Temper(
         (0.001, slow),
+        (timeout_s - 0.3, timeout_s + 1.8),
         (0.001, rng.choice((0.05, 0.5, 4.0))),
         odds,
-        rng.choices((_STATES, (("DELIVRD", "000", 1.0),), _AGAIN), (6, 3, 1))[0],
+        rng.choices((_STATES, (("DELIVRD", "000", 1.0),), _AGAIN), (5, 2, 3))[0],
         rng.choice(("decimal", "hex", "case", "padded")),
     )
 
@@ -197,7 +201,7 @@ def _settings(rng: random.Random, count: int) -> Settings:
             "multipart_retry_s": rng.choice((2.0, 10.0)),
         },
         "receipts": {
-            "deadline_s": 20.0, "deadline_otp_s": 12.0, "grace_s": rng.choice((0.5, 2.0)), "early_s": 8.0, "sweep_s": 2.0,
+            "deadline_s": 20.0, "deadline_otp_s": 12.0, "grace_s": rng.choice((0.2, 0.5, 2.0)), "early_s": 8.0, "sweep_s": 2.0,
         },
         "lanes": {
             "validity_otp_s": rng.choice((8, 20)), "validity_transactional_s": rng.choice((15, 40)), "validity_bulk_s": 40,

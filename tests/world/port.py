@@ -54,12 +54,15 @@ def world_store(time: Time, lease_s: float) -> MemoryStore:
 
 
 class Trap:
-    """At the next call of `step`, `when` (before, after), `kind` happens; `much` in seconds."""
+    """At the next call of `step` (with "": of any that comes at `moment`), `when` (before, after), `kind` happens; `much` in
+    seconds. `strike`: what it does, where that is no death and no lost reply."""
 
-    __slots__ = ("kind", "much", "step", "when")
+    __slots__ = ("kind", "moment", "much", "step", "strike", "when")
 
-    def __init__(self, kind: str, step: str, when: str, much: float) -> None:
-        self.kind, self.step, self.when, self.much = kind, step, when, much
+    def __init__(
+        self, kind: str, step: str, when: str, much: float, *, moment: str, strike: Callable[[], None] | None = None
+    ) -> None:
+        self.kind, self.step, self.when, self.much, self.moment, self.strike = kind, step, when, much, moment, strike
 
 
 class Port:
@@ -120,9 +123,10 @@ class Port:
         self.busy = ""
         if name == "settle":
             self.settled_at = time.now
+        met = name if result or name != "pop" else ""  # nothing was claimed: no moment of a message
         if self.traps:
-            await self._spring(name, "after")
-        await self._pause(name, "after")
+            await self._spring(met, "after")
+        await self._pause(met, "after")
         if self.dead:
             await trio.sleep_forever()
         return result
@@ -148,14 +152,20 @@ class Port:
             self._fault(kind, moment)
 
     async def _spring(self, name: str, when: str) -> None:
+        moment = moment_of_call(name, when, self._moment())
         for trap in self.traps:
-            if trap.step == name and trap.when == when:
+            if trap.when == when and (trap.step == name or (not trap.step and trap.moment == moment)):
                 break
         else:
             return
         self.traps.remove(trap)
         self.troubled_at = self._time.now
-        self._fault(trap.kind, moment_of_call(name, when, self._moment()))
+        if trap.strike is not None:
+            trap.strike()
+            if self.dead:
+                await trio.sleep_forever()
+            return
+        self._fault(trap.kind, moment)
         if trap.kind.startswith("crash"):
             self._die()
             await trio.sleep_forever()
