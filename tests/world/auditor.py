@@ -23,6 +23,8 @@ from tests.world.truth import Receipt, Submission, plain, same
 BEYOND_DEADLINE_MS = 250
 """So late after its validity may a segment leave, by the engine's clock: it looks at its links ten times a second, and behind a
 write-ahead that took longer than that."""
+LEASH_S = 0.15
+"""So long after its last answer a session may stand whose lease is over: looks for those come sixteen times in a lease."""
 BREACHES_MAX = 20
 
 
@@ -90,7 +92,8 @@ class Auditor:
     def read(self, wire: Any, what: Any) -> None:
         """An engine has read all of an answer or a deliver_sm."""
         if isinstance(what, Submission):
-            wire.outstanding.pop(what.sequence, None)
+            if wire.outstanding.pop(what.sequence, None) is not None:
+                wire.answered_at = self.time.now
             if what.read_at < 0:
                 what.read_at = self.time.now
                 self.trace.note(self.time.now, "engine", f"reads 0x{what.status:02X} {what.id}", what.send)
@@ -196,7 +199,9 @@ class Auditor:
         """Counts them. One that awaits answers while its engine is cut off from the store may overlap its successor."""
         some, now = self.wires[carrier], self.time.now
         some[:] = [w for w in some if not (w.closed or w.broken)]
-        waiting = sum(1 for w in some if w.outstanding and w.life.port.troubled_at > now - 10)
+        waiting = sum(
+            (bool(w.outstanding) or w.answered_at > now - LEASH_S) and w.life.port.troubled_at > now - 10 for w in some
+        )
         if len(some) - waiting > self._sessions[carrier]:
             self.complain("P6", f"{len(some)} sessions to {carrier}, {self._sessions[carrier]} allowed")
 

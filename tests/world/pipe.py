@@ -45,6 +45,7 @@ class Wire(trio.abc.Stream):
         self.name = ""
         self.window = 0
         self.outstanding: dict[int, Any] = {}
+        self.answered_at = -1.0
         self.delivers: dict[int, Any] = {}
         self.capacity = rng.choice((300, 2_000, 65_536, 65_536))
         self.split = rng.choice((0, 0, 7, 100))
