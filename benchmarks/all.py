@@ -140,7 +140,7 @@ def pair(size: Size) -> Figures:
 
 def stages(_: Size) -> Figures:
     """Where it goes, and the carrier's own ceiling."""
-    return {"sink": ceiling(), "stages": engine_stages.measure(500, 4, 5, ""), "life": engine_life.measure(200, 10, 5)}
+    return {"sink": ceiling(), "stages": engine_stages.measure(500, 4, 5), "life": engine_life.measure(200, 10, 5)}
 
 
 STEPS: dict[str, tuple[Step, tuple[Row, ...]]] = {

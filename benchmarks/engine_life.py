@@ -1,6 +1,6 @@
 """What a message's life costs the engine between its links and the store: CPU microseconds per message, by stage.
 
-`python -m benchmarks.engine_life [--batch 200] [--batches 10] [--runs 9] [--json FILE]`
+`python -m benchmarks.engine_life [--batch 200] [--batches 10] [--runs 9] [--segments 1] [--json FILE]`
 
 Every run makes new messages and leads all of them through one stage before the next begins: claimed and handed to a link
 (feeder), answered (answered), settled (committer), receipts taken (arrived) and applied (receipts). So every stage meets data
@@ -83,14 +83,14 @@ class Wire:
 class Life(Bench):
     """One engine's tasks on ready-made replies."""
 
-    def __init__(self, batch: int) -> None:
-        super().__init__(batch)
+    def __init__(self, batch: int, segments: int = 1) -> None:
+        super().__init__(batch, segments)
         self.replies_of = Server()
         self.store.driver = self.replies_of
         self.works.sending_until = 1e12
         self.works.owner = Owner("bench", FENCE)
         carrier = self.settings.carrier[0]
-        self.seats = [Seat(carrier, carrier.bind[0], "b0", n, n, window=batch) for n in range(SEATS)]
+        self.seats = [Seat(carrier, carrier.bind[0], "b0", n, n, window=batch * segments) for n in range(SEATS)]
         for seat in self.seats:
             seat.up = True
             seat.link = Wire()  # type: ignore[assignment]
@@ -138,7 +138,8 @@ def one_run(life: Life, batches: int, timed: Callable[[str, Callable[[], Any]], 
         timed("feeder", lambda: finish(life.feeder._claim(("all",), life.batch)))
     items = [wire_of(seat).items for seat in life.seats]
     total = life.batch * batches
-    assert sum(map(len, items)) == total == len(life.works.flights)
+    assert len(life.works.flights) == total
+    assert sum(map(len, items)) == total * life.segments
     first = SAMPLE.randrange(1_000_000_000)
     answers = [
         [(token, 0, f"{first + 1_000_000 * s + i:010d}") for i, (_, token) in enumerate(own)] for s, own in enumerate(items)
@@ -168,15 +169,15 @@ def one_run(life: Life, batches: int, timed: Callable[[str, Callable[[], Any]], 
     for new in arrived:
         life.receipts._new = new
         timed("receipts", lambda: finish(life.receipts.flush()))
-    assert sum(wire_of(seat).answered for seat in life.seats) == total
+    assert sum(wire_of(seat).answered for seat in life.seats) == total * life.segments
     finish(life.receipts.flush())  # the last batch's correlations
     assert not life.receipts.pending
     assert not life.works.recent.messages
 
 
-def measure(batch: int, batches: int, runs: int) -> dict[str, dict[str, float]]:
+def measure(batch: int, batches: int, runs: int, segments: int = 1) -> dict[str, dict[str, float]]:
     """Median, least and most of each stage, CPU microseconds a message. Raises AssertionError when messages get lost."""
-    life = Life(batch)
+    life = Life(batch, segments)
     spent: dict[str, list[float]] = {}
     for run in range(runs + 1):
         total: dict[str, float] = {}

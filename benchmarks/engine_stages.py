@@ -1,6 +1,6 @@
 """What each synchronous stage of the engine costs: CPU microseconds per message, in one process, without server or sockets.
 
-`python -m benchmarks.engine_stages [--batch 500] [--batches 4] [--runs 9] [--only NAME] [--json FILE]`
+`python -m benchmarks.engine_stages [--batch 500] [--batches 4] [--runs 9] [--segments 1] [--only NAME] [--json FILE]`
 
 Every run gives every stage data it has not seen: other numbers, other ids, other objects, made before its clock starts. The
 stages take turns, so each finds the processor's caches as another one left them, as in an engine. The figure is the median over
@@ -222,9 +222,9 @@ STAGES: list[Callable[[Bench], Work]] = [
 ]
 
 
-def measure(batch: int, batches: int, runs: int, only: str = "") -> dict[str, dict[str, float]]:
+def measure(batch: int, batches: int, runs: int, segments: int = 1, only: str = "") -> dict[str, dict[str, float]]:
     """Median, least and most of each stage, CPU microseconds a message. Raises AssertionError for a stage that went wrong."""
-    bench = Bench(batch)
+    bench = Bench(batch, segments)
     stages = [stage for stage in STAGES if only in stage.__name__]
     spent: dict[str, list[float]] = {stage.__name__: [] for stage in stages}
     for run in range(runs + 1):

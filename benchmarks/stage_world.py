@@ -37,6 +37,8 @@ TEXT = (
     "The quick brown fox jumps over the lazy dog and runs away through the gate, far into the wood, "
     "where no dog has followed any fox for a long year now"
 )
+CHARS = {1: 150, 2: 290, 3: 440}
+"""Characters of a text of so many segments."""
 
 
 class Work(NamedTuple):
@@ -102,8 +104,10 @@ class Clock:
 class Bench:
     """What the stages share: one configuration, one engine's parts."""
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, batch: int, segments: int = 1) -> None:
         self.batch = batch
+        self.segments = segments
+        self._text = ((TEXT[9:] + " ") * 3)[: CHARS[segments] - 9]
         bind = {"host": "sink", "system_id": "x", "password": "x", "password_plain": True, "window": batch}
         self.settings = msgspec.convert(
             {
@@ -129,6 +133,7 @@ class Bench:
             log=None,
             name="bench",
         )
+        self.works.accounts[self.account.name] = self.account
         self.leases = Leases(self.works)
         self.committer = Committer(self.works)
         self.receipts = Receipts(self.works, Handsets(self.works, self.book))
@@ -139,7 +144,7 @@ class Bench:
         first = SAMPLE.randrange(10_000_000)
         return [
             msgspec.json.encode(
-                {"account": "bench", "to": f"4479{first + i:08d}", "from": "Acme", "text": f"{first + i:08d} {TEXT[9:]}"}
+                {"account": "bench", "to": f"4479{first + i:08d}", "from": "Acme", "text": f"{first + i:08d} {self._text}"}
             )
             for i in range(self.batch)
         ]

@@ -36,16 +36,20 @@ def stages_main(words: str | None, measure: Callable[..., dict[str, Spread]], *,
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--batches", type=int, default=batches)
     parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--segments", type=int, choices=(1, 2, 3), default=1, help="of a text")
     if only:
         parser.add_argument("--only", default="", help="stages whose name holds this")
     parser.add_argument("--json", type=Path)
     a = parser.parse_args()
-    found = measure(a.batch, a.batches, a.runs, *([a.only] if only else []))
+    found = measure(a.batch, a.batches, a.runs, a.segments, *([a.only] if only else []))
     print(f"{'stage':20} {'median':>8} {'min':>8} {'max':>8}   CPU us a message")
     for name, row in found.items():
         print(f"{name:20} {row['median']:8.2f} {row['min']:8.2f} {row['max']:8.2f}")
     if a.json is not None:
-        a.json.write_text(json.dumps({"machine": machine(), "batch": a.batch, "stages": found}, indent=2), encoding="utf-8")
+        a.json.write_text(
+            json.dumps({"machine": machine(), "batch": a.batch, "segments": a.segments, "stages": found}, indent=2),
+            encoding="utf-8",
+        )
     return 0
 
 

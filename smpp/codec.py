@@ -35,7 +35,7 @@ carriers are known to do and what happens:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from struct import Struct, error
 from typing import NoReturn, TypeVar
 
@@ -162,14 +162,28 @@ class SubmitTemplate:
         length = len(message)
         address = dest.encode()
         if len(address) > ADDRESS_CHARS_MAX or not address.isalnum():
-            # rare forms: '+', '#', '*' pass, NUL raises
-            address = write_c_string("destination_addr", dest, ADDRESS_CHARS_MAX)[:-1]
+            address = _rare_address(dest)
         if length <= SHORT_MESSAGE_BYTES_MAX:
             return b"".join((self._before, address, self._after, _LENGTH_BYTE[length], message, self._suffix))
         if length > PAYLOAD_BYTES_MAX:
             raise LocalProtocolError(f"short_message: {length} bytes, at most {PAYLOAD_BYTES_MAX}")
         payload = _tlv.pack(c.TLV_MESSAGE_PAYLOAD, length) + message
         return b"".join((self._before, address, self._after, b"\0", payload, self._suffix))
+
+    def bodies(self, dest: str, messages: Sequence[bytes]) -> list[bytes]:
+        """`body` of each of the messages, which all go to one destination: the parts of a long one. Raises as it does."""
+        address = dest.encode()
+        if len(address) > ADDRESS_CHARS_MAX or not address.isalnum():
+            address = _rare_address(dest)
+        if max(map(len, messages), default=0) > SHORT_MESSAGE_BYTES_MAX:
+            return [self.body(dest, message) for message in messages]
+        front, suffix = b"".join((self._before, address, self._after)), self._suffix
+        return [b"".join((front, _LENGTH_BYTE[len(message)], message, suffix)) for message in messages]
+
+
+def _rare_address(dest: str) -> bytes:
+    """A destination that is not just digits and letters: '+', '#', '*' pass, NUL raises."""
+    return write_c_string("destination_addr", dest, ADDRESS_CHARS_MAX)[:-1]
 
 
 def deliver_sm_body(

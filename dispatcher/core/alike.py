@@ -3,16 +3,19 @@
 It refuses to know anything that happy.py does not say more slowly: a stage is made by calling it for one message, and
 tests/laws proves that what the messages of a stage leave is, byte for byte, what happy.py leaves for each.
 
-Theory. The messages of a batch differ in their id, their number and the carrier's id, hardly in anything else. All that they
-share is decided, built and encoded once, as a stage: `Started`, then `Accepted`, then `Delivered`. A message of a stage holds
-no head, it holds the stage; whoever wants its head asks `Message.head`, which makes one, and whoever gives it another head
-takes it out of its stage. So nothing outside this file has to know, and a message that leaves the path is an ordinary one.
+Theory. The messages of a batch differ in their id, their number and the carrier's ids, those of several segments also in
+their reference, and hardly in anything else. All that they share is decided, built and encoded once, as a stage: `Started`,
+then `Accepted`, then `Delivered`. A message of a stage holds no head, it holds the stage and what is its own; whoever wants
+its head asks `Message.head`, which makes one, and whoever gives it another head takes it out of its stage. So nothing
+outside this file has to know, and a message that leaves the path is an ordinary one.
 
 Making a stage costs as much as some ten messages the ordinary way, so it is made only when messages alike have been seen.
+Messages of one segment and of several share their stages' making; what is done for each message is written out for both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -20,7 +23,16 @@ from msgspec.structs import replace
 from dispatcher.core import happy
 from dispatcher.core.evidence import Answer
 from dispatcher.core.model import Body, Head, Message, Outcome, State
-from dispatcher.core.moulds import CARRIER_ID_CHARS_MIN, CARRIER_ID_GAP, HASH_GAP, ID_GAP, moulded
+from dispatcher.core.moulds import (
+    CARRIER_ID_CHARS_MIN,
+    HASH_GAP,
+    ID_GAP,
+    REFERENCE_GAP,
+    REFERENCE_PACKED,
+    carrier_id_gap,
+    moulded,
+    reference_text,
+)
 from dispatcher.core.ports import Effects
 from dispatcher.core.retry import Rules
 
@@ -33,7 +45,10 @@ _Lines = tuple[str, ...]
 
 
 class Stage:
-    """What messages alike have in common at one point of their path. `head`: that of all of them, with gaps."""
+    """What messages alike have in common at one point of their path. `head`: that of all of them, with gaps.
+
+    A message's own: of one segment the carrier's id (before it is accepted, nothing); of several (reference, carrier's ids).
+    """
 
     __slots__ = ("head",)
 
@@ -45,13 +60,17 @@ class Stage:
         body, head = message.body, self.head
         if body is None:
             raise ValueError(f"{message.id}: in a stage without a body")
-        (segment,) = head.segments
-        attempt = replace(segment.attempts[0], carrier_id=message.carrier_id)
-        return replace(head, to_hash=body.to_hash, segments=[replace(segment, attempts=[attempt])])
+        many = len(head.segments) > 1
+        reference, ids = message.own if many else (0, (message.own,))
+        segments = [
+            replace(segment, attempts=[replace(segment.attempts[0], carrier_id=carrier_id)])
+            for segment, carrier_id in zip(head.segments, ids or [""] * len(head.segments), strict=True)
+        ]
+        return replace(head, to_hash=body.to_hash, reference=reference, segments=segments)
 
 
 class Started(Stage):
-    """SUBMITTING. `lines`: the head's text around the number's hash."""
+    """SUBMITTING. `lines`: the head's text around the number's hash and, of several segments, the reference."""
 
     __slots__ = ("after", "key", "lines")
 
@@ -61,18 +80,26 @@ class Started(Stage):
         self.key: tuple[int, ...] = ()
         self.after: Accepted | None = None
 
+    def written(self, to: str, reference: int) -> str:
+        """The head's text of one of its messages, to be written ahead."""
+        lines = self.lines
+        if len(lines) == 2:
+            return f"{lines[0]}{to}{lines[1]}"
+        return f"{lines[0]}{to}{lines[1]}{reference_text(reference)}{lines[2]}"
+
 
 class Accepted(Stage):
-    """SUBMITTED. `until`: the receipt's deadline (ms); `charged`: (currency, kind) and amount of each of its facts."""
+    """SUBMITTED. `until`: the receipt's deadline (ms); `charged`: (currency, kind) and amount of each of its facts;
+    `fact_lines`: of its facts, in their order; `per_segment`: how many of them each segment has."""
 
-    __slots__ = ("after", "charged", "cost_lines", "event_lines", "fact_lines", "key", "lines", "until")
+    __slots__ = ("after", "charged", "event_lines", "fact_lines", "key", "lines", "per_segment", "until")
 
     def __init__(self, head: Head, until: int, lines: _Lines, facts: list[_Lines], event: _Lines, charged: Any) -> None:
         super().__init__(head)
         self.until = until
         self.lines = lines
-        self.fact_lines = facts[0]
-        self.cost_lines = facts[1] if len(facts) > 1 else None
+        self.fact_lines = facts
+        self.per_segment = len(facts) // len(head.segments)
         self.event_lines = event
         self.charged: list[tuple[tuple[str, str], int]] = charged
         self.key: tuple[Any, ...] = ()
@@ -94,7 +121,7 @@ def start(stages: dict[Any, Any], body: Body, carrier: str, bind: str, cost: int
     """The stage of a message for which `happy.start` is right; None: it is among the first of its kind in `stages`, which is
     for one `now`. What has a key, a reference or a group of its own is alike to nothing."""
     alike = (
-        carrier, bind, cost, body.account, body.lane, body.route, body.unit_price, body.currency, body.tariff,
+        carrier, bind, cost, body.segments, body.account, body.lane, body.route, body.unit_price, body.currency, body.tariff,
         body.accepted_at, body.deadline_at, body.on_unknown, body.sender, body.country, body.mccmnc,
     )  # fmt: skip
     if body.key or body.ref or body.group or len(to := body.to_hash) != _HASH_CHARS or not to.isascii():
@@ -104,7 +131,7 @@ def start(stages: dict[Any, Any], body: Body, carrier: str, bind: str, cost: int
         return found
     if found == SEEN_BEFORE:
         head = replace(happy.start(body, carrier, bind, cost, now, sender), to_hash=HASH_GAP)
-        lines = moulded(head, HASH_GAP)
+        lines = _head_lines(head)
         if lines is not None:
             found = stages[alike] = Started(head, lines)
             return found
@@ -114,16 +141,17 @@ def start(stages: dict[Any, Any], body: Body, carrier: str, bind: str, cost: int
 
 
 def accept(effects: Effects, message: Message, answer: Answer, rules: Rules, now: int) -> Accepted | None:
-    """What `happy.accept` leaves for a message of a stage, which moves on to the next one; None: nothing was left, ask it.
+    """What `happy.accept` leaves for a message of one segment of a stage, which moves on to the next one; None: nothing was
+    left, ask it.
 
     The message is changed here: its stage and its version."""
     stage = message.stage
     number, outcome, code, carrier_id, answered_at, attempt = answer
-    if stage.__class__ is not Started or outcome != _ACCEPTED or number != 1 or attempt > 1:
+    if stage.__class__ is not Started or outcome != _ACCEPTED or number != 1 or attempt > 1 or len(stage.lines) != 2:
         return None
     key = (code, answered_at, now, len(carrier_id))
     if stage.key == key:
-        after = stage.after or _accepted(stage, message, answer, rules, now)
+        after = stage.after or _accepted(stage, message, [answer], rules, now)
     else:
         stage.key, stage.after = key, None
         return None
@@ -134,10 +162,7 @@ def accept(effects: Effects, message: Message, answer: Answer, rules: Rules, now
     h0, h1, h2 = after.lines
     message.version = version = message.version + 1
     effects.heads.append(happy.versioned((message_id, version, after.head, f"{h0}{carrier_id}{h1}{to}{h2}")))
-    f0, f1, f2, f3, f4 = after.fact_lines
-    effects.fact_lines.append(f"{f0}{message_id}{f1}{message_id}{f2}{carrier_id}{f3}{to}{f4}")
-    if after.cost_lines is not None:
-        f0, f1, f2, f3, f4 = after.cost_lines
+    for f0, f1, f2, f3, f4 in after.fact_lines:
         effects.fact_lines.append(f"{f0}{message_id}{f1}{message_id}{f2}{carrier_id}{f3}{to}{f4}")
     e0, e1, e2 = after.event_lines
     effects.event_lines.append(f"{e0}{message_id}{e1}{to}{e2}")
@@ -147,8 +172,48 @@ def accept(effects: Effects, message: Message, answer: Answer, rules: Rules, now
     return after
 
 
+def accept_all(effects: Effects, message: Message, answers: Sequence[Answer], rules: Rules, now: int) -> Accepted | None:
+    """The same for a message of several segments, all of them answered: in their order, and in one read of one link."""
+    stage = message.stage
+    _, _, code, carrier_id, answered_at, _ = answers[0]
+    if stage.__class__ is not Started or len(answers) != len(stage.head.segments):
+        return None
+    size, ids = len(carrier_id), []
+    for wanted, (number, outcome, its_code, carrier_id, at, attempt) in enumerate(answers, 1):
+        if outcome != _ACCEPTED or number != wanted or attempt > 1 or its_code != code or at != answered_at:
+            return None
+        if len(carrier_id) != size or not carrier_id.isascii():
+            return None
+        ids.append(carrier_id)
+    if len(set(ids)) != len(ids):  # of segments that share an id a receipt speaks for all
+        return None
+    key = (code, answered_at, now, size)
+    if stage.key == key:
+        after = stage.after or _accepted(stage, message, answers, rules, now)
+    else:
+        stage.key, stage.after = key, None
+        return None
+    if after is None:
+        return None
+    message_id, body, reference = message.id, message.body, message.own[0]
+    to = body.to_hash  # type: ignore[union-attr]
+    message.version = version = message.version + 1
+    effects.heads.append(happy.versioned((message_id, version, after.head, _long_text(after.lines, ids, to, reference))))
+    lines, each = after.fact_lines, after.per_segment
+    append = effects.fact_lines.append
+    for i, (f0, f1, f2, f3, f4) in enumerate(lines):
+        append(f"{f0}{message_id}{f1}{message_id}{f2}{ids[i // each]}{f3}{to}{f4}")
+    e0, e1, e2 = after.event_lines
+    effects.event_lines.append(f"{e0}{message_id}{e1}{to}{e2}")
+    counts = effects.accepted
+    counts[after] = counts.get(after, 0) + 1
+    message.moved(after, (reference, ids))
+    return after
+
+
 def deliver(effects: Effects, message: Message, code: str, at: int, rules: Rules, now: int) -> Delivered | None:
-    """What `happy.deliver` leaves for a message of a stage; None: nothing was left, ask it. The message is not changed."""
+    """What `happy.deliver` leaves for a message of a stage when all its segments have been delivered, as one read of one link
+    says; None: nothing was left, ask it. The message is not changed."""
     stage = message.stage
     if stage.__class__ is not Accepted:
         return None
@@ -165,8 +230,12 @@ def deliver(effects: Effects, message: Message, code: str, at: int, rules: Rules
         return None
     message_id = message.id
     to = message.body.to_hash  # type: ignore[union-attr]
-    h0, h1, h2 = after.lines
-    text = f"{h0}{message.carrier_id}{h1}{to}{h2}"
+    lines = after.lines
+    if len(lines) == 3:
+        text = f"{lines[0]}{message.own}{lines[1]}{to}{lines[2]}"
+    else:
+        reference, ids = message.own
+        text = _long_text(lines, ids, to, reference)
     effects.heads.append(happy.versioned((message_id, message.version + 1, after.head, text)))
     effects.erase.append(message_id)
     e0, e1, e2 = after.event_lines
@@ -179,7 +248,13 @@ def take_money(effects: Effects) -> None:
     for stage, count in effects.accepted.items():
         price = stage.head.unit_price
         if price:
-            effects.money.setdefault(stage.head.account, [0, 0])[1] -= price * count
+            effects.money.setdefault(stage.head.account, [0, 0])[1] -= price * count * len(stage.head.segments)
+
+
+def _long_text(lines: _Lines, ids: Sequence[str], to: str, reference: int) -> str:
+    """The head's text of a message of several segments: each id behind its line, then the hash, then the reference."""
+    front = "".join([f"{line}{carrier_id}" for line, carrier_id in zip(lines, ids, strict=False)])
+    return f"{front}{lines[-3]}{to}{lines[-2]}{reference_text(reference)}{lines[-1]}"
 
 
 # -- making a stage: the ordinary way, with gaps in the places that differ ---------------------------------------------
@@ -190,16 +265,25 @@ def _gapped(message: Message) -> Message:
     return Message(ID_GAP, message.version, message.stage.head, message.body)
 
 
-def _accepted(stage: Started, message: Message, answer: Answer, rules: Rules, now: int) -> Accepted | None:
-    size = len(answer.carrier_id)
+def _head_lines(head: Head, *ids: str) -> _Lines | None:
+    """The head's text around carrier ids, hash and, of several segments, reference."""
+    if len(head.segments) == 1:
+        return moulded(head, *ids, HASH_GAP)
+    with_gap = replace(head, reference=REFERENCE_GAP)  # encoded, not a head any more
+    return moulded(with_gap, *ids, HASH_GAP, REFERENCE_PACKED)
+
+
+def _accepted(stage: Started, message: Message, answers: Sequence[Answer], rules: Rules, now: int) -> Accepted | None:
+    size = len(answers[0].carrier_id)
     if size < CARRIER_ID_CHARS_MIN:
         return None
-    gap, left = CARRIER_ID_GAP * size, Effects()
-    head = happy.accept(left, _gapped(message), answer._replace(carrier_id=gap), rules, now)
+    gaps, left = [carrier_id_gap(size, number) for number in range(1, len(answers) + 1)], Effects()
+    gapped = [answer._replace(carrier_id=gap) for answer, gap in zip(answers, gaps, strict=True)]
+    head = happy.accept(left, _gapped(message), gapped, rules, now)
     if head is None:
         return None
-    lines = moulded(head, gap, HASH_GAP)
-    facts = [parts for fact in left.facts if (parts := moulded(fact, ID_GAP, ID_GAP, gap, HASH_GAP)) is not None]
+    lines = _head_lines(head, *gaps)
+    facts = [parts for fact in left.facts if (parts := moulded(fact, ID_GAP, ID_GAP, fact.carrier_id, HASH_GAP)) is not None]
     event = moulded(left.events[0], ID_GAP, HASH_GAP)
     if lines is None or event is None or len(facts) != len(left.facts):
         return None
@@ -210,11 +294,12 @@ def _accepted(stage: Started, message: Message, answer: Answer, rules: Rules, no
 
 
 def _delivered(stage: Accepted, message: Message, code: str, at: int, rules: Rules, now: int) -> Delivered | None:
-    left = Effects()
-    head = happy.deliver(left, _gapped(message), code, at, rules, now)
+    left, segments = Effects(), stage.head.segments
+    receipts = [(number, code, at) for number in range(1, len(segments) + 1)]
+    head = happy.deliver(left, _gapped(message), receipts, rules, now)
     if head is None:
         return None
-    lines = moulded(head, head.segments[0].attempts[0].carrier_id, HASH_GAP)
+    lines = _head_lines(head, *[segment.attempts[0].carrier_id for segment in segments])
     event = moulded(left.events[0], ID_GAP, HASH_GAP)
     if lines is None or event is None:
         return None

@@ -261,9 +261,10 @@ class Message:
     """A message as a decision sees it: id, version of the head (0: none), head and body (either may be absent).
 
     `stage`: what it shares with messages alike (core/alike), instead of a head of its own; to give it a head ends that.
+    `own`: what is not shared, for the stage to read.
     """
 
-    __slots__ = ("_head", "body", "carrier_id", "id", "stage", "version")
+    __slots__ = ("_head", "body", "id", "own", "stage", "version")
 
     def __init__(self, id: str, version: int, head: Head | None, body: Body | None) -> None:  # noqa: A002 - the field's name
         self.id = id
@@ -271,7 +272,7 @@ class Message:
         self._head = head
         self.body = body
         self.stage: Any = None
-        self.carrier_id = ""
+        self.own: Any = ""
 
     @property
     def head(self) -> Head | None:
@@ -285,10 +286,10 @@ class Message:
         self._head = head
         self.stage = None
 
-    def moved(self, stage: Any, carrier_id: str = "") -> None:
-        """It shares its head with messages alike from here on."""
+    def moved(self, stage: Any, own: Any = "") -> None:
+        """It shares its head with messages alike from here on, but for what is its own."""
         self.stage = stage
-        self.carrier_id = carrier_id
+        self.own = own
         self._head = None
 
 

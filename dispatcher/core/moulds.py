@@ -20,7 +20,16 @@ HASH_GAP: Final = "\x02" * 16
 CARRIER_ID_GAP: Final = "\x7f"
 CARRIER_ID_CHARS_MIN: Final = 4
 """A shorter gap might be taken for numbers around it."""
+REFERENCE_GAP: Final = "\x04" * 8
+"""Stands in a head for a concatenation reference; `REFERENCE_PACKED` is what becomes of it, and `reference_text` goes there."""
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+REFERENCE_PACKED: Final = _pack(REFERENCE_GAP).decode("latin-1")
+_REFERENCES: Final = [_pack(number).decode("latin-1") for number in range(256)]
+
+
+def carrier_id_gap(chars: int, number: int) -> str:
+    """A gap for the id of segment `number` (1-based): each segment has another, as their ids are different."""
+    return f"{CARRIER_ID_GAP * (chars - 2)}{chr(1 + (number >> 6))}{chr(1 + (number & 63))}"
 
 
 def moulded(row: Any, *gaps: str) -> tuple[str, ...] | None:
@@ -37,6 +46,11 @@ def moulded(row: Any, *gaps: str) -> tuple[str, ...] | None:
     if any(gap in part for gap in gaps for part in parts):
         return None
     return tuple(parts)
+
+
+def reference_text(reference: int) -> str:
+    """A reference in msgpack."""
+    return _REFERENCES[reference] if 0 <= reference < 256 else _pack(reference).decode("latin-1")
 
 
 def list_of(rows: Sequence[str]) -> bytes:

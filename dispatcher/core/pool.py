@@ -107,7 +107,7 @@ class Pool:
         return slot
 
     def deal(self, route: str, wanted: int, now: float) -> tuple[Slot, int] | None:
-        """A session for up to `wanted` messages of one segment in a row, and for how many: `choose` in longer turns."""
+        """A session for up to `wanted` segments of messages in a row, and for how many: `choose` in longer turns."""
         found = self._pick(route, now, ())
         if found is None:
             return None

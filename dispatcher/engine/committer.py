@@ -187,34 +187,35 @@ class Committer:
         for flight in batch:
             answers, flight.answers = flight.answers, []
             message = flight.message
-            if len(answers) == 1:
-                stage = None
-                if message.stage is not None and not flight.open:
-                    stage = alike.accept(effects, message, answers[0], rules, now)
+            if message.stage is not None and not flight.open:
+                one = len(answers) == 1
+                stage = (
+                    alike.accept(effects, message, answers[0], rules, now)
+                    if one
+                    else alike.accept_all(effects, message, answers, rules, now)
+                )
                 if stage is not None:
-                    rows_alike = rows_of.get(flight.slot.carrier)
-                    if rows_alike is None:
-                        rows_alike = rows_of[flight.slot.carrier] = []
-                    carrier_id = answer_key(ids[flight.slot.carrier], message.carrier_id)
-                    rows_alike.append((carrier_id, _correlation((partition, message.id, 1, 1, stage.until))))
-                    settled(message.id)
+                    on = flight.slot.carrier
+                    carrier_rows = rows_of.get(on)
+                    if carrier_rows is None:
+                        carrier_rows = rows_of[on] = []
+                    message_id, until, form = message.id, stage.until, ids[on]
+                    for number, _, _, carrier_id, _, _ in answers:
+                        row = _correlation((partition, message_id, number, 1, until))
+                        carrier_rows.append((answer_key(form, carrier_id), row))
+                    settled(message_id)
                     done.append(message)
                     continue
-                head = accept(effects, message, answers[0], rules, now)
-            else:
-                head = None
+            head = accept(effects, message, answers, rules, now)
             if head is not None:
-                attempt = head.segments[0].attempts[0]
-                if attempt.carrier != carrier:
-                    carrier = attempt.carrier
+                first = head.segments[0].attempts[0]
+                if first.carrier != carrier:
+                    carrier = first.carrier
                     rows = rows_of.setdefault(carrier, [])
-                until = rules.receipt_deadline_at(head.lane, attempt.at)
-                rows.append(
-                    (
-                        answer_key(ids[carrier], attempt.carrier_id),
-                        _correlation((partition, message.id, 1, attempt.number, until)),
-                    )
-                )
+                until = rules.receipt_deadline_at(head.lane, first.at)
+                for number, _, _, carrier_id, _, _ in answers:
+                    row = _correlation((partition, message.id, number, 1, until))
+                    rows.append((answer_key(ids[carrier], carrier_id), row))
             else:
                 answers = flight.each(answers) if flight.whole else answers
                 decision = decide(message, Answers(answers), rules, now)

@@ -4,21 +4,23 @@ It refuses to know how a receipt that is anything else is matched and decided (r
 atomic. What it does not recognise it leaves, untouched, to the slow path.
 
 Theory. Nearly every receipt finds its message as this engine settled it a moment ago. For those, matching, decision and rows
-are one pass, and the commit's guard stands for the read. A receipt that stands behind another one of the same message in
-the same batch goes the slow way with it, so that both are applied in the order in which they came.
+are one pass, and the commit's guard stands for the read. The receipts of a long message's segments are applied together, as
+many as came in one batch. A receipt that stands behind one of the same message that goes the slow way goes it too, so
+that both are applied in the order in which they came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dispatcher.core import alike
 from dispatcher.core.happy import deliver
-from dispatcher.core.model import Correlation
+from dispatcher.core.model import Correlation, Head, Message, State
 from dispatcher.core.ports import Effects
+from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Quirks
-from dispatcher.engine.works import Token, Works
+from dispatcher.engine.works import Recent, Token, Works
 from smpp.link import Link
 from smpp.receipts import Receipt
 
@@ -26,6 +28,7 @@ YOUNG_S: Final = 0.05
 """How long a receipt waits for its answer's settling before the store is asked."""
 SYSTEM_ERROR: Final = 8
 """ESME_RSYSERR: the carrier delivers it again."""
+_SUBMITTED: Final = int(State.SUBMITTED)
 NOWHERE = Correlation("", "", 0, 0, 0)
 """The correlation of a receipt that has none (yet)."""
 
@@ -66,16 +69,25 @@ def asked_for(read: Read, receipt: Receipt, key: str, row: Correlation) -> Item:
     return item
 
 
-def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item], list[Item], list[Item]]:
-    """What the recognised ones change; which they are (no longer remembered); the rest, in its order; and those of which
-    nothing is known here."""
+class Found(NamedTuple):
+    """What is made of a batch: what the recognised receipts change; which they are (no longer remembered); the rest, in its
+    order; those of which nothing is known here; and messages of recognised receipts that await more, with their new heads."""
+
+    effects: Effects
+    done: list[Item]
+    rest: list[Item]
+    strangers: list[Item]
+    partly: dict[str, Message]
+
+
+def delivered(works: Works, items: Sequence[Item]) -> Found:
+    """Applies the receipts that are recognised."""
     recent, rules, now = works.recent, works.rules, works.clock.now_ms()
     messages, accounts = recent.messages, recent.correlations
-    effects = Effects()
-    done: list[Item] = []
-    rest: list[Item] = []
-    strangers: list[Item] = []
+    found = Found(Effects(), [], [], [], {})
+    effects, done, rest, strangers, _ = found
     behind: set[str] = set()
+    long: dict[str, dict[int, tuple[Item, Correlation]]] = {}
     nothing: dict[str, Correlation] = {}
     last, known = None, nothing
     for item in items:
@@ -92,11 +104,16 @@ def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item],
         else:
             _, state, code, _, _, _, _ = item.receipt
             _, message_id, segment, attempt, _ = row
-            if state == "DELIVRD" and segment == 1 and attempt == 1 and message_id not in behind:
+            if state == "DELIVRD" and attempt == 1 and message_id not in behind:
                 message = messages.get(message_id)
-                if message is not None and (
+                if message is not None and _is_long(message):
+                    others = long.setdefault(message_id, {})
+                    if segment not in others:
+                        others[segment] = (item, row)
+                        continue
+                elif message is not None and (
                     (message.stage is not None and alike.deliver(effects, message, code, read.at, rules, now) is not None)
-                    or deliver(effects, message, code, read.at, rules, now) is not None
+                    or deliver(effects, message, ((segment, code, read.at),), rules, now) is not None
                 ):
                     item.key = key = keys[0]
                     item.correlation = row
@@ -107,7 +124,47 @@ def delivered(works: Works, items: Sequence[Item]) -> tuple[Effects, list[Item],
         if item.correlation is not NOWHERE:
             behind.add(item.correlation.id)
         rest.append(item)
-    return effects, done, rest, strangers
+    refused = [pair for message_id, parts in long.items() for pair in _parts(found, recent, message_id, parts, rules, now)]
+    if refused:
+        slow = {*rest, *(item for item, _ in refused)}
+        rest[:] = [item for item in items if item in slow]
+    return found
+
+
+def _is_long(message: Message) -> bool:
+    """Has it several segments?"""
+    head = message.head if message.stage is None else message.stage.head
+    return head is not None and len(head.segments) > 1
+
+
+def _parts(
+    found: Found, recent: Recent, message_id: str, parts: dict[int, tuple[Item, Correlation]], rules: Rules, now: int
+) -> list[tuple[Item, Correlation]]:
+    """Applies a batch's receipts DELIVRD of one long message, by segment; returns those not recognised: all of them or none."""
+    message, pairs = recent.messages[message_id], list(parts.values())
+    stage = message.stage
+    head: Head | None = None
+    if stage is not None and len(parts) == len(stage.head.segments):
+        first = pairs[0][0]
+        code, at = first.receipt.code, first.read.at
+        if all(item.read.at == at and item.receipt.code == code for item, _ in pairs):
+            after = alike.deliver(found.effects, message, code, at, rules, now)
+            head = after.head if after is not None else None
+    if head is None:
+        receipts = [(segment, item.receipt.code, item.read.at) for segment, (item, _) in parts.items()]
+        head = deliver(found.effects, message, receipts, rules, now)
+    if head is None:
+        return pairs
+    del recent.messages[message_id]
+    if head.state == _SUBMITTED:
+        message.head = head
+        found.partly[message_id] = message
+    for item, row in pairs:
+        item.key = key = item.keys[0]
+        item.correlation = row
+        del recent.correlations[item.read.carrier][key]
+        found.done.append(item)
+    return []
 
 
 def by_age(works: Works, strangers: list[Item]) -> tuple[list[Item], list[Item]]:

@@ -36,7 +36,9 @@ TLV_TEMPLATE: Final = 0x1401
 _TemplateKey = tuple[str, str, int, bool, bool, int]
 _Run = tuple[str, int, int, int, SubmitTemplate | None]
 """Sender, now, first and end of the deadlines (ms) that share the template last used for a carrier's plain texts."""
+_Begun = tuple[str, int, int, int, SubmitTemplate]
 _NO_RUN: Final[_Run] = ("", 0, 0, 0, None)
+_OCTETS: Final = [bytes((number,)) for number in range(256)]
 _GSM7: Final = int(Encoding.GSM7)
 
 
@@ -53,7 +55,9 @@ class Encoder:
         self._forms = {carrier.name: Form(carrier) for carrier in settings.carrier}
         self._odd = frozenset(name for name, form in self._forms.items() if form.odd)
         self._templates: dict[_TemplateKey, SubmitTemplate] = {}
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[tuple[str, int, bool], _Run] = {}
+        self._plain_runs: dict[str, _Run] = {}
+        self._last_cut: tuple[tuple[str, int, int, bool, int] | None, list[bytes]] = (None, [])
         self._references: dict[tuple[str, str], int] = {}
         self._chance = chance
 
@@ -83,14 +87,12 @@ class Encoder:
         if payload is None or len(payload) > _GSM7_SINGLE_MAX:
             return None
         deadline_at = body.deadline_at
-        sender, at, first, end, template = self._runs.get(carrier) or _NO_RUN
+        sender, at, first, end, template = self._plain_runs.get(carrier) or _NO_RUN
         if sender != body.sender or at != now or not first <= deadline_at < end or template is None:
             if carrier in self._odd:
                 return None
-            template = self._template(body, body.sender, carrier, False, False, now)
-            first = max(now + (deadline_at - now) // 1000 * 1000, deadline_at // 1000 * 1000)
-            end = min(now + (deadline_at - now) // 1000 * 1000, deadline_at // 1000 * 1000) + 1000
-            self._runs[carrier] = (body.sender, now, first, end, template)
+            run = self._plain_runs[carrier] = self._run(body, carrier, False, now)
+            template = run[4]
         try:
             return template.body(body.to, payload)
         except LocalProtocolError as error:
@@ -103,28 +105,32 @@ class Encoder:
         try:
             if options is not None or carrier in self._odd or body.encoding == Encoding.ASCII:
                 return self._unusual(body, options or _NONE, carrier, segments, reference, now)
-            template = self._template(body, body.sender, carrier, body.segments > 1, False, now)
-            if body.segments == 1 and body.encoding == Encoding.GSM7:
-                payload = gsm7(body.text)
-                if payload is None or len(payload) > _GSM7_SINGLE_MAX:
-                    raise Unencodable("the text does not fit one GSM-7 segment")
-                return [template.body(body.to, payload)]
-            parts = self._parts(body, self._forms[carrier].wide)
-            if body.segments > 1:
-                wide = self._forms[carrier].wide
-                parts = [concat_header(reference, len(parts), i, wide) + part for i, part in enumerate(parts, 1)]
-            return [template.body(body.to, parts[number - 1]) for number in segments]
+            many, wide, key = body.segments > 1, self._forms[carrier].wide, (carrier, body.encoding, body.segments > 1)
+            sender, at, first, end, template = self._runs.get(key) or _NO_RUN
+            if sender != body.sender or at != now or not first <= body.deadline_at < end or template is None:
+                run = self._runs[key] = self._run(body, carrier, many, now)
+                template = run[4]
+            parts = self._parts(body, wide)
+            if not many:
+                return [template.body(body.to, parts[0])]
+            stem = concat_header(reference, len(parts), 1, wide)[:-1]  # the last octet is the part's number
+            return template.bodies(body.to, [b"".join((stem, _OCTETS[n], parts[n - 1])) for n in segments])
         except LocalProtocolError as error:
             raise Unencodable(str(error)) from error
 
     def _parts(self, body: Body, wide: bool, shift: int = 0) -> list[bytes]:
-        """The text's parts without headers, as many as were admitted; ASCII as the septets that it becomes."""
+        """The text's parts without headers, as many as were admitted; ASCII as the septets that it becomes. A batch has one
+        text for thousands of numbers, so the last cut is remembered."""
+        key = (body.text, body.encoding, body.segments, wide, shift)
+        if key == self._last_cut[0]:
+            return self._last_cut[1]
         encoding = Encoding.GSM7 if body.encoding == Encoding.ASCII else Encoding(body.encoding)
         parts = cut(body.text, encoding, wide, shift)
         if len(parts) != body.segments and not wide:
             # admission cut for the route's widest header; shorter parts are right with a shorter header too
             parts = cut(body.text, encoding, True, shift)
-        return _all(body, parts)
+        self._last_cut = (key, _all(body, parts))
+        return parts
 
     def _unusual(
         self, body: Body, options: Options, carrier: str, segments: Sequence[int], reference: int, now: int
@@ -151,6 +157,14 @@ class Encoder:
             template = self._template(body, sender, carrier, bool(udh), options.flash, now, {**tlvs, **sar})
             found.append(template.body(to, form.user_data(body, udh, parts[number - 1])))
         return found
+
+    def _run(self, body: Body, carrier: str, udh: bool, now: int) -> _Begun:
+        """The run of messages that this one begins: all of a sender, encoding and carrier whose deadlines lie in one second."""
+        deadline_at = body.deadline_at
+        template = self._template(body, body.sender, carrier, udh, False, now)
+        first = max(now + (deadline_at - now) // 1000 * 1000, deadline_at // 1000 * 1000)
+        end = min(now + (deadline_at - now) // 1000 * 1000, deadline_at // 1000 * 1000) + 1000
+        return body.sender, now, first, end, template
 
     def _template(
         self,

@@ -29,6 +29,7 @@ from dispatcher.engine.committer import Committer, count_effects
 from dispatcher.engine.encode import Encoder, Unencodable
 from dispatcher.engine.overdue import LOOK_S, recall_overdue
 from dispatcher.engine.works import BATCH_MAX, WHOLE, Flight, Seat, Token, Works
+from smpp.segments import SEGMENTS_MAX
 from smpp.text import Encoding
 
 PUT_BACK_MS: Final = 100
@@ -47,9 +48,10 @@ _TOLD_POLLS: Final = 4
 """After so many looks in a row that nobody asked for and that found nothing, the queues are looked at each second poll; while
 intake tells what it has enqueued, each fourth, which is longer than intake's own pause."""
 
-_Ready = tuple[Message, Seat, Head, list[int], alike.Started | None]
-_ONLY: Final = [1]
-"""The segments of a message of one."""
+_Ready = tuple[Message, Seat, Head, list[int], alike.Started | None, int]
+"""Message, session, head, segments to submit, stage, and the reference of one that is in a stage."""
+_ALL: Final = [list(range(1, n + 1)) for n in range(SEGMENTS_MAX + 1)]
+"""The segments of a message of so many."""
 _SUBMITTING: Final = int(State.SUBMITTING)
 
 
@@ -117,7 +119,7 @@ class Feeder:
         await self._meet(messages)
         going, effects = self._prepare(messages)
         if going:
-            heads = [_written(message, head, stage) for message, _, head, _, stage in going]
+            heads = [_written(message, head, stage, reference) for message, _, head, _, stage, reference in going]
             asked_at = works.clock.monotonic()
             await works.persist("write_ahead", lambda: works.store.write_ahead(works.owner, heads))
             self._hand_over(going)
@@ -150,24 +152,19 @@ class Feeder:
         deal, stages = self._dealer(len(messages), monotonic), dict[Any, Any]()
         for message in messages:
             body, head = message.body, message.head
-            if (
-                head is None
-                and body is not None
-                and body.segments == 1
-                and now < body.deadline_at
-                and message.id not in flights
-            ):
+            if head is None and body is not None and now < body.deadline_at and message.id not in flights:
                 seat = deal(body)
                 if seat is not None:
-                    seat.used += 1
-                    carrier = seat.carrier
+                    segments, carrier = body.segments, seat.carrier
+                    seat.used += segments
                     cost = self._cost(carrier, body.to) if self._costs else 0
+                    reference = self._encoder.reference(body, carrier) if segments > 1 else 0
                     stage = alike.start(stages, body, carrier, seat.bind, cost, now, self._senders[carrier])
                     if stage is not None:
-                        going.append((message, seat, stage.head, _ONLY, stage))
+                        going.append((message, seat, stage.head, _ALL[segments], stage, reference))
                     else:
-                        head = start(body, carrier, seat.bind, cost, now, self._senders[carrier])
-                        going.append((message, seat, head, _ONLY, None))
+                        head = start(body, carrier, seat.bind, cost, now, self._senders[carrier], reference)
+                        going.append((message, seat, head, _ALL[segments], None, reference))
                     continue
             if body is None:
                 effects.settled.append(message.id)
@@ -197,12 +194,13 @@ class Feeder:
                 going.append(started)
         if going:
             self._sample(going[0][0], now)
-            size = sum([len(segments) for _, _, _, segments, _ in going]) / len(going)
+            size = sum([len(segments) for _, _, _, segments, _, _ in going]) / len(going)
             self._size = max(size, 0.5 * self._size + 0.5 * size)
         return going, effects
 
     def _dealer(self, count: int, monotonic: float) -> Callable[[Body], Seat | None]:
-        """Sessions for a batch's fresh messages of one segment, several in a row; None: `choose` must say."""
+        """Sessions for a batch's fresh messages, several in a row; None: `choose` must say. They are dealt by the segment: the
+        last message of a turn may have more of them than are left of it, as one free segment is room for any message."""
         works, unfit = self._works, self._unfit
         up = [seat.window_max for seat in works.seats if seat.up]
         fair = count // max(1, 2 * len(up))
@@ -215,12 +213,12 @@ class Feeder:
             nonlocal route, seat, left
             if unfit and (body.route, body.encoding) in unfit:
                 return None
-            if not left or body.route != route:
+            if left <= 0 or body.route != route:
                 route = body.route
                 seat, left = deal(route, stride, monotonic) or (None, 0)
                 if seat is None:
                     return None
-            left -= 1
+            left -= body.segments
             return seat
 
         return dealt
@@ -236,7 +234,7 @@ class Feeder:
             self._works.log.error("breach", id=message.id, reason=str(error))
             return None
         seat.used += len(segments)
-        return message, seat, head, segments, None
+        return message, seat, head, segments, None, 0
 
     def _cost(self, carrier: str, to: str) -> int:
         tariff = self._costs.get(carrier)
@@ -272,7 +270,8 @@ class Feeder:
         flights, encoder, forget = works.flights, self._encoder, works.recent.messages.pop
         now = works.clock.now_ms()
         queues: dict[Seat, list[tuple[bytes, Token]]] = {}
-        for message, seat, head, segments, stage in going:
+        only = _ALL[1]
+        for message, seat, head, segments, stage, reference in going:
             body = message.body
             if body is None or head.state != _SUBMITTING:
                 raise Breach(f"{message.id}: bytes without a submitting head (I4)")
@@ -282,16 +281,16 @@ class Feeder:
             if stage is None:
                 message.head = head
             else:
-                message.moved(stage)
+                message.moved(stage, (reference, ()) if reference else "")
             flight = flights[message.id] = Flight(message, seat, len(segments))
             items = queues.get(seat)
             if items is None:
                 items = queues[seat] = []
             try:
-                if segments is _ONLY and (plain := encoder.plain(body, seat.carrier, now)) is not None:
+                if segments is only and (plain := encoder.plain(body, seat.carrier, now)) is not None:
                     items.append((plain, (flight, 1)))
                     continue
-                bodies = encoder.bodies(body, seat.carrier, segments, head.reference, now)
+                bodies = encoder.bodies(body, seat.carrier, segments, reference or head.reference, now)
             except Unencodable as error:
                 works.log.error("unencodable", id=message.id, carrier=seat.carrier, reason=str(error))
                 self._committer.closed(seat, [(flight, number) for number in segments], Outcome.PERMANENT)
@@ -309,12 +308,11 @@ class Feeder:
                 self._committer.closed(seat, [token for _, token in items], Outcome.NOT_SENT)
 
 
-def _written(message: Message, head: Head, stage: alike.Started | None) -> VersionedHead:
+def _written(message: Message, head: Head, stage: alike.Started | None, reference: int) -> VersionedHead:
     """The write-ahead head, with its bytes where messages alike share them."""
     if stage is None or message.body is None:
         return versioned((message.id, message.version + 1, head, ""))
-    before, after = stage.lines
-    return versioned((message.id, message.version + 1, head, f"{before}{message.body.to_hash}{after}"))
+    return versioned((message.id, message.version + 1, head, stage.written(message.body.to_hash, reference)))
 
 
 def families(routes: Sequence[Route]) -> list[tuple[str, ...]]:

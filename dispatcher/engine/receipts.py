@@ -137,7 +137,7 @@ class Receipts:
 
     async def _apply(self, items: Sequence[Item]) -> None:
         works = self._works
-        effects, done, rest, strangers = delivered(works, items)
+        effects, done, rest, strangers, partly = delivered(works, items)
         if done:
             effects.dropped, self._dropped = self._dropped, {}
             if await self._commit(effects, works.store.commit_receipts):
@@ -147,12 +147,12 @@ class Receipts:
                 rest = [item for item in items if item not in unknown]  # all are read again, in their order
             else:
                 count_effects(works, effects)
+                works.recent.moved_on(effects.heads, partly)
                 self._sample(done[0], effects.heads[0].head)
                 await self._finish(done)
         young, old = by_age(works, strangers)
         self._waiting += young
-        rest += old
-        if rest:
+        if rest := rest + old:
             await self._match(rest)
 
     async def _match(self, items: list[Item]) -> None:

@@ -193,7 +193,7 @@ class Recent:
 
     def moved_on(self, heads: Sequence[VersionedHead], messages: Mapping[str, Message]) -> None:
         """Puts back messages whose new heads were written and that more receipts are awaited for."""
-        for versioned in heads:
+        for versioned in heads if messages else ():
             if versioned.head.state == _SUBMITTED:
                 message = messages[versioned.id]
                 message.version = versioned.version

@@ -23,6 +23,14 @@ _VERY_LONG = "\0\r"
 _SPARE_S = 86_400 + CORRELATION_WINDOW_MS // 1000
 
 
+def _mould(id_chars: int, row: Correlation) -> tuple[str, str, str]:
+    """What stands before a carrier's id of so many characters, between it and the message's, and behind; "" between them: such
+    a row has no mould."""
+    before, after = moulded(row, ID_GAP) or ("", "")
+    size = f"\r\n${len(before) + len(ID_GAP) + len(after)}\r\n" if before else ""
+    return f"\r\n${id_chars}\r\n", f"{size}{before}", after
+
+
 class Correlations(Leases):
     """The carrier's side of a message."""
 
@@ -36,17 +44,15 @@ class Correlations(Leases):
         if not rows:
             return []
         lines: list[str] = []
-        alike: tuple[object, ...] = ()
+        moulds: dict[tuple[object, ...], tuple[str, str, str]] = {}  # the segments of long messages take turns
         deadline = 0
-        field_size = before = after = ""
         for carrier_id, (partition, message_id, segment, attempt, until) in rows:
-            size = len(carrier_id)
-            if (now := (until, size, segment, attempt, partition)) != alike:
-                alike, deadline = now, max(deadline, until)
-                before, after = moulded(Correlation(partition, ID_GAP, segment, attempt, until), ID_GAP) or ("", "")
-                field_size = f"\r\n${size}\r\n"
-                if before:
-                    before = f"\r\n${len(before) + len(ID_GAP) + len(after)}\r\n{before}"
+            alike = (until, len(carrier_id), segment, attempt, partition)
+            mould = moulds.get(alike)
+            if mould is None:
+                deadline = max(deadline, until)
+                mould = moulds[alike] = _mould(len(carrier_id), Correlation(partition, ID_GAP, segment, attempt, until))
+            field_size, before, after = mould
             if before and len(message_id) == MESSAGE_ID_CHARS and carrier_id.isascii():
                 lines.append(f"{field_size}{carrier_id}{before}{message_id}{after}")
                 continue

@@ -132,7 +132,7 @@ class MemoryEngine(MemoryAdmission):
     async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
         self.check(owner)
         for h in heads:
-            self.heads_kept[h.id] = (h.version, records.pack(h.head))
+            self.heads_kept[h.id] = (h.version, records.head_bytes(h))
 
     @step
     async def settle(self, owner: Owner, effects: Effects) -> None:

@@ -7,6 +7,7 @@ import pytest
 from accounting.ledger import Fact
 from dispatcher.core.model import Correlation, EventRow, Lane, State
 from dispatcher.core.ports import Deposed, Effects, Queue, VersionedHead
+from dispatcher.store import records
 from tests.conformance.world import (
     OTP,
     QUEUES,
@@ -38,6 +39,33 @@ def test_lanes_in_order_and_accounts_in_turns_of_fifty(world: World) -> None:
         assert popped == ["b", *["a"] * 50, *["b"] * 50, *["a"] * 50, *["b"] * 10, *["a"] * 10]
         assert len(await store.pop(owner, (OTP, Q), 500, T0 + 11)) == 10
         assert await store.queues() == []
+
+    world.run(case)
+
+
+def test_heads_may_be_given_as_text(world: World) -> None:
+    """A head whose bytes are made already is kept as those, written ahead and settled: what stands beside them has gaps."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        owner = await owner_of(store)
+        sent = admission()
+        await store.admit([sent], T0)
+        await store.pop(owner, QUEUES, 1, T0)
+        for version, state in ((1, State.SUBMITTING), (2, State.SUBMITTED)):
+            true, gapped = head(sent.body, state), head(sent.body, state)
+            gapped.to_hash, true.to_hash = "\x02" * 16, "0123456789abcdef"
+            written = VersionedHead(sent.id, version, gapped, records.pack(true).decode("latin-1"))
+            if version == 1:
+                await store.write_ahead(owner, [written])
+            else:
+                effects = Effects()
+                effects.heads.append(written)
+                effects.settled.append(sent.id)
+                await store.settle(owner, effects)
+            (found,) = await store.messages([sent.id])
+            assert found is not None
+            assert (found.version, found.head) == (version, true)
 
     world.run(case)
 

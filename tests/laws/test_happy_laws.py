@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import msgpack
@@ -22,7 +24,7 @@ words = st.sampled_from(["", "x", "ref-1"])
 
 def mostly(value: Any, others: Any) -> Any:
     """A value that the happy path wants, and now and then another one: so that both its answers are drawn often."""
-    return st.integers(0, 11).flatmap(lambda n: others if n == 0 else st.just(value))
+    return st.integers(0, 79).flatmap(lambda n: others if n == 0 else st.just(value))
 
 
 def attempts_of(outcome: int, carrier_id: str) -> Any:
@@ -46,7 +48,7 @@ def attempts_of(outcome: int, carrier_id: str) -> Any:
 
 
 def heads_of(state: State, outcome: Outcome, carrier_id: str, *, posted: bool) -> Any:
-    """Heads in `state`, mostly of one segment and one attempt."""
+    """Heads in `state` of one to three segments, mostly with one attempt each."""
     states = st.sampled_from([int(s) for s in State])
     attempt = attempts_of(int(outcome), carrier_id)
     segment = st.builds(
@@ -61,7 +63,7 @@ def heads_of(state: State, outcome: Outcome, carrier_id: str, *, posted: bool) -
         Head,
         mostly(int(state), states),
         st.just(T0 + 1),
-        mostly(1, st.integers(2, 3)).flatmap(lambda n: st.lists(segment, min_size=n, max_size=n)),
+        st.integers(1, 3).flatmap(lambda n: st.lists(segment, min_size=n, max_size=n)),
         st.sampled_from(["acme", "nobody"]),
         st.integers(0, 2),
         st.just("main"),
@@ -93,76 +95,117 @@ def wire(effects: Effects) -> dict[str, Any]:
     return {name: msgpack.encode(getattr(effects, name)) for name in Effects.__slots__}
 
 
-def judge(message: Message, evidence: life.Evidence, with_rules: life.Rules, found: Head | None, left: Effects) -> None:
-    """The short cut left nothing and said None, or exactly what the table leaves."""
+def judge(message: Message, evidence: list[life.Evidence], with_rules: life.Rules, found: Head | None, left: Effects) -> None:
+    """The short cut left nothing and said None, or exactly what the table leaves of one after the other, in one commit."""
     if found is None:
         assert wire(left) == wire(Effects())
         return
-    truth = Effects()
-    decision = life.decide(message, evidence, with_rules, NOW)
-    life.collect(truth, message, decision)
-    assert decision.changed
+    truth, now = Effects(), Message(message.id, message.version, message.head, message.body)
+    for each in evidence:
+        decision = life.decide(now, each, with_rules, NOW)
+        assert decision.changed
+        life.collect(truth, now, decision)
+        truth.heads[:] = truth.heads[-1:]
+        now.head = decision.head
     assert wire(left) == wire(truth)
-    assert msgpack.encode(found) == msgpack.encode(decision.head)
+    assert msgpack.encode(found) == msgpack.encode(now.head)
 
 
-@settings(max_examples=250, deadline=None)
-@given(
-    heads_of(State.SUBMITTING, Outcome.PENDING, "", posted=False),
-    st.builds(
+def answers_to(number: int) -> Any:
+    """An answer to segment `number`, mostly accepted with an id."""
+    return st.builds(
         life.Answer,
-        mostly(1, st.integers(1, 3)),
+        mostly(number, st.integers(1, 3)),
         mostly(int(Outcome.ACCEPTED), st.sampled_from([int(o) for o in Outcome if o is not Outcome.PENDING])),
         mostly(0, st.just(8)),
-        mostly("id1", st.just("")),
-        st.just(NOW),
+        mostly(f"id{number}", st.just("")),
+        st.sampled_from([NOW, NOW - 3]),
         mostly(0, st.integers(0, 3)),
-    ),
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    heads_of(State.SUBMITTING, Outcome.PENDING, "", posted=False),
+    st.tuples(*map(answers_to, (1, 2, 3))),
+    mostly(0, st.integers(-2, 2)),
+    mostly(False, st.just(True)),
 )
-def test_an_accepted_answer_is_the_tables(head: Head, answer: life.Answer) -> None:
-    """`accept` leaves what `decide` and `collect` leave for the same answer, and never touches the message."""
+def test_accepted_answers_are_the_tables(head: Head, drawn: tuple[life.Answer, ...], more: int, turned: bool) -> None:
+    """`accept` leaves what `decide` and `collect` leave for the same answers, and never touches the message."""
     message, with_rules, before, left = Message(ID, 4, head, None), rules(), msgpack.encode(head), Effects()
-    found = happy.accept(left, message, answer, with_rules, NOW)
+    answers = list(drawn[: max(1, len(head.segments) + more)])
+    if turned:
+        answers.reverse()
+    found = happy.accept(left, message, answers, with_rules, NOW)
     assert msgpack.encode(message.head) == before
-    if answer.segment <= len(head.segments):
-        judge(message, life.Answers([answer]), with_rules, found, left)
+    if all(answer.segment <= len(head.segments) for answer in answers):
+        judge(message, [life.Answers(answers)], with_rules, found, left)
     else:
         assert found is None
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     heads_of(State.SUBMITTED, Outcome.ACCEPTED, "7", posted=True),
-    words,
+    st.lists(st.tuples(st.integers(1, 3), words, st.sampled_from([NOW, NOW - 1])), min_size=1, max_size=4),
+    st.sampled_from(["any", "some", "some", "all", "all"]),
+    st.sampled_from([0, 0, 0, 1, 2, 4, 7]),
+    st.sampled_from([False, False, False, True]),
     mostly(("failed",), st.sampled_from([("delivered",), ("delivered", "failed")])),
 )
-def test_a_delivery_is_the_tables(head: Head, code: str, refund_on: tuple[str, ...]) -> None:
-    """`deliver` leaves what `decide` and `collect` leave for a receipt DELIVRD of segment 1, attempt 1."""
+def test_deliveries_are_the_tables(
+    head: Head, drawn: list[happy.Delivery], which: str, delivered: int, shared: bool, refund_on: tuple[str, ...]
+) -> None:
+    """`deliver` leaves what `decide` and `collect` leave for receipts DELIVRD of the first attempts, one after the other."""
     with_rules = rules(refund_on=refund_on)
+    for i, segment in enumerate(head.segments):
+        for attempt in segment.attempts[:1] if not shared else []:
+            attempt.carrier_id = f"{attempt.carrier_id}{i}" if attempt.carrier_id else ""
+        if delivered & 1 << i and len(head.segments) > 1 and segment.attempts:  # a part had its receipt before
+            segment.state = int(State.DELIVERED)
+            segment.attempts = [msgspec.structs.replace(a, receipt="DELIVRD") for a in segment.attempts]
+    awaited = [i for i, segment in enumerate(head.segments, 1) if segment.state != State.DELIVERED]
+    receipts = [(i, code, at) for i, (_, code, at) in zip(awaited, drawn * 3, strict=False)]
+    if which != "all":
+        receipts = drawn if which == "any" else receipts[-1:]
     message, before, left = Message(ID, 4, head, None), msgpack.encode(head), Effects()
-    found = happy.deliver(left, message, code, NOW - 1, with_rules, NOW)
+    found = happy.deliver(left, message, receipts, with_rules, NOW)
     assert msgpack.encode(message.head) == before
-    judge(message, life.ReceiptSeen(1, 1, "DELIVRD", code, "", NOW - 1), with_rules, found, left)
+    if not receipts:
+        return
+    judge(message, [life.ReceiptSeen(i, 1, "DELIVRD", code, "", at) for i, code, at in receipts], with_rules, found, left)
 
 
-@given(names, st.sampled_from([0, 10_000]), words, words, st.integers(0, 2), st.sampled_from(["", "group"]))
-def test_a_first_write_ahead_is_the_rounds(carrier: str, cost: int, own: str, sender: str, lane: int, group: str) -> None:
-    """`start` makes the head that `begin` makes of a message of one segment without a head."""
-    body: Body = Life(lane=lane, group=group).body
+@given(names, st.sampled_from([0, 10_000]), words, words, st.integers(0, 2), st.sampled_from(["", "group"]), st.integers(1, 4))
+def test_a_first_write_ahead_is_the_rounds(
+    carrier: str, cost: int, own: str, sender: str, lane: int, group: str, segments: int
+) -> None:
+    """`start` makes the head that `begin` makes of a message without one."""
+    body: Body = Life(lane=lane, group=group, segments=segments).body
     body.sender = own
-    head, numbers = life.begin(Message(ID, 0, None, body), carrier, "b0", cost, 0, NOW, sender)
-    assert numbers == [1]
-    assert msgpack.encode(happy.start(body, carrier, "b0", cost, NOW, sender)) == msgpack.encode(head)
+    reference = 0 if segments == 1 else 77
+    head, numbers = life.begin(Message(ID, 0, None, body), carrier, "b0", cost, reference, NOW, sender)
+    assert numbers == list(range(1, segments + 1))
+    assert msgpack.encode(happy.start(body, carrier, "b0", cost, NOW, sender, reference)) == msgpack.encode(head)
 
 
-def test_the_short_cuts_are_taken() -> None:
+@pytest.mark.parametrize("segments", [1, 3])
+def test_the_short_cuts_are_taken(segments: int) -> None:
     """A life without accidents never asks the table: else the laws above would prove nothing."""
     with_rules = rules()
-    m = Life(with_rules=with_rules)
-    message = Message(ID, 1, happy.start(m.body, "alpha", "b0", 10, NOW, ""), None)
-    head = happy.accept(Effects(), message, life.Answer(1, Outcome.ACCEPTED, 0, "id", NOW), with_rules, NOW)
+    m = Life(with_rules=with_rules, segments=segments)
+    message = Message(ID, 1, happy.start(m.body, "alpha", "b0", 10, NOW, "", 5), None)
+    numbers = range(1, segments + 1)
+    answers = [life.Answer(n, Outcome.ACCEPTED, 0, f"id{n}", NOW) for n in numbers]
+    head = happy.accept(Effects(), message, answers, with_rules, NOW)
     assert head is not None
     assert head.state == State.SUBMITTED
-    head = happy.deliver(Effects(), Message(ID, 2, head, None), "000", NOW, with_rules, NOW)
+    receipts = [(n, "000", NOW) for n in numbers]
+    if segments > 1:
+        head = happy.deliver(Effects(), Message(ID, 2, head, None), receipts[1:2], with_rules, NOW)
+        assert head is not None
+        assert (head.state, receipts.pop(1)[0]) == (State.SUBMITTED, 2)
+    head = happy.deliver(Effects(), Message(ID, 2, head, None), receipts, with_rules, NOW)
     assert head is not None
     assert head.state == State.DELIVERED

@@ -73,6 +73,17 @@ def test_longer_goes_into_message_payload(size: int) -> None:
         template().body("49", b"x" * 65_536)
 
 
+@pytest.mark.parametrize("dest", ["49", "+49", "*100#", "4" * 20])
+@pytest.mark.parametrize("size", [0, 1, 254, 255])
+def test_bodies_of_one_destination_are_as_alone(dest: str, size: int) -> None:
+    """The parts of a long message, written together, also where one is so long that it goes into message_payload."""
+    made, messages = template(tlvs={0x0204: b"\0\1"}), [b"a", b"x" * size, b""]
+    assert made.bodies(dest, messages) == [made.body(dest, message) for message in messages]
+    for wrong in ("4" * 21, "4\0"):
+        with pytest.raises(LocalProtocolError, match="destination_addr"):
+            made.bodies(wrong, messages)
+
+
 @pytest.mark.parametrize(
     ("field", "arguments"),
     [

@@ -56,7 +56,7 @@ def test_a_remembered_message_is_delivered_and_forgotten() -> None:
     """DELIVRD of what is remembered is decided at once; an unknown id and another state are left, and nothing of theirs."""
     w = works()
     items = [item("c0"), item("never"), item("c1", "UNDELIV"), item("c2")]
-    effects, done, rest, strangers = delivered(w, items)
+    effects, done, rest, strangers, _ = delivered(w, items)
     assert (done, rest, strangers) == ([items[0], items[3]], [items[2]], [items[1]])
     assert [(h.id[-1], h.version, h.head.state) for h in effects.heads] == [
         ("0", 3, State.DELIVERED),
@@ -72,7 +72,7 @@ def test_receipts_of_one_message_keep_their_order(first: str) -> None:
     """A DELIVRD that stands behind another receipt of its message goes the slow way with it; a repeated one too."""
     w = works()
     items = [item("c0", first), item("c0"), item("c1"), item("c1")]
-    _, done, rest, strangers = delivered(w, items)
+    _, done, rest, strangers, _ = delivered(w, items)
     assert (done, rest) == ([items[2]], items[:2])
     assert strangers == [items[3]]  # the store still knows the way; its version check finds it done
     again = item("c2")
@@ -80,6 +80,74 @@ def test_receipts_of_one_message_keep_their_order(first: str) -> None:
     later = item("c2")
     assert delivered(w, [item("c2", keys=("x", "c2")), later])[2][1:] == [later]
     assert delivered(w, [again])[1] == [again]
+
+
+def remember_long(w: Works, segments: int = 3) -> Message:
+    """A submitted message of several segments, carrier ids s1, s2, ..."""
+    body = Life(segments=segments).body
+    message = Message(f"{99:026}", 1, start(body, "alpha", "b0", 0, T0, "", 5), None)
+    answers = Answers([Answer(n, Outcome.ACCEPTED, 0, f"s{n}", T0) for n in range(1, segments + 1)])
+    message.head, message.version = decide(message, answers, w.rules, T0).head, 2
+    rows = [(f"s{n}", Correlation("p0", message.id, n, 1, T0 + 9)) for n in range(1, segments + 1)]
+    w.recent.keep([message], {"alpha": rows})
+    return message
+
+
+def test_all_parts_of_a_long_message_are_one_change() -> None:
+    """Its receipts of one batch, in any order and among others', make one head, one event, and it is forgotten."""
+    w = works()
+    long = remember_long(w)
+    items = [item("s2"), item("c0"), item("s3"), item("s1")]
+    effects, done, rest, strangers, partly = delivered(w, items)
+    assert (set(done), rest, strangers, partly) == (set(items), [], [], {})
+    assert [(h.id, h.version, h.head.state) for h in effects.heads][1:] == [(long.id, 3, State.DELIVERED)]
+    assert [row.state for row in effects.events if row.id == long.id] == ["delivered"]
+    assert effects.erase == [f"{0:026}", long.id]
+    assert long.id not in w.recent.messages
+    assert list(w.recent.correlations["alpha"]) == ["c1", "c2"]
+    assert [i.correlation.segment for i in items] == [2, 1, 3, 1]
+
+
+def test_some_parts_of_a_long_message_leave_it_awaited() -> None:
+    """Two of three: a head, no event, nothing erased; and it stands by for the third, to be remembered when that is durable."""
+    w = works()
+    long = remember_long(w)
+    items = [item("s3"), item("s1")]
+    effects, done, rest, _, partly = delivered(w, items)
+    assert (done, rest, partly) == (items, [], {long.id: long})
+    (written,) = effects.heads
+    assert (written.version, written.head.state, written.head) == (3, State.SUBMITTED, long.head)
+    assert [segment.state for segment in written.head.segments] == [State.DELIVERED, State.SUBMITTED, State.DELIVERED]
+    assert (effects.events, effects.erase) == ([], [])
+    assert long.id not in w.recent.messages
+    w.recent.moved_on(effects.heads, partly)
+    effects, done, rest, _, partly = delivered(w, [item("s2")])
+    assert [(h.version, h.head.state) for h in effects.heads] == [(4, State.DELIVERED)]
+    assert (len(done), rest, partly, [row.state for row in effects.events]) == (1, [], {}, ["delivered"])
+
+
+@pytest.mark.parametrize("second", ["UNDELIV", "DELIVRD"])
+def test_parts_before_a_slow_one_go_first(second: str) -> None:
+    """What stands behind a failure, or repeats a part's receipt, goes the slow way, in order; what stood before does not."""
+    w = works()
+    remember_long(w)
+    items = [item("s1"), item("s1" if second == "DELIVRD" else "s2", second), item("s3"), item("c1")]
+    _, done, rest, _, partly = delivered(w, items)
+    assert (set(done), rest, len(partly)) == ({items[0], items[3]}, items[1:3], 1)
+
+
+def test_a_long_message_that_is_not_recognised_is_left_whole() -> None:
+    """A part without an id of its answer: all receipts of the message go the slow way, each in its place, and it is kept."""
+    w = works()
+    long = remember_long(w)
+    assert long.head is not None
+    long.head.segments[1].attempts[0].carrier_id = ""
+    items = [item("s1"), item("c1", "UNDELIV"), item("s3"), item("c0")]
+    effects, done, rest, _, partly = delivered(w, items)
+    assert (done, rest, partly, len(effects.heads)) == ([items[3]], items[:3], {}, 1)
+    assert long.id in w.recent.messages
+    assert {"s1", "s3"} <= set(w.recent.correlations["alpha"])
+    assert [i.key for i in rest] == ["", "", ""]
 
 
 def test_strangers_wait_while_messages_are_under_way() -> None:

@@ -170,3 +170,26 @@ def test_plain_texts_in_runs_are_what_bodies_makes_of_each(quirks: dict[str, Any
         body(options=Options(flash=True)),
     ):
         assert one.plain(unlike, "alpha", NOW) is None
+
+
+@pytest.mark.parametrize("concat", ["udh8", "udh16"])
+def test_long_texts_in_runs_are_what_a_fresh_encoder_makes_of_each(concat: str) -> None:
+    """What is remembered of the last run and the last cut never reaches another message: sender, instant, text, alphabet."""
+    one, chance, seen = encoder(concat=concat), random.Random(5), set()
+    texts = [("x" * 400, 3, Encoding.GSM7), ("y" * 400, 3, Encoding.GSM7), ("€" * 100, 2, Encoding.GSM7)]
+    texts += [
+        ("ж" * 100, 2, Encoding.UCS2),
+        ("你好", 1, Encoding.UCS2),
+        ("x" * 400, 7, Encoding.UCS2),
+        ("hello", 1, Encoding.GSM7),
+    ]
+    for _ in range(400):
+        now = NOW + chance.choice([0, 0, 0, 999, 61_000])
+        text, segments, encoding = chance.choice(texts)
+        late = NOW + chance.choice([9_000, 3_600_000, 86_400_123]) + chance.choice([0, 1, 500])
+        each = body(text, segments=segments, encoding=encoding, sender=chance.choice(["Shop", "Bank", ""]), deadline_at=late)
+        numbers = [n for n in range(1, segments + 1) if segments == 1 or chance.random() < 0.8]
+        found = one.bodies(each, "alpha", numbers, 77, now)
+        assert found == encoder(concat=concat).bodies(each, "alpha", numbers, 77, now)
+        seen.update(found)
+    assert len(seen) > 50
