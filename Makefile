@@ -41,8 +41,10 @@ crash: $(STAMP) ## kill -9 of engines, HTTP process, server and supervisor under
 world: $(STAMP) ## the simulated world: SEED=n replays one, SEEDS=1-300 JOBS=2 runs many, HUNT=60 looks for planted bugs
 	$(BIN)/python -m tests.world $(if $(SEED),--seed $(SEED),$(if $(HUNT),--hunt $(HUNT),--seeds $(or $(SEEDS),1-100))) --jobs $(or $(JOBS),2) --size $(or $(SIZE),200)
 
-interop: $(STAMP) ## foreign implementations: promtool, redis-cli (installs them by apt)
+interop: $(STAMP) ## foreign programs (installs them by apt, npm, pip); ALL=1: 100,000 texts through foreign calculators too
 	$(BIN)/python -m tests.interop.run
+	$(BIN)/python -m tests.interop.peers
+	$(if $(ALL),$(BIN)/python -m tests.interop.segments --texts 100000)
 
 bench: $(STAMP) ## benchmarks, tables and JSON under benchmarks/results/
 	$(BIN)/python -m benchmarks.all

@@ -9,6 +9,7 @@ A message is ENROUTE until its receipt is due and then what the receipt says; on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from smpp import constants as c
@@ -76,6 +77,10 @@ class Desk:
         wanted = [body for body in receipts if body not in self.withdrawn]
         self.withdrawn.difference_update(receipts)
         return wanted
+
+    def deleted(self, write: Callable[[SubmitSm, str, str, str, float], bytes], kept: Kept, wall_s: float) -> bytes:
+        """The receipt of a cancelled message, as `write` writes receipts."""
+        return write(kept.submit, str(kept.number), "DELETED", "000", wall_s)
 
     def answer(self, question: Pdu, system_id: str, now: float) -> tuple[Pdu | None, Kept | None]:
         """The answer (None: silence), and the message that was cancelled by it."""

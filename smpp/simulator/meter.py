@@ -32,6 +32,7 @@ class Stats:
 
     binds: int = 0
     binds_refused: int = 0
+    unbinds: int = 0  # by the peer
     submits: int = 0
     accepted: int = 0
     unanswered: int = 0

@@ -209,8 +209,7 @@ class Simulator:
             if answer is not None:
                 peer.tell(answer)
             if cancelled is not None and cancelled.submit.registered_delivery & 3:
-                told = (cancelled.submit, str(cancelled.number), "DELETED", "000", self._wall())
-                self._deliver(system_id, [self._writer.body(*told)])
+                self._deliver(system_id, [self._desk.deleted(self._writer.body, cancelled, self._wall())])
 
     def delivered(self, peer: Peer, answers: Sequence[tuple[object, int, str]]) -> None:
         """Receipts that were answered; those answered with an error come again."""
@@ -227,6 +226,7 @@ class Simulator:
     def ended(self, peer: Peer, ended: Ended[object]) -> None:
         """Receipts that the link took with it come again over another."""
         self._per_session.pop(peer.number, None)
+        self.stats.unbinds += ended.reason == "peer_unbound"
         again = [token for token in (*ended.unknown, *ended.not_sent) if isinstance(token, bytes)]
         if again and peer.login is not None:
             self._deliver(peer.login.system_id, again)

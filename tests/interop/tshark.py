@@ -33,6 +33,7 @@ CARRIERS = {
     "plain": "",
     "wide": 'concat = "udh16"',
     "sar": 'concat = "sar"',
+    "whole": 'concat = "payload"',
     "packed": 'packed = true\nnational = ["turkish", "hindi"]',
     "languages": 'national = ["turkish", "spanish", "portuguese", "hindi", "tamil", "urdu"]',
     "ascii": 'encodings = ["ascii", "ucs2"]\ndcs = { ucs2 = 24 }',
@@ -42,17 +43,21 @@ CARRIERS = {
 }
 
 
-SCENARIO = "answer_ms = [1, 3]\nreceipt_ms = [5, 20]\n" + "".join(
-    f'[[login]]\nsystem_id = "{name}"\npassword = "demo"\n' for name in CARRIERS
-)
+ASKED, TAKEN_BACK = "491511299998", "491511299999"
+"""Numbers without receipts: of the one the carrier is asked, the other's message is cancelled."""
+SCENARIO = 'answer_ms = [1, 3]\nreceipt_ms = [5, 20]\nquery = "answer"\ncancel = "answer"\n'
+SCENARIO += f'[[rule]]\nnumber = "{ASKED}"\noutcome = "no_receipt"\n'
+SCENARIO += f'[[rule]]\nnumber = "{TAKEN_BACK}"\noutcome = "no_receipt"\ntruth = "ENROUTE"\n'
+SCENARIO += "".join(f'[[login]]\nsystem_id = "{name}"\npassword = "demo"\n' for name in CARRIERS)
 
 
 WANTED = {"bind": "0x00000009", "unbind": "0x00000006", "enquire_link": "0x00000015", "deliver_sm_resp": "0x80000005"}
+WANTED |= {"query_sm": "0x00000003", "cancel_sm": "0x00000008"}
 """Beside submit_sm."""
 
 
 class Case(NamedTuple):
-    """A send over the carrier of that name, and what tshark must show of each of its `parts`."""
+    """A send over the carrier of that name, and what tshark must show of each of its `parts` (`whole`: of the one with all)."""
 
     carrier: str
     text: str = ""
@@ -61,6 +66,7 @@ class Case(NamedTuple):
     udhi: bool = False
     fields: Mapping[str, str] = MappingProxyType({})
     send: Mapping[str, Any] = MappingProxyType({})
+    whole: bool = False
 
 
 def b64(data: bytes) -> str:
@@ -91,6 +97,10 @@ CASES = (
     Case("wide", "Привет" * 30, 3, coding=8, udhi=True),
     Case("sar", "Hello " * 60, 3),
     Case("sar", "Привет" * 30, 3, coding=8),
+    Case("whole", "Hello " * 60, 3, whole=True),
+    Case("whole", "Привет" * 30, 3, coding=8, whole=True),
+    Case("whole", parts=3, coding=4, send={"binary": b64(bytes(range(256)) + bytes(90))}, whole=True),
+    Case("whole", "Hello"),
     Case("packed", "Hello @£ €"),
     Case("packed", "Seven77"),
     Case("packed", "Hello " * 60, 3, udhi=True),
@@ -174,7 +184,7 @@ def write_pcap(path: Path, pdus: list[tuple[int, bool, bytes]]) -> None:
 SHOWN = (
     "frame.number", "smpp.command_id", "smpp.sequence_number", "smpp.source_addr", "smpp.source_addr_ton",
     "smpp.source_addr_npi", "smpp.destination_addr", "smpp.dest_addr_ton", "smpp.esm.submit.features", "smpp.data_coding",
-    "smpp.sm_length", "smpp.message", "smpp.regdel.receipt", "smpp.source_port", "smpp.opt_param_tag",
+    "smpp.sm_length", "smpp.message", "smpp.message_payload", "smpp.regdel.receipt", "smpp.source_port", "smpp.opt_param_tag",
     "smpp.sar_msg_ref_num", "smpp.sar_total_segments", "smpp.sar_segment_seqnum", "gsm_sms.udh.mm.msg_parts",
     "gsm_sms.udh.mm.msg_part", "gsm_sms.udh.mm.msg_id", "smpp.command_status",
 )  # fmt: skip
@@ -248,10 +258,11 @@ def compare(cases: tuple[Case, ...], found: list[dict[str, str]], check: Check) 
         to = f"+4900{number[2:]}" if case.carrier == "numbers" else number
         mine = [row for row in submits if row["smpp.destination_addr"] == to]
         name = f"{case.carrier}: {case.text[:12] or 'binary'!r} {dict(case.send) or ''}"[:70]
-        wrong = [f"{len(mine)} frames, meant {case.parts}"] if len(mine) != case.parts else []
+        frames = 1 if case.whole else case.parts
+        wrong = [f"{len(mine)} frames, meant {frames}"] if len(mine) != frames else []
         pieces: list[tuple[int, bytes, bytes]] = []
         for row in mine:
-            data = bytes.fromhex(row["smpp.message"])
+            data = bytes.fromhex(row["smpp.message_payload" if case.whole else "smpp.message"])
             header = data[: data[0] + 1] if case.udhi else b""
             place = row["gsm_sms.udh.mm.msg_part"] or row["smpp.sar_segment_seqnum"] or "1"
             total = row["gsm_sms.udh.mm.msg_parts"] or row["smpp.sar_total_segments"] or "1"
@@ -261,12 +272,12 @@ def compare(cases: tuple[Case, ...], found: list[dict[str, str]], check: Check) 
                 "smpp.esm.submit.features": "0x01" if case.udhi else "0x00",
                 "smpp.dest_addr_ton": "0x01",
                 "smpp.regdel.receipt": "0x01",
-                "smpp.sm_length": str(len(data)),
+                "smpp.sm_length": "0" if case.whole else str(len(data)),
                 "smpp.source_addr": "Shop",
                 **case.fields,
             }
             wrong += [f"{key} {row[key]}, meant {value}" for key, value in wanted.items() if row[key] != value]
-            wrong += [f"of {total} parts"] if int(total, 0) != case.parts else []
+            wrong += [f"of {total} parts"] if int(total, 0) != frames else []
         pieces.sort()
         whole = [(header, data) for _, header, data in pieces]
         wrong += ["parts are not 1 to the last"] if [place for place, _, _ in pieces] != list(range(1, len(pieces) + 1)) else []
@@ -279,9 +290,10 @@ def compare(cases: tuple[Case, ...], found: list[dict[str, str]], check: Check) 
 
 def config(port: int) -> str:
     """All carriers, one route each."""
-    text = '[[tariff]]\nname = "t"\ncurrency = "EUR"\nprices = { "" = "0.01" }\n'
+    text = '[receipts]\nsweep_s = 0.5\n[[tariff]]\nname = "t"\ncurrency = "EUR"\nprices = { "" = "0.01" }\n'
     for name, quirks in CARRIERS.items():
         text += f'\n[[carrier]]\nname = "{name}"\nsender = "Shop"\n[carrier.quirks]\n{quirks}\n'
+        text += "[carrier.questions]\nquery_after_s = 0.5\ncancel = true\n"
         text += f'[[carrier.bind]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {port}\nsystem_id = "{name}"\n'
         text += 'password = "demo"\npassword_plain = true\nenquire_link_s = 1.0\n'
         text += f'[[route]]\nname = "{name}"\nmatch = {{ account = ["only-{name}"] }}\n'
@@ -303,8 +315,14 @@ def capture_run(directory: Path, capture: Path, check: Check) -> None:
                 answer = installation.http("POST", "/v1/messages", send, key)
                 well = answer.status == 202 and answer.body["segments"] == case.parts
                 check(f"accepted in {case.parts}", well, f"{case.carrier} {case.text[:20]!r}: {answer}")
+            for number in (ASKED, TAKEN_BACK):
+                answer = installation.http("POST", "/v1/messages", {"to": f"+{number}", "text": "x", "route": "plain"}, key)
+            path = f"/v1/messages/{answer.body['id']}"
+            wait_for("submitted", 10, lambda: installation.http("GET", path, key=key).body["state"] == "submitted")
+            answer = installation.http("DELETE", path, key=key)
+            check("cancelled by cancel_sm", answer.status == 200 and answer.body["state"] == "cancelled", f"{answer}")
             carrier.say("inbound plain 491700000000 12345 Hello from a handset")
-            wanted = len(CASES)
+            wanted = len(CASES) + 1
             wait_for("delivered", 20, lambda: sum(r["state"] == "delivered" for r in installation.rows("events")) >= wanted)
             time.sleep(1.5)  # enquire_link
     finally:
