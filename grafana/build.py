@@ -134,6 +134,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (("min by (carrier, bind) (dispatcher_bind_rate_limit)", "{{carrier}} {{bind}}"),),
                 "ops",
             ),
+            Panel(
+                "Held back by limits",
+                "Which limit of a sender, country or network makes messages wait?",
+                ((_rate("dispatcher_held_back_total", "limit, by"), "{{limit}} by {{by}}"),),
+                "ops",
+            ),
             Panel("Answer time", "How fast does each carrier answer?", _latency("dispatcher_submit_seconds", "carrier"), "s"),
             Panel(
                 "Bind state",

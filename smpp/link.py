@@ -30,9 +30,12 @@ from smpp.pdus import Pdu
 from smpp.session import Events, Session, State
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 READ_BYTES: Final = 131_072
 REQUESTS_PER_WRITE_MAX: Final = 500
+PASSED_MAX: Final = 200
+"""So many held requests are passed at most, to find those that may leave."""
 PAUSE_S: Final = 0.001
 FLUSH_S: Final = 1.0  # how long a closed session's last words (unbind_resp) may take to leave
 
@@ -53,6 +56,16 @@ class Ended(NamedTuple, Generic[T]):
     not_sent: list[T]
 
 
+class Holds(Protocol[T_contra]):
+    """Limits that some requests meet and others do not."""
+
+    def free(self, token: T_contra, now: float) -> float:
+        """0 when the request may leave now, and counts it; else when to ask again."""
+
+    def back(self, token: T_contra, now: float) -> None:
+        """A request that was free at this very instant does not leave after all."""
+
+
 @runtime_checkable
 class CountingStream(Protocol):
     """A stream that can say how many bytes of a write left. Simulated streams offer it; sockets are adapted."""
@@ -67,6 +80,7 @@ class Link(Generic[T]):
     on_events(events)          called in the reader's and the tick's turn; must not block; may call `queue`, `answer`
     pace(wanted, now)          optional limit on requests, asked when they are about to be written
     on_written(tokens, now)    optional: these requests have left whole. Their answers may have come before.
+    holds                      optional limits on single requests; those it holds are passed by others behind them
     clock()                    monotonic seconds
     """
 
@@ -78,6 +92,7 @@ class Link(Generic[T]):
         on_events: Callable[[Events[T]], None],
         pace: Pace | None = None,
         on_written: Callable[[list[T], float], None] | None = None,
+        holds: Holds[T] | None = None,
         clock: Callable[[], float] = trio.current_time,
         tick_s: float = 0.5,
     ) -> None:
@@ -89,6 +104,8 @@ class Link(Generic[T]):
         self._on_written = on_written
         self._clock = clock
         self._tick_s = tick_s
+        self._holds = holds
+        self.held = 0  # of those that are queued, as many were passed by others when last looked at
         self._unsent: deque[tuple[bytes, T]] = deque()
         self._wake = trio.Event()
         self._done = trio.Event()
@@ -232,6 +249,8 @@ class Link(Generic[T]):
         """Gives the session what may leave now; returns its tokens, and when to ask the pace again."""
         count = min(len(self._unsent), self.session.room, REQUESTS_PER_WRITE_MAX)
         again_at = inf
+        if self._holds is not None and count > 0:
+            return self._submit_free(self._holds, count, now)
         if count > 0 and self._pace is not None:
             count, again_at = self._pace(count, now)
         if count <= 0:
@@ -240,6 +259,36 @@ class Link(Generic[T]):
         self.session.submit(items, now)
         for _ in items:
             self._unsent.popleft()
+        return [token for _, token in items], again_at
+
+    def _submit_free(self, holds: Holds[T], count: int, now: float) -> tuple[list[T], float]:
+        """The same where single requests may be held."""
+        again_at = inf
+        looked: list[tuple[tuple[bytes, T], bool]] = []
+        free = 0
+        while self._unsent and free < count and len(looked) < count + PASSED_MAX:
+            item = self._unsent.popleft()
+            at = holds.free(item[1], now)
+            looked.append((item, at <= 0))
+            free += at <= 0
+            again_at = again_at if at <= 0 else min(again_at, at)
+        self.held = len(looked) - free
+        granted = free
+        if free and self._pace is not None:
+            granted, pace_at = self._pace(free, now)
+            again_at = again_at if granted == free else min(again_at, pace_at)
+        items: list[tuple[bytes, T]] = []
+        left: list[tuple[bytes, T]] = []
+        for item, is_free in looked:
+            if is_free and len(items) < granted:
+                items.append(item)
+                continue
+            left.append(item)
+            if is_free:
+                holds.back(item[1], now)
+        self._unsent.extendleft(reversed(left))
+        if items:
+            self.session.submit(items, now)
         return [token for _, token in items], again_at
 
     async def _tick(self) -> None:

@@ -87,6 +87,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("dispatcher_bind_window_used", "gauge", ("carrier", "bind"), "Submits awaiting their answer."),
     Metric("dispatcher_bind_rate_limit", "gauge", ("carrier", "bind"), "Segments a second now allowed (0: unlimited)."),
+    Metric(
+        "dispatcher_held_back_total",
+        "counter",
+        ("limit", "by"),
+        "Times that a message was put back because of a limit ([[limit]]; by rate or day).",
+    ),
     Metric("dispatcher_submit_seconds", "histogram", ("carrier",), "From the bytes leaving to the carrier's answer.", _FAST),
     Metric("dispatcher_delivery_seconds", "histogram", ("carrier",), "From the submission to its final receipt.", _SLOW),
     Metric("dispatcher_queue_seconds", "histogram", ("class",), "From acceptance to the first submission.", _FAST),

@@ -218,6 +218,20 @@ class Carrier(Table, kw_only=True, frozen=True):
     tlvs: Annotated[dict[str, str], Meta(description='sent with every submit_sm: "0x1400" = hex or text')] = {}
 
 
+class Limit(Table, kw_only=True, frozen=True):
+    """At most so much of some traffic, over all carriers and engines. What is over waits; the strictest of several wins."""
+
+    name: Name
+    sender: Annotated[tuple[str, ...], Meta(description="senders, as written in the send; empty: any")] = ()
+    country: Annotated[tuple[str, ...], Meta(description="ISO 3166 codes of destinations, like DE; empty: any")] = ()
+    network: Annotated[tuple[str, ...], Meta(description="MCC and MNC, as the tariff names them; empty: any")] = ()
+    each: Annotated[
+        Literal["", "sender", "country", "network"], Meta(description="counts each of these on its own; empty: all together")
+    ] = ""
+    rate: Annotated[Rate | None, Meta(description="segments in any second")] = None
+    per_day: Annotated[Positive | None, Meta(description="segments in any 24 hours")] = None
+
+
 class Weighted(Table, kw_only=True, frozen=True):
     """A carrier's share within a group."""
 
@@ -333,6 +347,7 @@ class Settings(Table, kw_only=True, frozen=True):
     metrics: Metrics = Metrics()
     engine: Engine = Engine()
     carrier: tuple[Carrier, ...] = ()
+    limit: tuple[Limit, ...] = ()
     route: tuple[Route, ...] = ()
     tariff: tuple[Tariff, ...] = ()
     retry: Retry = Retry()

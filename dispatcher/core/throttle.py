@@ -63,6 +63,11 @@ class Throttle:
         """Nothing may leave: none of the rate is ours."""
         return self.rate == 0
 
+    @property
+    def refill(self) -> float:
+        """Permits a second, as they come."""
+        return self._refill
+
     def resize(self, rate: float, now: float) -> None:
         """Another part of a rate that is shared with others, from `now` on. Pause and adaptation stay; what a smaller part
         has no room for is lost, and a larger one brings no permits with it. Does nothing to a throttle without a rate."""

@@ -71,8 +71,8 @@ class Carriers:
             works.pool.add(seat)
         questions.over(works.seats)
         self._taking: set[Seat] = set()
-        self._rates = Rates(works.seats)
-        self._days = Days(works, committer, self._rates.days.values)
+        self._rates = Rates(works.seats, works.limits)
+        self._days = Days(works, committer, self._rates.days)
         self._reshare_at = inf
         leases.changed = self._reshare
         self._reshare()
@@ -84,7 +84,7 @@ class Carriers:
                 nursery.start_soon(self._keep, seat)
             nursery.start_soon(self._shares)
             nursery.start_soon(self._controls)
-            if self._rates.days:
+            if self._rates.counts_days:
                 nursery.start_soon(self._days.run)
             nursery.start_soon(leash, self._works, self._leases, self._links)
 
@@ -217,6 +217,7 @@ class Carriers:
             on_events=on_events,
             pace=lambda wanted, now: self._pace(seat, wanted, now),
             on_written=_written,
+            holds=works.limits,
             clock=works.clock.monotonic,
             tick_s=0.25,
         )

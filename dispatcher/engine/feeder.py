@@ -117,7 +117,12 @@ class Feeder:
         if not messages:
             return 0
         await self._meet(messages)
+        count, held = len(messages), list[tuple[Message, float]]()
+        if works.limits is not None:
+            messages, held = works.limits.sift(messages, works.clock.monotonic())
         going, effects = self._prepare(messages)
+        for message, again_at in held:
+            self._hold_back(effects, message, again_at)
         if going:
             heads = [_written(message, head, stage, reference) for message, _, head, _, stage, reference in going]
             asked_at = works.clock.monotonic()
@@ -128,7 +133,7 @@ class Feeder:
         if effects.settled:
             await works.persist("settle", lambda: works.store.settle(works.owner, effects))
             count_effects(works, effects)
-        return len(messages)
+        return count
 
     async def _meet(self, messages: list[Message]) -> None:
         """Looks up accounts that are newer than the timers' last look: their rules about refunds and retries hold from their
@@ -256,6 +261,14 @@ class Feeder:
     def _put_back(self, effects: Effects, message: Message, body: Body, at: int) -> None:
         effects.settled.append(message.id)
         effects.due.append(Due(body.route, body.lane, body.account, message.id, at))
+
+    def _hold_back(self, effects: Effects, message: Message, at: float) -> None:
+        """Back to its queue when a limit lets it go, but not past its validity."""
+        body = message.body
+        if body is not None:
+            wait_ms = max(PUT_BACK_MS, round((at - self._works.clock.monotonic()) * 1000))
+            deadline_at = message.head.deadline_at if message.head is not None else body.deadline_at
+            self._put_back(effects, message, body, min(self._works.clock.now_ms() + wait_ms, deadline_at))
 
     def _sample(self, message: Message, now: int) -> None:
         body = message.body

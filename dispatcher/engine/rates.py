@@ -8,13 +8,15 @@ A refusal slows one rate down, the narrowest that can learn from it: the last "a
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Final
 
 from dispatcher.core.allotment import Allotment
 from dispatcher.core.shares import part
 from dispatcher.core.tables import Auto
 from dispatcher.core.throttle import Throttle
+from dispatcher.engine.limits import Limits
 from dispatcher.engine.works import Seat
 
 SUBMITS_CAPPED: Final = "submits_per_session"
@@ -26,15 +28,17 @@ AGAIN_S: Final = 0.02
 class Rates:
     """The throttles of all sessions that submit; gives each session its own."""
 
-    def __init__(self, seats: list[Seat]) -> None:
-        self.days: dict[tuple[str, ...], Allotment] = {}
+    def __init__(self, seats: list[Seat], limits: Limits | None) -> None:
+        self._seats = seats
+        self._limits = limits
+        self._days: dict[tuple[str, ...], Allotment] = {}
         for seat in seats:
             for key, per_day in (
                 ((seat.carrier,), seat.carrier_settings.per_day),
                 ((seat.carrier, seat.bind), seat.bind_settings.per_day),
             ):
                 if per_day is not None:
-                    day = self.days.setdefault(key, Allotment("day:" + ":".join(key), per_day))
+                    day = self._days.setdefault(key, Allotment("day:" + ":".join(key), per_day))
                     seat.days = (*seat.days, day)
         found: dict[tuple[str, ...], tuple[Throttle, float | Auto, list[Seat]]] = {}
         for seat in seats:
@@ -55,6 +59,17 @@ class Rates:
         for throttle, rate, seats in self._shared:
             parts = (part(rate, place, len(seats)) for place, seat in enumerate(seats) if seat in settled)
             throttle.resize(sum(parts), now)
+        if self._limits is not None:
+            self._limits.reshare(self._seats, settled, now)
+
+    @property
+    def counts_days(self) -> bool:
+        """Is there, or may there be, any day to count?"""
+        return bool(self._days) or self._limits is not None
+
+    def days(self) -> Iterator[Allotment]:
+        """Every day that is counted here."""
+        return chain(self._days.values(), self._limits.days() if self._limits is not None else ())
 
 
 def permits(seat: Seat, wanted: int, now: float) -> tuple[int, float]:

@@ -22,6 +22,7 @@ from dispatcher.core.ports import Chance, Clock, CorruptRecord, Ids, Owner, Stor
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Bind, Carrier, Settings
 from dispatcher.core.throttle import Throttle
+from dispatcher.engine.limits import Limits
 from smpp.link import Link
 
 R = TypeVar("R")
@@ -115,7 +116,7 @@ class Seat(Slot):
             self.window = 0  # other engines have the whole rate: what we claimed would only lie here
             return
         limits = [t.limit for t in self.throttles if t.limit]
-        waiting = link.queued if link is not None else 0
+        waiting = link.queued - link.held if link is not None else 0
         if limits:
             ahead = min(ahead, max(1, int(min(limits) * 0.1)))
             self.window = min(session_window, self.used - waiting + ahead)
@@ -260,6 +261,7 @@ class Works:
         self.room_bell = Bell()
         self.queue_bell = Bell()
         self.idle_bell = Bell()
+        self.limits = Limits(settings.limit, counters) if settings.limit else None
 
     def may_send(self, now: float) -> bool:
         """False once our lease may have run out: another engine may hold our messages by now."""

@@ -40,6 +40,9 @@ def check(report: Report, base_dir: FilePath) -> None:
         _carrier(report, path, carrier, tariffs)
         for bind_path, bind in tables(carrier, "bind", path):
             _bind(report, bind_path, bind, base_dir, seen)
+    _unique(report, "limit", lambda t: t.get("name"), "limit")
+    for path, limit in tables(data, "limit"):
+        _limit(report, path, limit)
     _routes(report, [c.get("name") for _, c in carriers if isinstance(c.get("name"), str)])
     for path, tariff in tables(data, "tariff"):
         _tariff(report, path, tariff, base_dir)
@@ -150,6 +153,19 @@ def _carrier(report: Report, path: Path, carrier: Table, tariffs: list[Any]) -> 
                 why = f"is above the carrier's {key} of {whole:g}"
                 report.add((*bind_path, key), why, "lower it or remove it", value=own, level="warning")
     _codes(report, path, carrier)
+
+
+def _limit(report: Report, path: Path, limit: Table) -> None:
+    if "rate" not in limit and "per_day" not in limit:
+        report.add(path, "limits nothing", "add rate = N, segments a second, or per_day = N")
+    for key, form, remedy in (
+        ("country", r"[A-Z]{2}", 'write the two letters of ISO 3166, like "DE"'),
+        ("network", r"[0-9]{5,6}", 'write the 5 or 6 digits of MCC and MNC, like "60901"'),
+    ):
+        values = limit.get(key)
+        for index, value in enumerate(values if isinstance(values, list) else []):
+            if isinstance(value, str) and not re.fullmatch(form, value):
+                report.add((*path, key, index), "is not usable", remedy, value=value)
 
 
 def _codes(report: Report, path: Path, carrier: Table) -> None:

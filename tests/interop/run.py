@@ -81,7 +81,8 @@ def config() -> str:
     text = text[text.index("[[carrier]]") :].replace("port = 2775", "port = {simulator}").replace('"as_is"', '"auto"')
     text = text.replace("[carrier.quirks]", "[carrier.questions]\nquery_after_s = 1.0\n\n[carrier.quirks]", 1)
     doors = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n'
-    doors += '[[inbound]]\nnumber = "447700900999"\naccount = "demo"'
+    doors += '[[inbound]]\nnumber = "447700900999"\naccount = "demo"\n'
+    doors += '[[limit]]\nname = "slow"\nsender = ["Slow"]\nrate = 2'
     return f"[receipts]\ngrace_s = 1.0\nearly_s = 1.0\nsweep_s = 0.5\n\n[retry]\ntemporary_s = 0.5\n\n{doors}\n\n{text}"
 
 
@@ -132,6 +133,7 @@ def traffic(installation: Installation) -> None:
         for n in range(60)
     ]
     installation.xadd(sends)
+    installation.xadd([each | {"to": f"{each['to'][:-4]}9{n:03}", "from": "Slow"} for n, each in enumerate(sends[:6])])
     for n in range(10):
         answer = installation.http("POST", "/v1/messages", {"to": f"+4915112310{n:03}", "text": "Hello"}, key)
         assert answer.status == 202, answer

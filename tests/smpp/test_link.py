@@ -108,6 +108,41 @@ def test_pace_is_asked_when_writing() -> None:
     run_with_server(test, pace=pace)
 
 
+def test_what_is_held_is_passed_by_others_and_keeps_its_order() -> None:
+    """Requests that must wait stay in their order; those behind them leave, as many as the pace grants; what the pace did not
+    grant is given back."""
+
+    class Holding:
+        def __init__(self) -> None:
+            self.open_at = float("inf")
+            self.counted: list[str] = []
+
+        def free(self, token: str, now: float) -> float:
+            if token.startswith("held") and now < self.open_at:
+                return min(self.open_at, now + 0.02)
+            self.counted.append(token)
+            return 0.0
+
+        def back(self, token: str, now: float) -> None:
+            self.counted.remove(token)
+
+    holding = Holding()
+
+    async def test(client: Client, handler: Echo, server: Server, nursery: trio.Nursery) -> None:
+        tokens = ["held1", "a", "held2", "b", "c", "d", "e"]
+        client.link.queue([(BODY, token) for token in tokens])
+        await client.until(lambda: len(client.answers) == 5)
+        assert [token for token, _, _ in client.answers] == ["a", "b", "c", "d", "e"]
+        assert (client.link.queued, client.link.held) == (2, 2)
+        assert holding.counted == ["a", "b", "c", "d", "e"]
+        holding.open_at = trio.current_time()
+        await client.until(lambda: len(client.answers) == 7)
+        assert [token for token, _, _ in client.answers][5:] == ["held1", "held2"]
+        assert client.link.held == 0
+
+    run_with_server(test, holds=holding, pace=lambda wanted, now: (min(2, wanted), now + 0.01))
+
+
 def test_on_written_names_what_left() -> None:
     """Every token is reported as written exactly once."""
     written: list[str] = []

@@ -56,7 +56,7 @@ def test_all_engines_together_stay_below_the_limit(limit: int, seed: int) -> Non
         now += chance.choice([0.1, 1.0, 200.0, 900.0, 9000.0])
         place = chance.randrange(3)
         engine = engines[place]
-        if engine.stale(now):
+        if engine.stale(now) and chance.random() < 0.5:
             count.give_back(engine.unused(), limit <= 1000)
         if engine.wants(now):
             takes = engine.asking(f"e{place}.{step}")

@@ -153,6 +153,9 @@ NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
 @pytest.mark.parametrize(
     ("text", "line", "key", "problem"),
     [
+        (f'{ONE}{ROUTE}[[limit]]\nname = "l"\n', 12, "limit[l]", "limits nothing"),
+        (f'{ONE}{ROUTE}[[limit]]\nname = "l"\nrate = 1\ncountry = ["de"]\n', 15, "limit[l].country[0]", "is not usable"),
+        (f'{ONE}{ROUTE}[[limit]]\nname = "l"\nrate = 1\nnetwork = ["1"]\n', 15, "limit[l].network[0]", "is not usable"),
         (f"{ONE}window_min = 11\n{ROUTE}", 8, "carrier[one].bind[0].window_min", "is above window (10)"),
         (f"{ONE}reconnect_s = 90\n{ROUTE}", 8, "carrier[one].bind[0].reconnect_s", "is above reconnect_max_s (60)"),
         (

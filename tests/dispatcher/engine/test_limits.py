@@ -1,0 +1,74 @@
+"""Limits of senders, countries and networks over real links: kept on the wire by all engines, and nobody else waits."""
+
+from __future__ import annotations
+
+import trio
+
+from tests.dispatcher.engine.test_rates import most
+from tests.dispatcher.engine.world import World, carrier, eventually, route, settings_of, world
+
+
+def _by_sender(here: World) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for smsc in here.smscs.values():
+        for each in smsc.received:
+            found.setdefault(each.submit.source_addr, []).append(each.at)
+    return {sender: sorted(times) for sender, times in found.items()}
+
+
+def test_each_sender_keeps_its_rate_over_two_engines_and_two_carriers() -> None:
+    """Eight a second for each of two senders, long messages among them; a third is free and does not wait behind them."""
+
+    async def main() -> None:
+        limit = {"name": "numbers", "sender": ["One", "Two"], "each": "sender", "rate": 8}
+        carriers = [carrier("alpha", sessions=2), carrier("beta", sessions=2)]
+        settings = settings_of(carriers, [route({"alpha": 1, "beta": 1})], limit=[limit])
+        async with world(settings, start=False) as here:
+            await here.start("e1")
+            await here.start("e2")
+            await trio.sleep(1.5)  # sessions have been shared out
+            began = trio.current_time()
+            for place, sender in enumerate(("One", "Two")):
+                here.send_many(24, first=491711000000 + 1000 * place, **{"from": sender})
+                here.send(491711500000 + place, text="A long one. " * 30, **{"from": sender})
+            here.send_many(300, first=491712000000, **{"from": "Free"})
+            await eventually(lambda: _sent(here, "Free", 300), 3.0)
+            assert trio.current_time() - began < 3.0
+            await here.until({"delivered": 350}, 20.0)
+            times = _by_sender(here)
+            for sender in ("One", "Two"):
+                assert len(times[sender]) == 24 + 3
+                assert most(times[sender]) <= 8
+            assert any(key[0] == "numbers" for key in here.counters.values["dispatcher_held_back_total"])
+
+    async def _sent(here: World, sender: str, count: int) -> bool:
+        return len(_by_sender(here).get(sender, ())) >= count
+
+    trio.run(main)
+
+
+def test_a_country_has_a_day_and_the_strictest_of_two_limits_wins() -> None:
+    """Forty a day to Germany, five a second from one sender: of sixty exactly forty leave, never more than five at once."""
+
+    async def main() -> None:
+        limits = [
+            {"name": "germany", "country": ["DE"], "per_day": 40},
+            {"name": "shop", "sender": ["Shop"], "rate": 5},
+            {"name": "all", "each": "sender", "rate": 100},
+        ]
+        settings = settings_of([carrier()], [route({"alpha": 1})], limit=limits)
+        async with world(settings) as here:
+            here.send_many(60)
+            await eventually(lambda: _accepted(here, 40), 20.0)
+            await trio.sleep(1.5)
+            assert here.smscs["alpha"].stats.accepted == 40
+            assert most(_by_sender(here)["Shop"]) <= 5
+            assert (await here.counts())["queued"] == 20
+            held = here.counters.values["dispatcher_held_back_total"]
+            assert held["germany", "day"] > 0
+            assert held["shop", "rate"] > 0
+
+    async def _accepted(here: World, count: int) -> bool:
+        return here.smscs["alpha"].stats.accepted >= count
+
+    trio.run(main)
