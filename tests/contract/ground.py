@@ -153,6 +153,18 @@ class Running:
 
         return list(wait_for(f"{count} submissions to {number}", seconds, found))
 
+    @contextmanager
+    def carrier_away(self) -> Iterator[None]:
+        """The carrier is down, and the engine knows: what is sent meanwhile waits."""
+        carrier = self.installation.carriers["sim"]
+        bound = 'dispatcher_bind_state{bind="sim",carrier="sim",state="bound"}'
+        carrier.say("down")
+        try:
+            wait_for("no bind is up", 10, lambda: self.installation.scrape().get(bound) == 0)
+            yield
+        finally:
+            carrier.say("up")
+
     def never_sent_to(self, number: str) -> bool:
         """True when the carrier has got nothing for it until now."""
         return not [each for each in self.installation.carriers["sim"].records() if each.number == number]

@@ -45,7 +45,9 @@ class Kit:
 
     def group(self, to: str, text: str = "hi", **more: str) -> str:
         """The group of an accepted sendsms."""
-        return str(said(self.send(to, text, **more))["group_id"])
+        body = said(self.send(to, text, **more))
+        assert (body["request"], body["status"]) == ("sendsms", "queued"), body
+        return str(body["group_id"])
 
     def status(self, group: str) -> dict[str, Any]:
         """?groupstatus."""

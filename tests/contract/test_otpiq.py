@@ -344,9 +344,7 @@ def test_tracking_a_failure(project: Project, number: str) -> None:
 
 def test_tracking_what_no_carrier_has(running: Running, project: Project) -> None:
     """`pending`, not tried, not final, while the carrier is away; then it goes its way."""
-    carrier = running.installation.carriers["sim"]
-    carrier.say("down")
-    try:
+    with running.carrier_away():
         sms_id = project.custom("9647700000100", provider="whatsapp-sms").json["smsId"]
         assert project.track(sms_id).json == {
             "smsId": sms_id,
@@ -357,8 +355,6 @@ def test_tracking_what_no_carrier_has(running: Running, project: Project) -> Non
             "lastChannel": "sms",
             "channelFlow": [{"channel": "sms", "tried": False}],
         }
-    finally:
-        carrier.say("up")
     running.sent_to("9647700000100", seconds=20)
     assert project.ended(sms_id)["status"] == "delivered"
 

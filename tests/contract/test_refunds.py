@@ -191,14 +191,10 @@ def test_a_late_code_is_never_sent(running: Running) -> None:
     """The carrier is away for longer than the 600 s a code lives: when it is back nothing leaves, the message is expired, the
     money is back, and a code asked for now goes out."""
     shop = Shop(running, "late")
-    carrier = running.installation.carriers["sim"]
-    carrier.say("down")
-    try:
+    with running.carrier_away():
         sent = shop.otp("+1234561234").json["messageId"]
         assert spent(running, "late", "1000") == to_micro(PRICES["MRU"])
         running.advance(601)
-    finally:
-        carrier.say("up")
     assert shop.otp("+1234561235").status == 200
     running.sent_to("1234561235", seconds=30)
     found = wait_for("it has ended", 10, lambda: (view := shop.status(sent))["status"] == "failed" and view)
