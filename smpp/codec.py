@@ -35,7 +35,7 @@ carriers are known to do and what happens:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from struct import Struct, error
 from typing import NoReturn, TypeVar
 
@@ -89,7 +89,7 @@ DATA_SM_ADDRESS_CHARS_MAX = 64
 _pack_header = Struct(">IIII").pack
 _pack_header_nul = Struct(">IIIIx").pack
 _tlv = Struct(">HH")
-_LENGTH_BYTE = tuple(bytes((n,)) for n in range(256))
+_OCTET = tuple(bytes((n,)) for n in range(256))
 
 
 _Message = TypeVar("_Message", bound=ShortMessage)
@@ -164,21 +164,28 @@ class SubmitTemplate:
         if len(address) > ADDRESS_CHARS_MAX or not address.isalnum():
             address = _rare_address(dest)
         if length <= SHORT_MESSAGE_BYTES_MAX:
-            return b"".join((self._before, address, self._after, _LENGTH_BYTE[length], message, self._suffix))
+            return b"".join((self._before, address, self._after, _OCTET[length], message, self._suffix))
         if length > PAYLOAD_BYTES_MAX:
             raise LocalProtocolError(f"short_message: {length} bytes, at most {PAYLOAD_BYTES_MAX}")
         payload = _tlv.pack(c.TLV_MESSAGE_PAYLOAD, length) + message
         return b"".join((self._before, address, self._after, b"\0", payload, self._suffix))
 
-    def bodies(self, dest: str, messages: Sequence[bytes]) -> list[bytes]:
-        """`body` of each of the messages, which all go to one destination: the parts of a long one. Raises as it does."""
+    def parts(self, dest: str, stem: bytes, parts: Sequence[bytes], numbers: Iterable[int]) -> list[bytes]:
+        """`body` for each of the 1-based `numbers` of `parts`, all to one destination: `stem`, an octet with the number, and
+        the part. Raises as it does."""
         address = dest.encode()
         if len(address) > ADDRESS_CHARS_MAX or not address.isalnum():
             address = _rare_address(dest)
-        if max(map(len, messages), default=0) > SHORT_MESSAGE_BYTES_MAX:
-            return [self.body(dest, message) for message in messages]
-        front, suffix = b"".join((self._before, address, self._after)), self._suffix
-        return [b"".join((front, _LENGTH_BYTE[len(message)], message, suffix)) for message in messages]
+        front, suffix, size, octets = b"".join((self._before, address, self._after)), self._suffix, len(stem) + 1, _OCTET
+        found: list[bytes] = []
+        for number in numbers:
+            part = parts[number - 1]
+            length = size + len(part)
+            if length > SHORT_MESSAGE_BYTES_MAX:
+                found.append(self.body(dest, b"".join((stem, octets[number], part))))
+            else:
+                found.append(b"".join((front, octets[length], stem, octets[number], part, suffix)))
+        return found
 
 
 def _rare_address(dest: str) -> bytes:

@@ -43,6 +43,7 @@ USER_DATA_OCTETS = 140
 
 _SINGLE_BYTES = {Encoding.GSM7: 160, Encoding.UCS2: 140, Encoding.LATIN1: 140, Encoding.BINARY: 140}
 _PART_BYTES = {Encoding.GSM7: 153, Encoding.UCS2: 134, Encoding.LATIN1: 134, Encoding.BINARY: 134}
+_SEPTETS_SINGLE, _SEPTETS, _SEPTETS_WIDE = 160, 153, 152
 _PART_BYTES_WIDE = {Encoding.GSM7: 152, Encoding.UCS2: 132, Encoding.LATIN1: 133, Encoding.BINARY: 133}
 
 
@@ -67,20 +68,36 @@ def cut(text: str, encoding: Encoding, wide: bool = False, shift: int = 0) -> li
     if encoding == Encoding.ASCII:
         return [from_gsm7(part).encode("ascii") for part in cut(checked_ascii(text), Encoding.GSM7, wide)]
     data = encode(text, encoding)
+    if encoding == Encoding.GSM7:
+        return cut_septets(data, wide)
     size = len(data)
     if size <= _SINGLE_BYTES[encoding]:
         return [data]
     part_bytes = (_PART_BYTES_WIDE if wide else _PART_BYTES)[encoding]
-    if encoding == Encoding.GSM7:
-        if ESC in data:
-            return _cut_before(data, part_bytes, 1, ESC, ESC)
-    elif encoding == Encoding.UCS2:
+    if encoding == Encoding.UCS2:
         parts = _cut_before(data, part_bytes, 2, 0xD8, 0xDB)
         if _tears(parts):
             ends = _kind_ends(text, [2 if character < "\U00010000" else 4 for character in text], part_bytes)
             return [encode(piece, encoding) for piece in _pieces(text, ends)]
         return parts
     return [data[start : start + part_bytes] for start in range(0, size, part_bytes)]
+
+
+def cut_septets(data: bytes, wide: bool = False) -> list[bytes]:
+    """`cut` of a text that is unpacked septets already (text.gsm7)."""
+    size, part_bytes = len(data), _SEPTETS_WIDE if wide else _SEPTETS
+    if size <= _SEPTETS_SINGLE:
+        return [data]
+    if ESC in data:
+        return _cut_before(data, part_bytes, 1, ESC, ESC)
+    return [data[start : start + part_bytes] for start in range(0, size, part_bytes)]
+
+
+def count_septets(data: bytes, wide: bool = False) -> int:
+    """How many segments `cut_septets` gives."""
+    if len(data) > _SEPTETS_SINGLE and ESC not in data:
+        return -(-len(data) // (_SEPTETS_WIDE if wide else _SEPTETS))
+    return len(cut_septets(data, wide))
 
 
 def _cut_shifted(text: str, shift: int, wide: bool) -> list[bytes]:
@@ -154,12 +171,13 @@ def count(text: str, encoding: Encoding, wide: bool = False, shift: int = 0) -> 
     if encoding == Encoding.ASCII:
         return count(checked_ascii(text), Encoding.GSM7, wide)
     data = encode(text, encoding)
+    if encoding == Encoding.GSM7:
+        return count_septets(data, wide)
     size = len(data)
     if size <= _SINGLE_BYTES[encoding]:
         return 1
-    if (encoding == Encoding.GSM7 and ESC in data) or encoding == Encoding.UCS2:
-        low, high, unit = (ESC, ESC, 1) if encoding == Encoding.GSM7 else (0xD8, 0xDB, 2)
-        return len(_cut_before(data, room(encoding, 2, wide), unit, low, high))
+    if encoding == Encoding.UCS2:
+        return len(_cut_before(data, room(encoding, 2, wide), 2, 0xD8, 0xDB))
     return -(-size // (_PART_BYTES_WIDE if wide else _PART_BYTES)[encoding])
 
 
@@ -208,3 +226,13 @@ def concat_header(reference: int, total: int, index: int, wide: bool = False, ud
     if wide:
         return bytes((6 + len(own), 8, 4, reference >> 8 & 0xFF, reference & 0xFF, total, index)) + own
     return bytes((5 + len(own), 0, 3, reference & 0xFF, total, index)) + own
+
+
+def concat_stem(reference: int, total: int, wide: bool = False) -> bytes:
+    """What the headers of all parts begin with: `concat_header` but for its last octet, the part's number. Raises for a total
+    above 255."""
+    if not 1 <= total <= SEGMENTS_MAX:
+        raise LocalProtocolError(f"{total} segments: at most {SEGMENTS_MAX}")
+    if wide:
+        return bytes((6, 8, 4, reference >> 8 & 0xFF, reference & 0xFF, total))
+    return bytes((5, 0, 3, reference & 0xFF, total))

@@ -26,7 +26,7 @@ from dispatcher.core.ports import Admission
 from dispatcher.core.refusal import Objection
 from dispatcher.core.routing import RouteFacts, Routes
 from dispatcher.core.settings import Settings
-from smpp.segments import SEGMENTS_MAX
+from smpp.segments import SEGMENTS_MAX, count_septets
 from smpp.text import Encoding, gsm7
 
 TERMS_MAX: Final = 1_000
@@ -63,8 +63,8 @@ class Lookups(Protocol):
 class Terms(NamedTuple):
     """What one account's sends with the same few fields have in common, from `since` until before `until` (ms).
 
-    `route` None: it depends on the number. `gsm7`: a text that fits one GSM 7-bit segment goes as
-    that where the route takes it. `countries`: where it may go, None for everywhere. `guard` None: nothing is counted.
+    `route` None: it depends on the number. `gsm7`: a text that fits so many GSM 7-bit segments goes as that where the route
+    takes it (0: ask for each). `countries`: where it may go, None for everywhere. `guard` None: nothing is counted.
     `account` is held so that no other object can have its identity meanwhile; an Account is not changed in place.
     """
 
@@ -79,7 +79,7 @@ class Terms(NamedTuple):
     currency: str
     validity_ms: int
     on_unknown: int
-    gsm7: bool
+    gsm7: int
     countries: frozenset[str] | None
     guard: Guard | None
 
@@ -87,12 +87,12 @@ class Terms(NamedTuple):
 class Express:
     """One Book's short way, with the terms it has made. Not to be shared between threads."""
 
-    __slots__ = ("_book", "_terms", "_text")
+    __slots__ = ("_book", "_last", "_terms")
 
     def __init__(self, book: Lookups) -> None:
         self._book = book
         self._terms: dict[tuple[object, ...], Terms] = {}
-        self._text = ""  # the last text that fitted one segment
+        self._last = ("", 1, False)  # the last text in GSM 7-bit, its segments, and whether it was cut for the wide header
 
     def admit(self, send: Send, account: Account, now: int, message_id: str) -> Admission | None:
         """The admission of a plain send; None: ask the long way."""
@@ -125,7 +125,7 @@ class Express:
             return None
         to, country = placed
         (
-            account, _, _, sender, lane, route, price_of, tariff, currency, validity_ms, on_unknown, one_segment, countries,
+            account, _, _, sender, lane, route, price_of, tariff, currency, validity_ms, on_unknown, most, countries,
             guard,
         ) = terms  # fmt: skip
         price = price_of(to)
@@ -140,14 +140,12 @@ class Express:
                 route = self._book.route(send, account, to, lane, sender, price)
             if not (route.any_sender if sender else route.has_sender):
                 return None
-            if not (one_segment and route.gsm7):
-                encoding, segments, text, _, _, shift = self._book.content(send, route)
-                if shift:
-                    return None
-            elif text == self._text:
-                text = self._text
-            elif _fits(text):
-                self._text = text
+            wide, last, last_segments, last_wide = route.wide, *self._last
+            if most and route.gsm7 and text == last and wide is last_wide and last_segments <= most:
+                text, segments = last, last_segments
+            elif most and route.gsm7 and (found := _segments(text, most, wide)):
+                segments = found
+                self._last = (text, segments, wide)
             else:
                 encoding, segments, text, _, _, shift = self._book.content(send, route)
                 if shift:
@@ -199,7 +197,7 @@ class Express:
             currency=tariff.currency,
             validity_ms=validity_s * 1000,
             on_unknown=int(book.on_unknown[lane] if send.on_unknown is None else OnUnknown[send.on_unknown.upper()]),
-            gsm7=send.encoding == "auto" and 1 <= send.max_segments <= SEGMENTS_MAX,
+            gsm7=send.max_segments if send.encoding == "auto" and 1 <= send.max_segments <= SEGMENTS_MAX else 0,
             countries=frozenset(account.countries) if account.countries else None,
             guard=book.guards.of(account, lane),
         )
@@ -209,9 +207,12 @@ class Express:
         return terms
 
 
-def _fits(text: str) -> bool:
-    """Is it one GSM 7-bit segment?"""
-    if len(text) > GSM7_SINGLE_CHARS:
-        return False
+def _segments(text: str, most: int, wide: bool) -> int:
+    """How many GSM 7-bit segments it is; 0: none, or more than `most`."""
+    if len(text) > most * GSM7_SINGLE_CHARS:
+        return 0
     septets = gsm7(text)
-    return septets is not None and len(septets) <= GSM7_SINGLE_CHARS
+    if septets is None:
+        return 0
+    segments = 1 if len(septets) <= GSM7_SINGLE_CHARS else count_septets(septets, wide)
+    return segments if segments <= most else 0

@@ -21,7 +21,7 @@ from smpp.codec import SubmitTemplate
 from smpp.constants import Npi, Tlv, Ton
 from smpp.errors import LocalProtocolError
 from smpp.national import elements
-from smpp.segments import concat_header, cut, cut_bytes, header
+from smpp.segments import concat_header, concat_stem, cut, cut_bytes, cut_septets, header
 from smpp.text import Encoding, gsm7
 
 TEMPLATES_MAX: Final = 8_192
@@ -38,8 +38,7 @@ _Run = tuple[str, int, int, int, SubmitTemplate | None]
 """Sender, now, first and end of the deadlines (ms) that share the template last used for a carrier's plain texts."""
 _Begun = tuple[str, int, int, int, SubmitTemplate]
 _NO_RUN: Final[_Run] = ("", 0, 0, 0, None)
-_OCTETS: Final = [bytes((number,)) for number in range(256)]
-_GSM7: Final = int(Encoding.GSM7)
+_GSM7, _ASCII = int(Encoding.GSM7), int(Encoding.ASCII)
 
 
 class Unencodable(Exception):
@@ -103,7 +102,7 @@ class Encoder:
         message whole; `now` in ms. Raises Unencodable."""
         options = body.options
         try:
-            if options is not None or carrier in self._odd or body.encoding == Encoding.ASCII:
+            if options is not None or carrier in self._odd or body.encoding == _ASCII:
                 return self._unusual(body, options or _NONE, carrier, segments, reference, now)
             many, wide, key = body.segments > 1, self._forms[carrier].wide, (carrier, body.encoding, body.segments > 1)
             sender, at, first, end, template = self._runs.get(key) or _NO_RUN
@@ -113,8 +112,7 @@ class Encoder:
             parts = self._parts(body, wide)
             if not many:
                 return [template.body(body.to, parts[0])]
-            stem = concat_header(reference, len(parts), 1, wide)[:-1]  # the last octet is the part's number
-            return template.bodies(body.to, [b"".join((stem, _OCTETS[n], parts[n - 1])) for n in segments])
+            return template.parts(body.to, concat_stem(reference, len(parts), wide), parts, segments)
         except LocalProtocolError as error:
             raise Unencodable(str(error)) from error
 
@@ -124,11 +122,15 @@ class Encoder:
         key = (body.text, body.encoding, body.segments, wide, shift)
         if key == self._last_cut[0]:
             return self._last_cut[1]
-        encoding = Encoding.GSM7 if body.encoding == Encoding.ASCII else Encoding(body.encoding)
-        parts = cut(body.text, encoding, wide, shift)
+        encoding = body.encoding
+        if encoding == _GSM7 and not shift and (septets := gsm7(body.text)) is not None:
+            parts = cut_septets(septets, wide)
+        else:
+            encoding = Encoding.GSM7 if encoding == _ASCII else Encoding(encoding)
+            parts = cut(body.text, encoding, wide, shift)
         if len(parts) != body.segments and not wide:
             # admission cut for the route's widest header; shorter parts are right with a shorter header too
-            parts = cut(body.text, encoding, True, shift)
+            parts = cut(body.text, Encoding(encoding), True, shift)
         self._last_cut = (key, _all(body, parts))
         return parts
 

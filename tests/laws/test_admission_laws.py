@@ -72,7 +72,21 @@ NUMBERS = (
     "0",
     "999999999999",
 )
-TEXTS = ("hello", "x" * 160, "x" * 161, "€" * 80, "€" * 81, "ж", "é" * 71, "", "\ud83d", "a`b", "a" * 1600)
+TEXTS = (
+    "hello",
+    "x" * 160,
+    "x" * 306,
+    "x" * 305 + "€",
+    "x" * 161,
+    "€" * 80,
+    "€" * 81,
+    "ж",
+    "é" * 71,
+    "",
+    "\ud83d",
+    "a`b",
+    "a" * 1600,
+)
 RARE: dict[str, st.SearchStrategy[Any]] = {
     "binary": st.sampled_from(["", "AAEC"]),
     "udh": st.just("AQA="),
@@ -105,7 +119,7 @@ def sends(draw: st.DrawFn) -> Send:
     names = draw(st.lists(st.sampled_from(sorted(RARE)), max_size=2, unique=True))
     names += draw(st.lists(st.sampled_from(["sender", "lane", "flash", "max_segments"]), max_size=1))
     fields = {name: draw(RARE[name]) for name in names}
-    text = draw(st.sampled_from(TEXTS) | st.none()) if draw(st.integers(0, 3)) == 0 else draw(st.sampled_from(TEXTS[:2]))
+    text = draw(st.sampled_from(TEXTS) | st.none()) if draw(st.integers(0, 3)) == 0 else draw(st.sampled_from(TEXTS[:4]))
     return Send(to=draw(st.sampled_from(NUMBERS)), text=text, **fields)
 
 
@@ -155,6 +169,20 @@ def test_the_short_way_says_what_the_long_way_says(which: int, turns: list[tuple
     """Every verdict of `admit`, by a book that has seen other sends before, is the long way's by a book that takes no other."""
     for send, account, now in turns:
         assert admit(send, account, BOOKS[which], now, "ID") == the_long_way(send, account, OTHERS[which], now)
+
+
+def test_the_last_cut_reaches_no_other_send() -> None:
+    """The same text by a route with the short header and by one with the long, with room for as many segments and for fewer."""
+    routes = (route("home", "full", prefix=("44",)), route("rest", "wide"))
+    by, other, seen = book(routes), book(routes), set()
+    for text in ("x" * 306, "x" * 306, "x" * 305 + "€", "x" * 160, "x" * 161, "€" * 77, "x" * 307):
+        for most in (1, 2, 3, 2, 1, 3):
+            for to in ("447911123456", "22238000000", "447911123456", "22238000000", "22238000000"):
+                send = Send(to=to, text=text, max_segments=most)
+                found = admit(send, ACCOUNTS[0], by, NOW, "ID")
+                assert found == the_long_way(send, ACCOUNTS[0], other, NOW), (text, most, to)
+                seen.add((found.body.route, found.body.segments) if isinstance(found, Admission) else found.reason)
+    assert {("home", 2), ("rest", 3), ("rest", 2), ("home", 1), "text_too_long"} <= seen
 
 
 def test_plain_sends_take_the_short_way() -> None:

@@ -74,14 +74,16 @@ def test_longer_goes_into_message_payload(size: int) -> None:
 
 
 @pytest.mark.parametrize("dest", ["49", "+49", "*100#", "4" * 20])
-@pytest.mark.parametrize("size", [0, 1, 254, 255])
-def test_bodies_of_one_destination_are_as_alone(dest: str, size: int) -> None:
+@pytest.mark.parametrize("size", [0, 1, 248, 249])
+def test_parts_to_one_destination_are_as_alone(dest: str, size: int) -> None:
     """The parts of a long message, written together, also where one is so long that it goes into message_payload."""
-    made, messages = template(tlvs={0x0204: b"\0\1"}), [b"a", b"x" * size, b""]
-    assert made.bodies(dest, messages) == [made.body(dest, message) for message in messages]
+    made, parts, stem = template(tlvs={0x0204: b"\0\1"}), [b"a", b"x" * size, b""], b"\5\0\3\7\3"
+    alone = [made.body(dest, stem + bytes((number,)) + part) for number, part in enumerate(parts, 1)]
+    assert made.parts(dest, stem, parts, [1, 2, 3]) == alone
+    assert made.parts(dest, stem, parts, [3, 2]) == alone[:0:-1]
     for wrong in ("4" * 21, "4\0"):
         with pytest.raises(LocalProtocolError, match="destination_addr"):
-            made.bodies(wrong, messages)
+            made.parts(wrong, stem, parts, [1])
 
 
 @pytest.mark.parametrize(
