@@ -82,6 +82,7 @@ class Fact(msgspec.Struct, array_like=True, gc=False):
     to: str
     attempt: int
     at: int
+    tlvs: dict[str, str] | None = None
 
 
 COLUMNS = ",".join(Fact.__struct_fields__)

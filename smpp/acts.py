@@ -109,9 +109,9 @@ class OurSide(Generic[T]):
         data_sms.difference_update(each for _, each in answers)
         self._reply([make(each, status) for make, each in answers])
 
-    def answer_submits(self, answers: Iterable[tuple[int, int, str]]) -> None:
-        """SMSC: answers submit_sm with (sequence, status, message_id)."""
-        self._reply([codec.submit_sm_resp(sequence, status, message_id) for sequence, status, message_id in answers])
+    def answer_submits(self, answers: Iterable[tuple[int, int, str]], tlvs: bytes = b"") -> None:
+        """SMSC: answers submit_sm with (sequence, status, message_id), each with these TLVs behind it."""
+        self._reply([codec.submit_sm_resp(sequence, status, message_id, tlvs) for sequence, status, message_id in answers])
 
     def ask(self, question: Pdu, token: object, now: float) -> None:
         """ESME: sends a query_sm or cancel_sm beside the window; `Events.told` brings what becomes of it. Raises

@@ -235,11 +235,12 @@ def pdu(command_id: int, status: int, sequence: int, body: bytes = b"") -> bytes
         raise LocalProtocolError("command_id, status or sequence is outside 32 bits") from None
 
 
-def submit_sm_resp(sequence: int, status: int, message_id: str) -> bytes:
-    """submit_sm_resp; an error without an id has no body (4.4.2). Raises LocalProtocolError for an id that does not fit."""
+def submit_sm_resp(sequence: int, status: int, message_id: str, tlvs: bytes = b"") -> bytes:
+    """submit_sm_resp; an error without an id has no body (4.4.2). `tlvs` are written already; SMPP 5 has some, carriers their
+    own. Raises LocalProtocolError for an id that does not fit."""
     if status and not message_id:
         return pdu(c.SUBMIT_SM_RESP, status, sequence)
-    return pdu(c.SUBMIT_SM_RESP, status, sequence, write_c_string("message_id", message_id, MESSAGE_ID_CHARS_MAX))
+    return pdu(c.SUBMIT_SM_RESP, status, sequence, write_c_string("message_id", message_id, MESSAGE_ID_CHARS_MAX) + tlvs)
 
 
 def deliver_sm_resp(sequence: int, status: int = 0) -> bytes:

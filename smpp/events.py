@@ -39,6 +39,7 @@ class SessionSettings:
     bad_pdus_max           undecodable PDUs a session bears before it ends
     questions              ESME: query_sm and cancel_sm of ours without an answer, beside the window
     question_timeout_s     one unanswered for so long is given up; the session goes on
+    answer_tlvs            ESME: hand over the TLVs of answers too (SMPP 5, and carriers' own)
     read_receipt           what recognises receipts in a PDU before it is decoded, (pdu, sequence) -> receipt or None
                            (receipts.glance); what it recognises goes to Events.receipts
     """
@@ -57,6 +58,7 @@ class SessionSettings:
     bad_pdus_max: int = 1_000
     questions: int = 8
     question_timeout_s: float = 10.0
+    answer_tlvs: bool = False
     read_receipt: Callable[[bytes, int], Receipt | None] | None = None
 
 
@@ -78,6 +80,7 @@ class Events(Generic[T]):
     """What one call to `receive` or `tick` brought, in lists, each in the order of arrival.
 
     answers    (token, command_status, message_id) of requests of ours; message_id "" where there is none
+    answer_tlvs  with that setting: (token, TLVs) of those answers that have some
     late       the same, for requests that were reported in `timed_out` before
     timed_out  tokens whose response timer ran out: their outcome is unknown now
     delivers   ESME: deliver_sm to be answered by `answer_delivers`
@@ -93,12 +96,13 @@ class Events(Generic[T]):
     """
 
     __slots__ = (
-        "answers", "asked", "bad", "bound", "close", "delivers", "late", "login", "receipts", "refused", "submits", "timed_out",
-        "told",
+        "answer_tlvs", "answers", "asked", "bad", "bound", "close", "delivers", "late", "login", "receipts", "refused",
+        "submits", "timed_out", "told",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.answers: list[tuple[T, int, str]] = []
+        self.answer_tlvs: list[tuple[T, dict[int, bytes]]] = []
         self.late: list[tuple[T, int, str]] = []
         self.timed_out: list[T] = []
         self.delivers: list[DeliverSm] = []

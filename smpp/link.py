@@ -142,9 +142,9 @@ class Link(Generic[T]):
         self.session.answer_delivers(sequences, status)
         self._wake.set()
 
-    def answer_submits(self, answers: Iterable[tuple[int, int, str]]) -> None:
-        """SMSC: answers submit_sm with (sequence, status, message_id)."""
-        self.session.answer_submits(answers)
+    def answer_submits(self, answers: Iterable[tuple[int, int, str]], tlvs: bytes = b"") -> None:
+        """SMSC: answers submit_sm with (sequence, status, message_id), each with these TLVs behind it."""
+        self.session.answer_submits(answers, tlvs)
         self._wake.set()
 
     def ask(self, question: Pdu, token: object) -> None:

@@ -43,9 +43,9 @@ class Peer:
         self.login: Login | None = None
         self.link: Link[object]
 
-    def answer(self, answers: Iterable[tuple[int, int, str]]) -> None:
-        """Answers submit_sm: (sequence, status, message_id). After the link's end it does nothing."""
-        self.link.answer_submits(answers)
+    def answer(self, answers: Iterable[tuple[int, int, str]], tlvs: bytes = b"") -> None:
+        """Answers submit_sm: (sequence, status, message_id), with TLVs. After the link's end it does nothing."""
+        self.link.answer_submits(answers, tlvs)
 
     def tell(self, answer: Pdu) -> None:
         """Answers a question, under its sequence number. After the link's end it does nothing."""

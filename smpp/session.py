@@ -83,6 +83,7 @@ class Session(OurSide[T]):
         get, unanswered_max = self._actions.get, self.settings.unanswered_max
         pop, owed = self._window.in_flight.pop, self.owed
         answers, delivers, esme = events.answers, events.delivers, self.role is Role.ESME
+        keep = esme and self.settings.answer_tlvs
         receipts, read_receipt = events.receipts, self.settings.read_receipt
         for pdu in pdus:
             _, command, status, sequence = _header(pdu)
@@ -93,6 +94,8 @@ class Session(OurSide[T]):
                     message_id = codec.decode_message_id(pdu) if esme else ""
                     if entry is not None:
                         answers.append((entry[0], status, message_id))
+                        if keep and (tlvs := codec.decode_submit_sm_resp_tlvs(pdu)):
+                            events.answer_tlvs.append((entry[0], tlvs))
                     else:
                         self._late_or_stray(sequence, status, message_id, events)
                 elif do is _TAKE:

@@ -65,7 +65,7 @@ STREAMS: tuple[Stream, ...] = (
             "error": "none, or (source, code, name, class): source submit, receipt, timeout or operator; code as the carrier wrote it; name a status name or receipt cause; class throttled, temporary, permanent, doubt or expired",
             "attempt": "number of the last attempt, 0 before the first",
             "refined": "true for a later word on an `unknown`",
-            "tlvs": "not filled yet",
+            "tlvs": "of the last attempt's answer and receipts, those that its carrier's `keep_tlvs` names: word to text, or to `0x` and hex; else none",
             "at": _AT,
         },
     ),
@@ -93,6 +93,7 @@ STREAMS: tuple[Stream, ...] = (
             "to": _TO_HASH,
             "attempt": "the accepting one; of void and refund the segment's last",
             "at": _AT,
+            "tlvs": "of a cost: those of the answer that its carrier's `keep_tlvs` names; else none",
         },
     ),
     Stream(

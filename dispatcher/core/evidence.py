@@ -8,6 +8,7 @@ column.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -31,14 +32,15 @@ class Answer(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Answers for one message that arrived together."""
+    """Answers for one message that arrived together. `tlvs`: what is kept of each, by segment, 0 for all of them."""
 
     answers: list[Answer]
+    tlvs: Mapping[int, dict[str, str]] | None = None
 
 
 class ReceiptSeen(NamedTuple):
     """A delivery receipt, matched to a segment (1-based) and its attempt. `state` is canonical (smpp.receipts), `code`
-    the carrier's `err`, `cause` our name for it ("" unmapped), `at` ms."""
+    the carrier's `err`, `cause` our name for it ("" unmapped), `at` ms, `tlvs` what is kept of it."""
 
     segment: int
     attempt: int
@@ -46,6 +48,7 @@ class ReceiptSeen(NamedTuple):
     code: str
     cause: str
     at: int
+    tlvs: dict[str, str] | None = None
 
 
 class NoReceipt(NamedTuple):

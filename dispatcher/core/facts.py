@@ -83,6 +83,7 @@ def cost(id: str, head: Head, number: int, attempt: Attempt, at: int, currency: 
         head.to_hash,
         attempt.number,
         at,
+        attempt.tlvs,
     )
 
 
@@ -118,7 +119,7 @@ def event_of(id: str, head: Head, throttled: tuple[int, Attempt] | None, at: int
         error,
         last.number if last is not None else 0,
         head.refined,
-        None,
+        last.tlvs if last is not None else None,
         at,
     )
 

@@ -150,7 +150,7 @@ def _awaits(segment: Segment) -> bool:
     if segment.state != _SUBMITTED or not segment.posted or len(segment.attempts) != 1 or segment.due_at:
         return False
     attempt = segment.attempts[0]
-    return attempt.outcome == _ACCEPTED and not attempt.receipt and bool(attempt.carrier_id)
+    return attempt.outcome == _ACCEPTED and not attempt.receipt and bool(attempt.carrier_id) and attempt.tlvs is None
 
 
 def _event(message_id: str, head: Head, state: str, now: int) -> EventRow:

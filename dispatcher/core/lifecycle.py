@@ -171,8 +171,9 @@ def decide(message: Message, evidence: Evidence, rules: Rules, now: int) -> Deci
         head = head_of(message.body)
     case = Case(message.id, head, rules, now)
     if isinstance(evidence, Answers):
+        kept = evidence.tlvs or {}
         for answer in evidence.answers:
-            _answered(case, answer)
+            _answered(case, answer, kept.get(answer.segment) or kept.get(0))
     elif isinstance(evidence, ReceiptSeen):
         _receipt(case, evidence)
     elif isinstance(evidence, NoReceipt):
@@ -190,7 +191,7 @@ def decide(message: Message, evidence: Evidence, rules: Rules, now: int) -> Deci
     return concluded(case, head)
 
 
-def _answered(case: Case, answer: Answer) -> None:
+def _answered(case: Case, answer: Answer, tlvs: dict[str, str] | None = None) -> None:
     """One answer, on time or late. Only an attempt that is pending or unknown can still be answered."""
     i = answer.segment - 1
     segment = case.segments[i]
@@ -213,6 +214,7 @@ def _answered(case: Case, answer: Answer) -> None:
             return
         outcome = Outcome.TEMPORARY  # a later attempt exists, so this number cannot be taken back
     new = replace(old, outcome=outcome, code=answer.code, carrier_id=answer.carrier_id or old.carrier_id, answered_at=answer.at)
+    new.tlvs = tlvs or old.tlvs
     _settle(case, i, n, new, signal)
 
 
@@ -273,6 +275,8 @@ def _receipt_of(case: Case, i: int, n: int, seen: ReceiptSeen, signal: Signal) -
     if signal is _INTERIM:
         case.interim = True
     new = replace(old, receipt=seen.state, receipt_code=seen.code, cause=seen.cause, receipt_at=seen.at)
+    if seen.tlvs:
+        new.tlvs = {**(old.tlvs or {}), **seen.tlvs}
     _settle(case, i, n, new, signal)
 
 

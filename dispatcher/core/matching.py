@@ -141,13 +141,15 @@ def cause_of(code: str, network_error: bytes | None, causes: Mapping[str, str]) 
     return CAUSES.get(code, "")
 
 
-def seen(receipt: Receipt, quirks: Quirks, segment: int, attempt: int, at: int) -> ReceiptSeen:
+def seen(
+    receipt: Receipt, quirks: Quirks, segment: int, attempt: int, at: int, tlvs: dict[str, str] | None = None
+) -> ReceiptSeen:
     """The receipt as evidence about one attempt. A carrier whose last word is ACCEPTD has delivered by it."""
     state = receipt.state
     if state == "ACCEPTD" and quirks.accepted_is_final:
         state = "DELIVRD"
     cause = cause_of(receipt.code, receipt.network_error, quirks.causes) if state in _FAILURES else ""
-    return ReceiptSeen(segment, attempt, state, receipt.code, cause, at)
+    return ReceiptSeen(segment, attempt, state, receipt.code, cause, at, tlvs)
 
 
 class Parked(msgspec.Struct, array_like=True):
@@ -159,6 +161,7 @@ class Parked(msgspec.Struct, array_like=True):
     code: str
     network_error: bytes | None
     at: int
+    tlvs: dict[str, str] | None = None
 
     def is_orphan(self, now: int, early_ms: int) -> bool:
         """True when it has waited long enough (ms): count it and forget it, the carrier has been answered."""
@@ -169,9 +172,9 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Parked)
 
 
-def park(receipt: Receipt, keys: tuple[str, ...], at: int) -> bytes:
+def park(receipt: Receipt, keys: tuple[str, ...], at: int, tlvs: dict[str, str] | None = None) -> bytes:
     """The receipt as bytes for the store's `early` hash."""
-    return _ENCODER.encode(Parked(keys, receipt.state, receipt.code, receipt.network_error, at))
+    return _ENCODER.encode(Parked(keys, receipt.state, receipt.code, receipt.network_error, at, tlvs))
 
 
 def unpark(data: bytes) -> Parked:

@@ -191,7 +191,8 @@ class Attempt(msgspec.Struct, array_like=True, gc=False):
 
     `at` is the instant of the write-ahead (ms); `code` the command_status of the answer; `cost` the carrier's price
     in micro-units of the carrier's currency; `receipt` the last receipt's state (DELIVRD, ...), `receipt_code` its
-    `err` as the carrier wrote it, `cause` our name for it (absent, memory_full, ...).
+    `err` as the carrier wrote it, `cause` our name for it (absent, memory_full, ...), `tlvs` what the
+    operator keeps of the carrier's.
     """
 
     number: int
@@ -207,6 +208,7 @@ class Attempt(msgspec.Struct, array_like=True, gc=False):
     receipt_code: str = ""
     cause: str = ""
     receipt_at: int = 0
+    tlvs: dict[str, str] | None = None
 
 
 class Segment(msgspec.Struct, array_like=True, gc=False):

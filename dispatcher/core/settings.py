@@ -216,6 +216,10 @@ class Carrier(Table, kw_only=True, frozen=True):
     quirks: Quirks = Quirks()
     questions: Questions = Questions()
     tlvs: Annotated[dict[str, str], Meta(description='sent with every submit_sm: "0x1400" = hex or text')] = {}
+    keep_tlvs: Annotated[
+        tuple[str, ...],
+        Meta(max_length=16, description='of its answers and receipts, kept on events and cost facts: "0x1401" or a name'),
+    ] = ()
 
 
 class Limit(Table, kw_only=True, frozen=True):

@@ -197,11 +197,15 @@ class Carriers:
     async def _run_link(self, seat: Seat, stream: trio.abc.Stream, mode: str) -> str:
         works = self._works
         session: Session[Token] = Session(
-            session_settings(seat.bind_settings), self._login(seat, mode), now=works.clock.monotonic()
+            session_settings(seat.bind_settings, keep=bool(seat.carrier_settings.keep_tlvs)),
+            self._login(seat, mode),
+            now=works.clock.monotonic(),
         )
         refused: list[str] = []
 
         def on_events(events: Events[Token]) -> None:
+            if events.answer_tlvs:
+                self._committer.noted(seat, events.answer_tlvs)
             if events.answers:
                 self._committer.answered(seat, events.answers)
             if events.told:
@@ -375,7 +379,7 @@ def labels(seat: Seat) -> dict[str, str | int]:
     return {"carrier": seat.carrier, "bind": seat.bind, "session": seat.session}
 
 
-def session_settings(bind: Bind) -> SessionSettings:
+def session_settings(bind: Bind, *, keep: bool = False) -> SessionSettings:
     """A bind's limits and timers as the session wants them."""
     return SessionSettings(
         window=bind.window,
@@ -383,6 +387,7 @@ def session_settings(bind: Bind) -> SessionSettings:
         response_timeout_s=bind.response_timeout_s,
         bind_timeout_s=bind.connect_timeout_s,
         drain_s=2.0,
+        answer_tlvs=keep,
         question_timeout_s=min(bind.response_timeout_s, QUESTION_S),
         read_receipt=glance,
     )

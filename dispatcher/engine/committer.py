@@ -12,7 +12,7 @@ it is the only one who knows this id, and its receipt will come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, cast
 
@@ -20,6 +20,7 @@ import trio
 
 from dispatcher.core import alike
 from dispatcher.core.happy import accept
+from dispatcher.core.kept import KeptTlvs
 from dispatcher.core.lifecycle import Answer, Answers, Breach, Decision, collect, decide
 from dispatcher.core.matching import answer_key, told_id
 from dispatcher.core.model import LANES, Correlation, Head, Message, Outcome, State
@@ -62,6 +63,7 @@ class Committer:
         ] = []  # (message id, late answer with its attempt, monotonic end of patience)
         self._busy_at = 0.0
         self._counts: dict[tuple[Seat, int], int] = {}
+        self._kept = {c.name: KeptTlvs(c.keep_tlvs) for c in works.settings.carrier}
         self._ids = {c.name: c.quirks.ids for c in works.settings.carrier}
         self._statuses = {
             c.name: {int(status, 0): StatusClass(kind) for status, kind in c.quirks.statuses.items()}
@@ -109,6 +111,13 @@ class Committer:
         key = (slot, int(outcome))
         self._counts[key] = self._counts.get(key, 0) + 1
         return Answer(segment, outcome, status, told_id(message_id), now)
+
+    def noted(self, slot: Seat, tlvs: Sequence[tuple[Token, Mapping[int, bytes]]]) -> None:
+        """TLVs of answers, where their carrier's operator keeps some."""
+        for (flight, segment), each in tlvs:
+            kept = self._kept[slot.carrier].of(each)
+            if kept is not None:
+                flight.tlvs = {**(flight.tlvs or {}), segment: kept}
 
     def closed(self, slot: Seat, tokens: Sequence[Token], outcome: Outcome) -> None:
         """Submits that got no answer: UNKNOWN (their last byte left) or NOT_SENT."""
@@ -187,7 +196,7 @@ class Committer:
         for flight in batch:
             answers, flight.answers = flight.answers, []
             message = flight.message
-            if message.stage is not None and not flight.open:
+            if message.stage is not None and not flight.open and flight.tlvs is None:
                 one = len(answers) == 1
                 stage = (
                     alike.accept(effects, message, answers[0], rules, now)
@@ -206,7 +215,7 @@ class Committer:
                     settled(message_id)
                     done.append(message)
                     continue
-            head = accept(effects, message, answers, rules, now)
+            head = accept(effects, message, answers, rules, now) if flight.tlvs is None else None
             if head is not None:
                 first = head.segments[0].attempts[0]
                 if first.carrier != carrier:
@@ -218,7 +227,7 @@ class Committer:
                     rows.append((answer_key(ids[carrier], carrier_id), row))
             else:
                 answers = flight.each(answers) if flight.whole else answers
-                decision = decide(message, Answers(answers), rules, now)
+                decision = decide(message, Answers(answers, flight.tlvs), rules, now)
                 if decision.changed:
                     head = decision.head
                     collect(effects, message, decision)

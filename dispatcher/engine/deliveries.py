@@ -11,11 +11,13 @@ that both are applied in the order in which they came.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from dispatcher.core import alike
+from dispatcher.core.evidence import Evidence, Withdrawn
 from dispatcher.core.happy import deliver
+from dispatcher.core.matching import seen
 from dispatcher.core.model import Correlation, Head, Message, State
 from dispatcher.core.ports import Effects
 from dispatcher.core.retry import Rules
@@ -49,7 +51,7 @@ class Read:
 class Item:
     """One deliver_sm, or one parked receipt (`field` set, its read without link). `key`: by which it was found."""
 
-    __slots__ = ("answered", "correlation", "field", "key", "keys", "read", "receipt", "sequence")
+    __slots__ = ("answered", "correlation", "field", "key", "keys", "read", "receipt", "sequence", "tlvs")
 
     def __init__(self, read: Read, receipt: Receipt, keys: tuple[str, ...], sequence: int, field: str = "") -> None:
         self.read = read
@@ -60,6 +62,15 @@ class Item:
         self.key = ""
         self.correlation = NOWHERE
         self.answered = False
+        self.tlvs: dict[str, str] | None = None
+
+
+def evidence_of(item: Item, wished: Collection[str]) -> Evidence:
+    """What an item with a correlation says; DELETED of a message that somebody wished to cancel is no failure."""
+    _, message_id, segment, attempt, _ = item.correlation
+    if item.receipt.state == "DELETED" and message_id in wished:
+        return Withdrawn(segment, attempt)
+    return seen(item.receipt, item.read.quirks, segment, attempt, item.read.at, item.tlvs)
 
 
 def asked_for(read: Read, receipt: Receipt, key: str, row: Correlation) -> Item:
@@ -104,7 +115,7 @@ def delivered(works: Works, items: Sequence[Item]) -> Found:
         else:
             _, state, code, _, _, _, _ = item.receipt
             _, message_id, segment, attempt, _ = row
-            if state == "DELIVRD" and attempt == 1 and message_id not in behind:
+            if state == "DELIVRD" and attempt == 1 and item.tlvs is None and message_id not in behind:
                 message = messages.get(message_id)
                 if message is not None and _is_long(message):
                     others = long.setdefault(message_id, {})

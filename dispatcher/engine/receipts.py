@@ -20,12 +20,13 @@ from typing import Any, Final
 import trio
 
 from dispatcher.core.evidence import INTERIM_STATES
-from dispatcher.core.lifecycle import Evidence, Withdrawn, collect, decide
-from dispatcher.core.matching import park, seen, unpark
+from dispatcher.core.kept import KeptTlvs
+from dispatcher.core.lifecycle import collect, decide
+from dispatcher.core.matching import park, unpark
 from dispatcher.core.model import Correlation, Head, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
-from dispatcher.engine.deliveries import NOWHERE, SYSTEM_ERROR, Item, Read, answer, asked_for, by_age, delivered
+from dispatcher.engine.deliveries import NOWHERE, SYSTEM_ERROR, Item, Read, answer, asked_for, by_age, delivered, evidence_of
 from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.learning import Learning
 from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
@@ -55,6 +56,7 @@ class Receipts:
         self._numbers = count()
         self._quirks = {c.name: c.quirks for c in works.settings.carrier}
         self._learning = Learning(works)
+        self._kept = {c.name: KeptTlvs(c.keep_tlvs) for c in works.settings.carrier}
         self._cancels = frozenset(c.name for c in works.settings.carrier if c.questions.cancel)
         self.bell = Bell()
 
@@ -81,7 +83,8 @@ class Receipts:
             if receipt is None:
                 from_handsets.append(deliver)
                 continue
-            new.append(Item(read, receipt, keys(receipt.id), deliver.sequence))
+            new.append(item := Item(read, receipt, keys(receipt.id), deliver.sequence))
+            item.tlvs = self._kept[seat.carrier].of(deliver.tlvs)
         if from_handsets:
             self._handsets.arrived(read, from_handsets)
         self.bell.ring()
@@ -271,12 +274,8 @@ class Receipts:
         places: dict[str, int] = {}
         first: Item | None = None
         for item in items:
-            correlation = item.correlation
-            message = messages[correlation.id]
-            evidence: Evidence = seen(item.receipt, item.read.quirks, correlation.segment, correlation.attempt, item.read.at)
-            if item.receipt.state == "DELETED" and message.id in wished:
-                evidence = Withdrawn(correlation.segment, correlation.attempt)
-            decision = decide(message, evidence, rules, now)
+            message = messages[item.correlation.id]
+            decision = decide(message, evidence_of(item, wished), rules, now)
             if not decision.changed:
                 unchanged.append(item)
                 continue
@@ -365,7 +364,7 @@ class Receipts:
             if receipt.id:
                 self._learning.seen(read.carrier, receipt.id, "")
             field = f"{receipt.id}.{receipt.state}.{read.at}.{next(self._numbers)}"
-            rows.setdefault(read.carrier, []).append((field, park(receipt, item.keys, read.at)))
+            rows.setdefault(read.carrier, []).append((field, park(receipt, item.keys, read.at, item.tlvs)))
             if read.link is not None and not item.answered:
                 item.answered = True
                 answers.setdefault(read.link, []).append(item.sequence)
@@ -388,7 +387,8 @@ class Receipts:
             parked = unpark(raw)
             receipt = Receipt("", parked.state, parked.code, parked.network_error)
             read = Read(carrier, quirks, None, parked.at, works.clock.monotonic())
-            items.append(Item(read, receipt, tuple(parked.keys), 0, field))
+            items.append(item := Item(read, receipt, tuple(parked.keys), 0, field))
+            item.tlvs = parked.tlvs
             if parked.is_orphan(now, int(early_ms)):
                 over.append(field)
         await self._apply(items)

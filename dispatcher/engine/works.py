@@ -142,7 +142,7 @@ class Flight:
     `left_at` is when its first bytes left (monotonic seconds, 0: not yet). `whole`: the segments of a submit for all of them.
     """
 
-    __slots__ = ("answers", "left_at", "message", "open", "slot", "whole")
+    __slots__ = ("answers", "left_at", "message", "open", "slot", "tlvs", "whole")
 
     def __init__(self, message: Message, slot: Seat, open_segments: int) -> None:
         self.message = message
@@ -151,6 +151,7 @@ class Flight:
         self.left_at = 0.0
         self.answers: list[Answer] = []
         self.whole: Sequence[int] = ()
+        self.tlvs: dict[int, dict[str, str]] | None = None
 
     def each(self, answers: Sequence[Answer]) -> list[Answer]:
         """Answers segment by segment: one to a submit for all is one to each."""

@@ -15,6 +15,7 @@ from pathlib import Path as FilePath
 from typing import Any
 from urllib.parse import urlsplit
 
+from dispatcher.core.kept import tag_of
 from dispatcher.ops.door_rules import check_http, check_notices
 from dispatcher.ops.findings import Report, did_you_mean
 from dispatcher.ops.inbox_rules import check_inbox
@@ -179,6 +180,9 @@ def _codes(report: Report, path: Path, carrier: Table) -> None:
     for key in table(quirks, "statuses"):
         if not re.fullmatch(r"0x[0-9A-Fa-f]{1,8}", key):
             report.add((*path, "quirks", "statuses", key), "is not a command_status", 'write it like "0x58"')
+    for index, word in enumerate(carrier.get("keep_tlvs") or ()):
+        if isinstance(word, str) and tag_of(word) is None:
+            report.add((*path, "keep_tlvs", index), "is no TLV", 'write a tag like "0x1401", or a name of SMPP', value=word)
     for key, value in table(carrier, "tlvs").items():
         if not re.fullmatch(r"0x[0-9A-Fa-f]{1,4}", key):
             report.add((*path, "tlvs", key), "is not a TLV tag", 'write it like "0x1400"', value=value)

@@ -17,7 +17,7 @@ from smpp.codec import SubmitSm
 from smpp.constants import Command
 from smpp.pdus import Pdu
 from smpp.questions import refusal
-from smpp.simulator.forms import STATES
+from smpp.simulator.forms import STATES, octets_of
 from smpp.simulator.scenario import Scenario
 from smpp.simulator.temper import Verdict
 
@@ -56,6 +56,7 @@ class Desk:
         self._kept: dict[str, Kept] = {}
         self._kept_max = scenario.record_max
         self.open = any(way != "no" for way in self._ways.values())
+        self.answer_tlvs = octets_of(scenario.answer_tlvs) or b""
         self._cancelled: set[str] = set()
         self.withdrawn: set[bytes] = set()
 

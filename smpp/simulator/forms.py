@@ -15,6 +15,7 @@ some carrier has (tests/golden/quirks); all of them may be mixed:
     nul = true                              # one behind the payload, or astray behind short_message
     pdu = "data_sm"                         # deliver_sm, data_sm
     sequence = 0xFFFFFFFF                   # instead of a sensible one
+    more_tlvs = "1402 0001 07"              # octets in hex, behind the others
 """
 
 from __future__ import annotations
@@ -77,12 +78,15 @@ class ReceiptForm:
     nul: bool = False
     pdu: str = "deliver_sm"
     sequence: int = -1
+    more_tlvs: str = ""
 
     def complaint(self) -> str:
         """What is wrong with it, "" when nothing is."""
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 return f"{name}: {getattr(self, name)!r} is unknown; one of {', '.join(known)}"
+        if octets_of(self.more_tlvs) is None:
+            return f"more_tlvs: {self.more_tlvs!r} is not octets in hex; write tag, length and value"
         try:
             self.written("1", "DELIVRD", "000", 0.0)
         except (KeyError, IndexError, ValueError, UnicodeError) as error:
@@ -96,6 +100,14 @@ class ReceiptForm:
         dates = {"date": "%y%m%d%H%M", "date12": "%y%m%d%H%M%S", "date14": "%Y%m%d%H%M%S"}
         values = {name: time.strftime(form, now) for name, form in dates.items()}
         return self.text.format(id=identity, sub="001", dlvrd=delivered, stat=state, err=code, **values).encode(self.encoding)
+
+
+def octets_of(text: str) -> bytes | None:
+    """Octets in hex, blanks between them allowed; None for what is none."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None
 
 
 PLAIN: Final = ReceiptForm()
@@ -143,7 +155,7 @@ class FormWriter:
             esm_class=form.esm_class,
             data_coding=form.data_coding,
         )
-        body += b"\0" * (form.nul and not in_payload) + write(pairs(tlvs))
+        body += b"\0" * (form.nul and not in_payload) + write(pairs(tlvs)) + (octets_of(form.more_tlvs) or b"")
         return body if form.sequence < 0 else Whole(pdu(c.DELIVER_SM, 0, form.sequence, body))
 
     def _addresses(self, submit: SubmitSm) -> dict[str, int | str]:

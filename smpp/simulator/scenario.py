@@ -37,7 +37,7 @@ from ssl import SSLContext
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 from smpp import constants as c
-from smpp.simulator.forms import IDS, PLAIN, ReceiptForm
+from smpp.simulator.forms import IDS, PLAIN, ReceiptForm, octets_of
 from smpp.tls import server_context
 
 D = TypeVar("D")
@@ -136,6 +136,7 @@ class Scenario:
     query, cancel     query_sm and cancel_sm: "answer", "refuse", "silent", or "no" (generic_nack, as carriers without them do)
     tls_cert_file     the certificate (PEM) with which it speaks TLS, tls_key_file its key; empty: plain text
     tls_client_ca_file  only clients with a certificate of this authority are let in
+    answer_tlvs       TLVs of every submit_sm_resp, as octets in hex
     submits_per_session_max  so many submits, then the session is unbound; 0: never
     record_max        submits kept for tests
     """
@@ -155,6 +156,7 @@ class Scenario:
     receipt_per: str = "segment"
     query: str = "no"
     cancel: str = "no"
+    answer_tlvs: str = ""
     submits_per_session_max: int = 0
     enquire_link_s: float = 60.0
     inactivity_s: float = 0.0
@@ -227,6 +229,8 @@ def of(tables: Mapping[str, Any]) -> Scenario:
     for key, known in choices:
         if getattr(scenario, key) not in known:
             raise ScenarioError(f"{key}: {getattr(scenario, key)!r} is unknown; one of {', '.join(known)}")
+    if octets_of(scenario.answer_tlvs) is None:
+        raise ScenarioError(f"answer_tlvs: {scenario.answer_tlvs!r} is not octets in hex; write tag, length and value")
     _ = scenario.address, scenario.tls
     return scenario
 

@@ -322,7 +322,7 @@ class Simulator:
         if self.stalled:
             self._held.append((peer, answers))
         elif answers:
-            peer.answer(answers)
+            peer.answer(answers, self._desk.answer_tlvs)
 
     def _deliver(self, system_id: str, bodies: Iterable[bytes]) -> None:
         backlog = self._backlog.setdefault(system_id, deque(maxlen=BACKLOG_MAX))

@@ -31,7 +31,7 @@ def refused(book: Ledger, wrong: Fact) -> Rule:
 def test_columns_are_the_contract() -> None:
     """The charges stream's rows have exactly these columns in this order."""
     expected = "fact,id,account,segment,of,kind,amount,currency,unit_price,tariff,carrier,carrier_id,"
-    expected += "country,mccmnc,sender,to,attempt,at"
+    expected += "country,mccmnc,sender,to,attempt,at,tlvs"
     assert expected == COLUMNS
 
 

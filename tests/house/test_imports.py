@@ -23,6 +23,7 @@ SMPP_PURE = {
     "smpp.national",
     "smpp.receipts",
     "smpp.status",
+    "smpp.tlvs",
 }
 WIRING = ("dispatcher.ops.supervisor", "dispatcher.ops.roles", "dispatcher.cli", "dispatcher.commands", "dispatcher.__main__")
 CORE_FORBIDDEN = {"time", "random", "secrets", "os", "socket", "trio", "asyncio", "threading", "subprocess", "pathlib", "uuid"}

@@ -36,6 +36,7 @@ class Tried(NamedTuple):
     receipt_code: str
     cause: str
     receipt_at: int
+    tlvs: dict[str, str] | None
 
 
 class Part(NamedTuple):

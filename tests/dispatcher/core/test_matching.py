@@ -72,7 +72,8 @@ def test_causes_go_by_the_carriers_table_first() -> None:
 def test_a_receipt_as_evidence() -> None:
     """Causes only for failures; ACCEPTD is the last word only where the carrier's quirk says so."""
     q = Quirks(causes={"001": "absent"})
-    assert seen(Receipt("1", "UNDELIV", "001"), q, 2, 1, 9) == (2, 1, "UNDELIV", "001", "absent", 9)
+    assert seen(Receipt("1", "UNDELIV", "001"), q, 2, 1, 9) == (2, 1, "UNDELIV", "001", "absent", 9, None)
+    assert seen(Receipt("1", "DELIVRD"), q, 1, 1, 9, {"0x1401": "x"}).tlvs == {"0x1401": "x"}
     assert seen(Receipt("1", "DELIVRD", "001"), q, 1, 1, 9).cause == ""
     assert seen(Receipt("1", "ACCEPTD"), q, 1, 1, 9).state == "ACCEPTD"
     assert seen(Receipt("1", "ACCEPTD"), Quirks(accepted_is_final=True), 1, 1, 9).state == "DELIVRD"
@@ -80,7 +81,8 @@ def test_a_receipt_as_evidence() -> None:
 
 def test_a_parked_receipt_comes_back_whole_and_grows_old() -> None:
     """Bytes and back; an orphan after early_ms, not a millisecond before."""
-    parked = unpark(park(Receipt("1A", "UNDELIV", "001", b"\x03\x00\x1b"), ("26",), 1000))
+    parked = unpark(park(Receipt("1A", "UNDELIV", "001", b"\x03\x00\x1b"), ("26",), 1000, {"0x1401": "x"}))
+    assert parked.tlvs == {"0x1401": "x"}
     assert (parked.keys, parked.state, parked.code, parked.network_error) == (("26",), "UNDELIV", "001", b"\x03\x00\x1b")
     assert not parked.is_orphan(1299, 300)
     assert parked.is_orphan(1300, 300)

@@ -240,6 +240,12 @@ NO_SOURCE = BIND.replace('password = "p"\npassword_plain = true\n', "")
             "carrier[one].bind[0].tls_server_name",
             "has no effect without tls",
         ),
+        (
+            f'[[carrier]]\nname = "one"\nkeep_tlvs = ["0x1401", "what"]\n{BIND}{ROUTE}',
+            3,
+            "carrier[one].keep_tlvs[1]",
+            "is no TLV",
+        ),
         (f'{ONE}tls = true\ntls_ca_file = "none"\n{ROUTE}', 9, "carrier[one].bind[0].tls_ca_file", "is not there"),
     ],
 )
