@@ -20,29 +20,33 @@ from dispatcher.core.ports import Admission
 
 BODIES_MAX: Final = 20_000
 AGE_MS_MAX: Final = 60_000
-"""Kept longer than this only while there is room: another engine has popped it, or its queue is long."""
+"""Nothing is kept for longer: another engine has popped it, or its queue is so long that most are not here anyway."""
+LOOK_MS: Final = 10_000
+"""Old ones are looked for so often, and when room is needed."""
 
 
 class Admitted:
     """At most `bodies_max` bodies by message id, in the order of their admission; 0 switches it off."""
 
-    __slots__ = ("_kept", "_seen", "bodies_max")
+    __slots__ = ("_kept", "_looked_at", "_seen", "bodies_max")
 
     def __init__(self, bodies_max: int = BODIES_MAX) -> None:
         self.bodies_max = bodies_max
         self._kept: dict[str, Body] = {}
         self._seen = b""
+        self._looked_at = 0
 
     def keep(self, batch: Sequence[Admission], at: int) -> None:
         """Remembers what is about to be sent, at `at` (ms). What has options or waits for its time is left out."""
         kept, most = self._kept, self.bodies_max
-        if len(kept) + len(batch) > most:
+        if len(kept) + len(batch) > most or at - self._looked_at >= LOOK_MS:
             self._age(at)
             if len(kept) + len(batch) > most:
                 return
         kept.update([(item.id, item.body) for item in batch if item.body.options is None and not item.due_at])
 
     def _age(self, at: int) -> None:
+        self._looked_at = at
         kept = self._kept
         old = []
         for message_id, body in kept.items():

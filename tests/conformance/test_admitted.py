@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.core.model import Body, Options, State
 from dispatcher.core.ports import Admission, Cursor, Effects, VersionedHead
-from dispatcher.store.admitted import AGE_MS_MAX, Admitted
+from dispatcher.store.admitted import AGE_MS_MAX, LOOK_MS, Admitted
 from dispatcher.store.redis import RedisStore
 from tests.conformance.world import T0, AnyStore, Q, World, admission, body, funded, head, new_id, owner_of
 
@@ -126,13 +126,24 @@ def test_there_is_a_limit(most: int, kept: int) -> None:
 
 
 def test_the_old_make_room() -> None:
-    """After AGE_MS_MAX, and only when room is needed."""
+    """After AGE_MS_MAX, at once when room is needed."""
     memory, old, young, new = Admitted(2), item(), item(T0 + 1), item(T0 + 1 + AGE_MS_MAX)
     memory.keep([old, young], T0)
     memory.keep([new], T0 + AGE_MS_MAX - 1)
     assert memory.take([new.id]) == {}
     memory.keep([new], T0 + AGE_MS_MAX)
     assert memory.take([old.id, young.id, new.id]) == {young.id: young.body, new.id: new.body}
+
+
+def test_the_old_go_although_there_is_room() -> None:
+    """What another engine has popped is not kept for ever: it is looked for each LOOK_MS."""
+    memory, old, young = Admitted(), item(), item(T0 + AGE_MS_MAX)
+    memory.keep([old], T0)
+    memory.keep([], T0 + AGE_MS_MAX - 1)  # looked, and nothing was old
+    memory.keep([young], T0 + AGE_MS_MAX + LOOK_MS - 2)
+    assert len(memory._kept) == 2
+    memory.keep([], T0 + AGE_MS_MAX + LOOK_MS - 1)
+    assert memory.take([old.id, young.id]) == {young.id: young.body}
 
 
 def test_what_is_read_anyway_is_not_kept() -> None:
