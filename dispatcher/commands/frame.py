@@ -60,10 +60,10 @@ class Context:
         from dispatcher.core.ports import StoreUnavailable
         from dispatcher.store.redis import open_trio_store
 
-        url, prefix = self.url, self.prefix
+        url, prefix, keys_s = self.url, self.prefix, self.settings.retention.keys_s
 
         async def run() -> T:
-            store = await open_trio_store(url, prefix)
+            store = await open_trio_store(url, prefix, keys_s=keys_s)
             try:
                 return await work(store)
             finally:

@@ -340,6 +340,10 @@ class Retention(Table, kw_only=True, frozen=True):
 
     final_s: Annotated[int, Meta(ge=1, description="records after their final state")] = 86_400
     streams_s: Annotated[int, Meta(ge=1, description="out streams")] = 604_800
+    keys_s: Annotated[
+        int,
+        Meta(ge=60, le=31_536_000, description="idempotency keys, at least; a change forgets those known so far"),
+    ] = 86_400
     store_bytes_max: Annotated[int, Meta(ge=0, description="503 above it; 0: the server's maxmemory decides")] = 0
 
 

@@ -115,7 +115,11 @@ def judge(settings: Settings, server: Mapping[str, str]) -> Sequence[str]:
 
 
 def _store_options(settings: Settings) -> dict[str, Any]:
-    return {"reservations": settings.charges.reservations, "timeout_s": settings.server.timeout_s}
+    return {
+        "reservations": settings.charges.reservations,
+        "timeout_s": settings.server.timeout_s,
+        "keys_s": settings.retention.keys_s,
+    }
 
 
 async def connect(bind: Bind) -> trio.abc.Stream:

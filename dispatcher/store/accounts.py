@@ -10,7 +10,7 @@ from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX
 from dispatcher.core.model import Message
 from dispatcher.core.ports import CorruptRecord
 from dispatcher.store import records, resp
-from dispatcher.store.keys import Keys, check_name
+from dispatcher.store.keys import IDEM_PERIODS, KEYS_S, Keys, check_name
 from dispatcher.store.lines import Lines
 from dispatcher.store.transport import Driver
 
@@ -43,8 +43,9 @@ class RedisBase(Lines):
         partition: str = "p0",
         reservations: bool = False,
         timeout_s: float = 2.0,
+        keys_s: int = KEYS_S,
     ) -> None:
-        super().__init__(driver, Keys(prefix, partition), timeout_s=timeout_s)
+        super().__init__(driver, Keys(prefix, partition, keys_s), timeout_s=timeout_s)
         self.partition = partition
         self.reservations = reservations
 
@@ -159,8 +160,8 @@ class Accounts(RedisBase):
 
     async def find_key(self, account: str, key: str, at: int) -> str | None:
         field = f"{account}:{key}".encode()
-        wire = b"".join(resp.of("HGET", self.k.idem(at, back), field) for back in range(3))
-        for known in await self.ask(DESK, wire, 3):
+        wire = b"".join(resp.of("HGET", self.k.idem(at, back), field) for back in range(IDEM_PERIODS))
+        for known in await self.ask(DESK, wire, IDEM_PERIODS):
             if known is not None and not known.startswith(b"p"):
                 return str(known[:26], "ascii")
         return None

@@ -18,13 +18,12 @@ from dispatcher.store import records, resp
 from dispatcher.store.admitted import Admitted
 from dispatcher.store.front import extras_commands
 from dispatcher.store.front_windows import Windows
-from dispatcher.store.keys import DAY_MS, family_of
+from dispatcher.store.keys import family_of
 from dispatcher.store.lines import PAUSE_FIRST_S, PAUSE_MAX_S, SCRIPTS, Line, Ownership, applied
 from dispatcher.store.transport import ConnectionLost
 from dispatcher.store.verdicts import drop_refused, key_field, to_give_back, twins, twins_verdicts
 
 STEP_MESSAGES_MAX = 500
-_IDEM_S = b"259200"
 _MARKER_S = b"604800"
 _new = tuple.__new__  # a Verdict without the detour through its named constructor, which takes twice as long
 
@@ -221,7 +220,7 @@ class AdmissionStep(Windows):
             wire += [resp.command(b"HINCRBY", k.acct_ + a.encode(), b"reserved", b"%d" % s) for a, s in sums.items() if s]
             if keyed:
                 pairs = [part for f, i in keyed for part in (f, i.id.encode() + i.digest)]
-                wire += [resp.command(b"HSET", k.idem(at), *pairs), resp.command(b"EXPIRE", k.idem(at), _IDEM_S)]
+                wire += [resp.command(b"HSET", k.idem(at), *pairs), resp.command(b"EXPIRE", k.idem(at), k.idem_s)]
             wire.append(resp.command(b"HDEL", k.holds, txn.encode()))
         if cursor is not None:
             wire.append(resp.of("SET", k.cursor, f"{cursor.cursor.entry}:{cursor.cursor.done}"))
@@ -240,7 +239,7 @@ class AdmissionStep(Windows):
         process, txn, opened = names
         looked = b"".join(b"1" if a in checked else b"0" for a in sums) if checked else b""
         money = [part for a, s in sums.items() for part in (a, str(s))]
-        hold = "\n".join(["a", str(at), process, str(at // DAY_MS), str(len(sums)), *money]).encode()
+        hold = "\n".join(["a", str(at), process, str(k.idem_period(at)), str(len(sums)), *money]).encode()
         hold = b"\n".join([hold, *fields])
         keys = [k.holds, k.open_ + process.encode(), k.idem(at), k.idem(at, 1), *(k.acct_ + a.encode() for a in sums)]
         debits = [b"%d" % -s for s in sums.values()]

@@ -16,7 +16,7 @@ from dispatcher.store import records, resp
 from dispatcher.store.accounts import DESK, by_bucket
 from dispatcher.store.admission import STEP_MESSAGES_MAX, AdmissionStep
 from dispatcher.store.front import alias_day
-from dispatcher.store.keys import DAY_MS, family_of
+from dispatcher.store.keys import family_of
 from dispatcher.store.lines import PAUSE_FIRST_S, PAUSE_MAX_S, SCRIPTS
 from dispatcher.store.transport import ConnectionLost
 
@@ -53,8 +53,8 @@ class Groups(AdmissionStep):
         """(a): the available balance, and the verdict if there is nothing more to do."""
         k = self.k
         group_id = plan.id.encode()
-        day = plan.at // DAY_MS
-        hold = ["g", str(plan.at), "-", str(day), "1", plan.account, str(plan.price), *([field] if field else [])]
+        period = str(k.idem_period(plan.at))
+        hold = ["g", str(plan.at), "-", period, "1", plan.account, str(plan.price), *([field] if field else [])]
         described: dict[str, Any] = {
             "account": plan.account,
             "lane": int(plan.lane),
@@ -126,6 +126,7 @@ class Groups(AdmissionStep):
             records.pack(plan.ticket) if plan.ticket is not None else b"",
             plan.ticket.alias.encode() if plan.ticket is not None else b"",
             b"%d" % alias_day(plan.id),
+            k.idem_s,
             *(f.encode() for f in families),
         ]
         return bool(await self.run(GROUPS, "publish", keys, arguments) == 1)

@@ -1,5 +1,5 @@
 -- S2 (a): one debit for a whole group, which is staging from then on.
--- KEYS    1 holds, 2 group, 3 account, 4 idem today, 5 idem yesterday, 6 groups of the bucket
+-- KEYS    1 holds, 2 group, 3 account, 4 idem of this period, 5 of the one before, 6 groups of the bucket
 -- ARGV    1 group id, 2 hold record, 3 debit (0 or negative), 4 key field or '', then the group's fields and values
 -- result  {'state', state} | {'key', known value} | {'unknown'} | {'poor', avail} | {'held', avail}
 -- repeat  the group's id: answers the stored state

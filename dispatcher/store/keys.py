@@ -13,6 +13,9 @@ from dispatcher.core.ports import Queue
 CORRELATION_WINDOW_MS = 6 * 3_600_000
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
+KEYS_S = 86_400
+IDEM_PERIODS = 3
+"""Of the hashes that may hold a key: this period's, the one before, and one more for who asks by key."""
 
 _LANE_NAMES = [lane.wire for lane in LANES]
 
@@ -44,8 +47,12 @@ def check_sender(sender: str) -> str:
 class Keys:
     """One partition's keys, as bytes."""
 
-    def __init__(self, prefix: str = "sms:", partition: str = "p0") -> None:
+    def __init__(self, prefix: str = "sms:", partition: str = "p0", keys_s: int = KEYS_S) -> None:
+        """`keys_s`: how long an idempotency key is known at least."""
         self.prefix = prefix
+        self._keys_ms = keys_s * 1000
+        self.idem_s = b"%d" % (IDEM_PERIODS * keys_s)
+        """How long a period's hash lives after its last key, as the server is told."""
         self.partition = partition
         base = f"{prefix}{{{partition}}}:".encode()
         self.base = base
@@ -131,9 +138,14 @@ class Keys:
             "sends": self.sends,
         }[name]
 
-    def idem(self, at: int, days_back: int = 0) -> bytes:
-        """The idempotency hash of the day of `at` (ms), or of an earlier one."""
-        return b"%b%d" % (self.idem_, at // DAY_MS - days_back)
+    def idem_period(self, at: int) -> int:
+        """The number of the period (as long as keys are known) that `at` (ms) is in."""
+        return at // self._keys_ms
+
+    def idem(self, at: int, back: int = 0) -> bytes:
+        """The idempotency hash of the period of `at` (ms), or of an earlier one. Two are looked at before a key is taken, so
+        that it is known for one period at least."""
+        return b"%b%d" % (self.idem_, self.idem_period(at) - back)
 
     def correlations(self, carrier: str, window: int) -> bytes:
         """Carrier message ids accepted in a six-hour window."""

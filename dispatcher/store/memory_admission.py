@@ -11,7 +11,7 @@ from dispatcher.core.front import Take
 from dispatcher.core.model import Message
 from dispatcher.core.ports import Admission, Cursor, GroupPlan, GroupView, Owner, Queue, RejectRow, Verdict
 from dispatcher.store import records
-from dispatcher.store.keys import DAY_MS, check_name
+from dispatcher.store.keys import IDEM_PERIODS, check_name
 from dispatcher.store.memory_front import MemoryFront
 from dispatcher.store.memory_state import Group, step
 from dispatcher.store.verdicts import limited, takes_of, to_give_back, twins
@@ -88,7 +88,7 @@ class MemoryAdmission(MemoryFront):
     # -- S1
     def _known(self, account: str, key: str, digest: bytes, at: int) -> Verdict | None:
         known = self.idem.get((account, key)) if key else None
-        if known is None or known[2] // DAY_MS < at // DAY_MS - 1:
+        if known is None or known[2] // self.keys_ms < at // self.keys_ms - 1:
             return None
         return Verdict("duplicate" if known[1] == digest else "conflict", known[0])
 
@@ -232,7 +232,7 @@ class MemoryAdmission(MemoryFront):
     @step
     async def find_key(self, account: str, key: str, at: int) -> str | None:
         known = self.idem.get((account, key))
-        return known[0] if known is not None and known[2] // DAY_MS >= at // DAY_MS - 2 else None
+        return known[0] if known is not None and known[2] // self.keys_ms > at // self.keys_ms - IDEM_PERIODS else None
 
     @step
     async def group(self, group_id: str) -> GroupView | None:

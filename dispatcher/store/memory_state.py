@@ -15,6 +15,7 @@ from dispatcher.core.front import Counted
 from dispatcher.core.model import Correlation, Lane, Message
 from dispatcher.core.ports import Admission, Cursor, Deposed, Due, Effects, GroupPlan, Owner, Queue, RejectRow, StoreUnavailable
 from dispatcher.store import records
+from dispatcher.store.keys import KEYS_S
 
 Hook = Callable[[str, str], Awaitable[None]]
 """Called with "before" or "after" and the method's name; what it raises, the method raises (a fault injected there)."""
@@ -58,8 +59,11 @@ class Group:
 class MemoryState:
     """All the data, and moves on it that never await."""
 
-    def __init__(self, *, partition: str = "p0", reservations: bool = False, hook: Hook | None = None) -> None:
+    def __init__(
+        self, *, partition: str = "p0", reservations: bool = False, hook: Hook | None = None, keys_s: int = KEYS_S
+    ) -> None:
         self.partition = partition
+        self.keys_ms = keys_s * 1000
         self.reservations = reservations
         self.hook = hook
         self.available = True

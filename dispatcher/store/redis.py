@@ -11,6 +11,7 @@ from dispatcher.store.admitted import Admitted
 from dispatcher.store.asyncio_connection import AsyncioDriver
 from dispatcher.store.calls import Calls
 from dispatcher.store.inbox import Inbox
+from dispatcher.store.keys import KEYS_S
 from dispatcher.store.notices import NoticeSteps
 from dispatcher.store.sweeps import Sweeps
 from dispatcher.store.transport import Driver
@@ -34,8 +35,9 @@ class RedisStore(Sweeps, Inbox, Calls, NoticeSteps):
         partition: str = "p0",
         reservations: bool = False,
         timeout_s: float = 2.0,
+        keys_s: int = KEYS_S,
     ) -> None:
-        super().__init__(driver, prefix, partition=partition, reservations=reservations, timeout_s=timeout_s)
+        super().__init__(driver, prefix, partition=partition, reservations=reservations, timeout_s=timeout_s, keys_s=keys_s)
         self._families = set()
         self.admitted = Admitted()
         self._stopping = set()
@@ -49,13 +51,18 @@ class RedisStore(Sweeps, Inbox, Calls, NoticeSteps):
         self._queue_offset = 0
 
 
-async def open_trio_store(url: str, prefix: str = "sms:", *, reservations: bool = False, timeout_s: float = 2.0) -> RedisStore:
-    """A store for a Trio process; connects when first asked. Raises ValueError for a bad url."""
-    return RedisStore(TrioDriver(url, connect_timeout_s=timeout_s), prefix, reservations=reservations, timeout_s=timeout_s)
+async def open_trio_store(
+    url: str, prefix: str = "sms:", *, reservations: bool = False, timeout_s: float = 2.0, keys_s: int = KEYS_S
+) -> RedisStore:
+    """A store for a Trio process; connects when first asked. `keys_s`: how long idempotency keys are known at least, the same
+    for all processes of a store. Raises ValueError for a bad url."""
+    driver = TrioDriver(url, connect_timeout_s=timeout_s)
+    return RedisStore(driver, prefix, reservations=reservations, timeout_s=timeout_s, keys_s=keys_s)
 
 
 async def open_asyncio_store(
-    url: str, prefix: str = "sms:", *, reservations: bool = False, timeout_s: float = 2.0
+    url: str, prefix: str = "sms:", *, reservations: bool = False, timeout_s: float = 2.0, keys_s: int = KEYS_S
 ) -> RedisStore:
     """The same for an asyncio process."""
-    return RedisStore(AsyncioDriver(url, connect_timeout_s=timeout_s), prefix, reservations=reservations, timeout_s=timeout_s)
+    driver = AsyncioDriver(url, connect_timeout_s=timeout_s)
+    return RedisStore(driver, prefix, reservations=reservations, timeout_s=timeout_s, keys_s=keys_s)

@@ -1,5 +1,5 @@
 -- S1, first half: checks the money and the keys of a whole batch, and takes the money if all hold.
--- KEYS    1 holds, 2 open, 3 idem today, 4 idem yesterday, 5.. accounts
+-- KEYS    1 holds, 2 open, 3 idem of this period, 4 of the one before, 5.. accounts
 -- ARGV    1 expected open, 2 transaction, 3 hold record, 4 number of accounts, 5 '' or a '1' for each account whose opt-outs
 --         the caller has looked at, then a debit each (0 or negative), then the key fields
 -- result  {1, avail after...} or {0, {avail, floor, '1': opt-outs to be looked at}..., {known value}...} or {-1}: open had

@@ -7,6 +7,8 @@ import pytest
 from dispatcher.core.customer import Account, ApiKey
 from dispatcher.core.model import Lane
 from dispatcher.core.ports import Cursor, Deposed
+from dispatcher.store import resp
+from dispatcher.store.redis import RedisStore
 from tests.conformance.world import (
     BULK,
     OTP,
@@ -14,6 +16,7 @@ from tests.conformance.world import (
     QUEUES,
     T0,
     AnyStore,
+    TrioWorld,
     World,
     admission,
     available,
@@ -22,6 +25,7 @@ from tests.conformance.world import (
     group,
     owner_of,
 )
+from tests.conftest import RealServer
 
 
 def test_accepted_sends_are_recorded_paid_and_queued(world: World) -> None:
@@ -98,6 +102,46 @@ def test_a_key_makes_a_send_idempotent(world: World) -> None:
         assert (await store.admit([admission(key="k1", digest=b"a")], T0 + 3 * 86_400_000))[0].verdict == "accepted"
 
     world.run(case)
+
+
+@pytest.mark.parametrize("keys_s", [60, 86_400])
+def test_a_key_is_known_as_long_as_it_is_kept(world: World, keys_s: int) -> None:
+    """For `keys_s` at least and two periods at most, for single sends and for groups; asked for by key one period longer."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        kept_ms = keys_s * 1000
+        last_ms = (T0 // kept_ms + 1) * kept_ms - 1  # of a period: the shortest that a key can be known
+        await store.admit([admission(key="k1", digest=b"a")], last_ms)
+        plan, members = group(2, key="g1", digest=b"g")
+        assert (await store.accept_group(plan._replace(at=last_ms), members)).verdict == "accepted"
+
+        async def repeated(at: int) -> tuple[str, str]:
+            again, theirs = group(2, key="g1", digest=b"g")
+            single = (await store.admit([admission(key="k1", digest=b"a")], at))[0].verdict
+            return single, (await store.accept_group(again._replace(at=at), theirs)).verdict
+
+        assert await repeated(last_ms + kept_ms) == ("duplicate", "duplicate")
+        assert await store.find_key("acme", "k1", last_ms + 2 * kept_ms) is not None
+        assert await store.find_key("acme", "k1", last_ms + 1 + 2 * kept_ms) is None
+        assert await repeated(last_ms + 1 + kept_ms) == ("accepted", "accepted")
+
+    world.run(case, keys_s=keys_s)
+
+
+def test_a_server_lets_go_of_keys_by_itself(server: RealServer) -> None:
+    """Each period's hash expires three periods after its last key."""
+
+    async def case(store: AnyStore) -> None:
+        assert isinstance(store, RedisStore)
+        await funded(store)
+        await store.admit([admission(key="k1", digest=b"a")], T0)
+        plan, members = group(2, key="g1", digest=b"g", at=T0 + 60_000)
+        await store.accept_group(plan, members)
+        for at in (T0, T0 + 60_000):
+            assert 170 < (await store.ask("desk", resp.of("TTL", store.k.idem(at)), 1))[0] <= 180
+
+    TrioWorld(server.url).run(case, keys_s=60)
 
 
 def test_the_cursor_moves_with_the_batch(world: World) -> None:
