@@ -49,12 +49,13 @@ interop: $(STAMP) ## foreign programs (installs them by apt, npm, pip); ALL=1: 1
 bench: $(STAMP) ## benchmarks, tables and JSON under benchmarks/results/
 	$(BIN)/python -m benchmarks.all
 
-evidence: $(STAMP) ## the long runs: tests that wait, many seeds, kills, power cuts, drawn requests (an hour)
+evidence: $(STAMP) ## the long runs: tests that wait, many seeds, kills, power cuts, drawn requests, the soak (two hours)
 	$(BIN)/python -m pytest -q -m long
 	$(BIN)/python -m tests.world --seeds 1-3000 --jobs 2
 	$(BIN)/python -m tests.process.crash --rounds 20 --workers 2
 	$(BIN)/python -m tests.process.powercut --rounds 20
 	$(BIN)/python -m tests.contract.fuzz --examples 150
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
 
 docs: $(STAMP) ## regenerate what docs/ and grafana/ take from definitions
 	$(BIN)/python -m dispatcher.commands.pages

@@ -1,7 +1,8 @@
 """A simulated carrier as a process of its own that remembers every submit_sm, steered over its stdin.
 
 `python -m tests.process.carrier SCENARIO.toml`: prints one line of JSON when it listens, then obeys one command a line
-(smpp/simulator/control.py, and `records FILE`: writes what it received), and ends with its stdin.
+(smpp/simulator/control.py; `records FILE`: writes what it received; `drain FILE`: the same, and forgets it), and ends with its
+stdin.
 """
 
 from __future__ import annotations
@@ -49,10 +50,14 @@ def row(received: Received) -> list[object]:
 
 
 async def command(simulator: Simulator, line: str) -> str:
-    """Obeys one line; `records FILE` writes what was received so far."""
-    if line.startswith("records "):
-        await trio.Path(line[8:]).write_text(json.dumps([row(each) for each in simulator.received]))
-        return f"ok {len(simulator.received)}"
+    """Obeys one line; `records FILE` writes what was received so far, `drain FILE` what was since the last time."""
+    word, _, place = line.partition(" ")
+    if word in {"records", "drain"}:
+        rows = [row(each) for each in simulator.received]
+        if word == "drain":
+            simulator.received.clear()
+        await trio.Path(place).write_text(json.dumps(rows))
+        return f"ok {len(rows)}"
     return await obey(simulator, line)
 
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -93,6 +94,7 @@ class Carrier:
         self._file.write_text(f'listen = "127.0.0.1:{self.port}"\n{scenario}\n{login}')
         self._records = directory / f"{name}.records"
         self._process: subprocess.Popen[str] | None = None
+        self._asking = threading.Lock()
 
     def start(self) -> None:
         """Returns when it listens."""
@@ -112,9 +114,10 @@ class Carrier:
         assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(command + "\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
+        with self._asking:
+            process.stdin.write(command + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
         assert answer.startswith("ok"), answer
         return answer[2:].strip()
 
@@ -124,7 +127,14 @@ class Carrier:
 
     def records(self) -> list[Submission]:
         """Everything it received, in order."""
-        self.say(f"records {self._records}")
+        return self._written("records")
+
+    def drained(self) -> list[Submission]:
+        """What it received since the last time, which it then forgets."""
+        return self._written("drain")
+
+    def _written(self, word: str) -> list[Submission]:
+        self.say(f"{word} {self._records}")
         return [Submission(*row) for row in json.loads(self._records.read_text())]
 
     def end(self) -> None:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from dispatcher.core.model import State
 from tests.process.installation import Carrier, Installation, wait_for
+from tests.process.receiver import SECRET, receiver
 
 pytestmark = pytest.mark.process
 
@@ -51,62 +43,7 @@ password = "demo"
 password_plain = true
 window = 50
 """
-SECRET = "whsec_AAECAwQFBgcICQoLDA0ODw=="
 FINALS = {state.wire for state in State if state.final}
-
-
-class Call(NamedTuple):
-    """One call as the receiver got it."""
-
-    webhook_id: str
-    event: dict[str, Any]
-    signed: bool
-    status: int
-
-
-class Hooks:
-    """A customer's receiver. `status`: what it answers."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-        self.status = 200
-        self.url = ""
-
-
-@contextmanager
-def receiver() -> Iterator[Hooks]:
-    """A receiver in threads of this process."""
-    hooks = Hooks()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            name, at = self.headers["Webhook-Id"], self.headers["Webhook-Timestamp"]
-            digest = hmac.digest(base64.b64decode(SECRET[6:]), f"{name}.{at}.".encode() + body, hashlib.sha256)
-            signed = self.headers["Webhook-Signature"] == "v1," + base64.b64encode(digest).decode()
-            status = hooks.status
-            hooks.calls.append(Call(name, json.loads(body), signed, status))
-            time.sleep(0.002)
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    hooks.url = f"http://127.0.0.1:{server.server_address[1]}/hook?token=hidden"
-    try:
-        yield hooks
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_killed_webhook_processes_lose_no_event(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ class Traffic:
     def _call(self, count: int) -> None:
         """HTTP singles with an Idempotency-Key."""
         pause_s = self._pace(count)
-        line = _Line(self._http_port, self._key)
+        line = Line(self._http_port, self._key)
         for _ in range(count):
             send = self._make("http")
 
@@ -194,7 +194,7 @@ class Traffic:
         """One HTTP batch, in the middle of it all."""
         time.sleep(self.plan.seconds / 4)
         sends = [self._make("batch", "bulk") for _ in range(self.plan.batched)]
-        line = _Line(self._http_port, self._key)
+        line = Line(self._http_port, self._key)
 
         def once() -> bool:
             status, answer = line.post("/v1/messages/batch", sends, f"{self._label}-batch")
@@ -228,7 +228,7 @@ class Traffic:
             time.sleep(0.1)
 
 
-class _Line:
+class Line:
     """One HTTP connection, opened again when it broke."""
 
     def __init__(self, port: int, key: str) -> None:

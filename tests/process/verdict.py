@@ -111,7 +111,7 @@ def judge(verdict: Verdict, installation: Installation, sent: Sent, notes: list[
     messages = installation.messages([one for many in ids.values() for one in many])
     for ref, many in ids.items():
         for one in many:
-            _message(verdict, messages.get(one), numbers[ref], sent.held[ref], submissions, charges, doubts[one], notes)
+            judge_message(verdict, messages.get(one), numbers[ref], sent.held[ref], submissions, charges, doubts[one], notes)
     refused = [row for row in installation.rows("rejects") if sent_ref(row) in sent.held]
     verdict.rejected = len(refused)
     notes += [f"rejected: {row['reason']} {row['detail']} entry {row.get('entry')}" for row in refused[:5]]
@@ -157,7 +157,7 @@ def _charges(installation: Installation) -> dict[tuple[str, int], Counter[str]]:
     return found
 
 
-def _message(
+def judge_message(
     verdict: Verdict,
     message: Message | None,
     number: str,
