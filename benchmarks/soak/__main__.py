@@ -150,7 +150,7 @@ def judged(soak: Soak, sizes: Counter[str], warm_up_s: float, faults: scene.Faul
     """The verdict on a run whose messages are judged."""
     auditor, verdict = soak.auditor, soak.auditor.verdict
     time.sleep(3.0)  # counts are written down each second
-    metrics = auditor.metrics(soak.place.scrape(), faults.killed)
+    metrics = auditor.metrics(soak.place.scrape(), faults.dark)
     auditor.close()
     line = next(each for each in soak.place.cli("ledger", "balance") if each["account"] == ACCOUNT)
     worth = to_micro(line["available"]) + to_micro(line["reserved"])

@@ -28,8 +28,10 @@ JUDGED_S: Final = 300.0
 """What was judged is remembered for so long: what still comes for it is a fault."""
 AT_ONCE: Final = 500
 NOTES_MAX: Final = 40
-WRITTEN_S: Final = 2.0
-"""A process writes its counts down each second; a frozen machine may be one late."""
+STEP_MS: Final = 250
+"""Rows are counted by steps of so long."""
+BEHIND_S: Final = 0.75
+"""A row's moment is that of its decision; it is counted when it is durable, at most so much later."""
 COUNTED: Final = ("dispatcher_sends_total", "dispatcher_final_total", "dispatcher_charges_micro_total")
 
 STREAMS: Final[tuple[StreamName, ...]] = ("events", "charges", "rejects")
@@ -94,7 +96,7 @@ class Auditor:
         self.verdict = Verdict()
         self.states: Counter[str] = Counter()
         self.facts: Counter[str] = Counter()
-        self.seconds: dict[int, Counter[Key]] = {}
+        self.steps: dict[int, Counter[Key]] = {}
         self.notes: list[str] = []
         self.finals = self.accepted = self.callbacks = self.refined = 0
         self.unsigned = self.unheard = self.late = 0
@@ -156,7 +158,7 @@ class Auditor:
 
     def _count(self, at_ms: int, metric: str, amount: int = 1, **labels: str) -> None:
         key = metric, tuple(sorted(labels.items()))
-        self.seconds.setdefault(at_ms // 1000, Counter())[key] += amount
+        self.steps.setdefault(at_ms // STEP_MS, Counter())[key] += amount
 
     def _event(self, row: dict[str, Any]) -> None:
         state, lane, at = row["state"], row["class"], row["at"]
@@ -274,16 +276,16 @@ class Auditor:
         for reader in (self._events, self._charges, self._rejects):
             reader.close()
 
-    def metrics(self, shown: dict[str, float], killed: Sequence[float]) -> list[Metric]:
-        """The counters of /metrics beside the rows."""
+    def metrics(self, shown: dict[str, float], dark: Sequence[tuple[float, float]]) -> list[Metric]:
+        """The counters of /metrics beside the rows. `dark`: (from, to) of what killed processes may have taken along."""
         seen = {parse(name): value for name, value in shown.items()}
         total: Counter[Key] = Counter()
-        for counts in self.seconds.values():
-            total.update(counts)
-        dark = {second for at in killed for second in range(int(at - WRITTEN_S), int(at + 1) + 1)}
         lost: Counter[Key] = Counter()
-        for second in dark:
-            lost.update(self.seconds.get(second, Counter()))
+        ranges = [(int((since - BEHIND_S) * 1000) // STEP_MS, int(until * 1000) // STEP_MS) for since, until in dark]
+        for step, counts in self.steps.items():
+            total.update(counts)
+            if any(first <= step <= last for first, last in ranges):
+                lost.update(counts)
         keys = {key for key in seen if key[0] in COUNTED and ("result", "duplicate") not in key[1]} | total.keys()
         return [Metric(_shown(key), seen.get(key, 0.0), total[key], lost[key]) for key in sorted(keys)]
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from dispatcher.ops.metrics import SUFFIX
 from tests.process import crash
 from tests.process.installation import Carrier, Installation
 
@@ -25,6 +26,8 @@ KEYS_S: Final = 120
 WORKERS: Final = 2
 DOORS: Final = 2
 CARRIERS: Final = ("alpha", "beta")
+START_S: Final = 5.0
+"""A process writes its counts down each second, so one that never has is not older than this."""
 PAUSE_S: Final = 1.0
 """How long a frozen process sleeps."""
 
@@ -108,13 +111,15 @@ def draw(seed: int, seconds: float, young_s: float, gap_s: float) -> list[Fault]
 
 
 class Faults:
-    """Carries faults out in a thread. `struck`: (unix seconds, fault) of those that happened; `killed`: moments of kills."""
+    """Carries faults out in a thread. `struck`: (unix seconds, fault) of those that happened; `dark`: (from, to), unix seconds,
+    of what killed processes had counted and not written down."""
 
     def __init__(self, place: Installation, faults: Sequence[Fault]) -> None:
         self._place, self._faults = place, faults
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.struck: list[tuple[float, Fault]] = []
+        self.dark: list[tuple[float, float]] = []
         self.failed = ""
 
     def start(self) -> None:
@@ -125,11 +130,6 @@ class Faults:
         """Waits for the fault under way; later ones do not come."""
         self._over.set()
         self._thread.join(30)
-
-    @property
-    def killed(self) -> list[float]:
-        """When processes were killed, unix seconds."""
-        return [at for at, fault in self.struck if fault.kind == "kill"]
 
     def _run(self) -> None:
         began = time.monotonic()
@@ -144,7 +144,9 @@ class Faults:
 
     def _strike(self, fault: Fault) -> None:
         if fault.kind == "kill":
+            written = self._written(fault.victim)
             self._place.kill(fault.victim, missing_ok=True)
+            self.dark.append((written, time.time()))
         elif fault.kind == "freeze":
             if pid := self._place.pid(fault.victim):
                 with contextlib.suppress(ProcessLookupError):
@@ -158,6 +160,13 @@ class Faults:
                     time.sleep(fault.for_s)
                 finally:
                     carrier.say(after)
+
+    def _written(self, role: str) -> float:
+        """When a process wrote its counts down last; for one that has not yet, before it can have begun to count."""
+        try:
+            return (self._place.directory / "var" / "run" / "metrics" / f"{role}{SUFFIX}").stat().st_mtime
+        except OSError:
+            return time.time() - START_S
 
     def _frozen(self, pid: int, for_s: float) -> None:
         os.kill(pid, signal.SIGSTOP)

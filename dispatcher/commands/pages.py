@@ -85,7 +85,7 @@ def metrics() -> str:
     return (
         f"{NOTE.format(source='dispatcher/core/counters.py')}\n# Metrics\n\n"
         "Served by the supervisor for all its processes on `metrics.listen`. Counters and histograms are sums over processes; what a\n"
-        "process had counted stays counted when it is restarted. Label values come from configuration or closed lists, never from a\n"
+        "process had counted stays counted when it is restarted, but for up to the last second of one that was killed. Label values come from configuration or closed lists, never from a\n"
         f"customer. Times in seconds, money in micro-units (1e-6 of the currency).\n\n| Metric | Kind | Labels | Meaning |\n|---|---|---|---|\n{rows}\n"
     )
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from benchmarks.soak import levels, scene
-from benchmarks.soak.auditor import SETTLE_S, WRITTEN_S, Auditor, parse
+from benchmarks.soak.auditor import BEHIND_S, SETTLE_S, Auditor, parse
 from benchmarks.soak.levels import Sample, drift, slope
 from dispatcher.client.reader import Row
 from dispatcher.core.model import Attempt, Message, Outcome, Segment, State
@@ -257,11 +257,11 @@ def test_metrics_must_equal_the_rows_but_for_the_moments_before_a_kill(fed: Fed)
     assert all(m.well for m in auditor.metrics(right, []))
     assert parse(name) == ("dispatcher_final_total", (("class", "otp"), ("state", "delivered")))
 
-    def wrong(shown: dict[str, float], killed: list[float]) -> Counter[str]:
-        return Counter(m.name for m in auditor.metrics(shown, killed) if not m.well)
+    def wrong(shown: dict[str, float], dark: list[tuple[float, float]]) -> Counter[str]:
+        return Counter(m.name for m in auditor.metrics(shown, dark) if not m.well)
 
     assert wrong(right | {name: 0.0}, []) == {"dispatcher_final_total otp delivered": 1}
-    assert not wrong(right | {name: 0.0}, [1_000.0 + WRITTEN_S / 2])
-    assert wrong(right | {name: 0.0}, [1_000.0 + WRITTEN_S + 2]) == {"dispatcher_final_total otp delivered": 1}
-    assert wrong(right | {name: 2.0}, [1_000.0]) == {"dispatcher_final_total otp delivered": 1}
+    assert not wrong(right | {name: 0.0}, [(1_000.2, 1_000.9)])
+    assert wrong(right | {name: 0.0}, [(1_000.3 + BEHIND_S, 1_002.0)]) == {"dispatcher_final_total otp delivered": 1}
+    assert wrong(right | {name: 2.0}, [(999.0, 1_000.5)]) == {"dispatcher_final_total otp delivered": 1}
     assert wrong(right | {name.replace("delivered", "failed"): 1.0}, []) == {"dispatcher_final_total otp failed": 1}
