@@ -43,7 +43,8 @@ END_S = 150.0
 SLOPE_MAX_MB_H = 1.0
 DRIFT_MAX = 0.02
 STEADY_S = 720.0
-"""No store is level before: two buckets of records must have come and gone."""
+"""Nothing is level before, and nothing is judged whose warm-up was shorter: two buckets of records must have come and gone, and
+engines remember up to 20,000 messages, bodies and ids of answers each, half of them for receipts that another engine gets."""
 EXTREMES = 5
 
 
@@ -169,7 +170,7 @@ def judged(soak: Soak, sizes: Counter[str], warm_up_s: float, faults: scene.Faul
     why += [
         f"{name} grows by {s.mb_per_h:.1f} +- {s.error:.1f} MB/h"
         for name, s in slopes.items()
-        if not name.startswith("server") and s.above(SLOPE_MAX_MB_H)
+        if warm_up_s >= STEADY_S and not name.startswith("server") and s.above(SLOPE_MAX_MB_H)
     ]
     level = drift(soak.gauge.levels, max(warm_up_s, STEADY_S))
     if level is not None and abs(level.part) > DRIFT_MAX:
@@ -179,7 +180,7 @@ def judged(soak: Soak, sizes: Counter[str], warm_up_s: float, faults: scene.Faul
     return Outcome(verdict, metrics, slopes, level, grown, [*soak.errors, *why])
 
 
-def lines(outcome: Outcome, soak: Soak, faults: scene.Faults) -> list[str]:
+def lines(outcome: Outcome, soak: Soak, warm_up_s: float, faults: scene.Faults) -> list[str]:
     """For people."""
     verdict, auditor = outcome.verdict, soak.auditor
     kinds = Counter(f"{fault.kind} {fault.victim}" for _, fault in faults.struck)
@@ -201,6 +202,8 @@ def lines(outcome: Outcome, soak: Soak, faults: scene.Faults) -> list[str]:
         last = soak.gauge.processes[name][-1].mb
         figure = f"{s.mb_per_h:+8.2f} +- {s.error:.2f} MB/h" if math.isfinite(s.error) else "too short to say"
         told.append(f"{name:11}{last:6.1f} MB  {figure}  ({s.points} samples, {s.lives} lives)")
+    if warm_up_s < STEADY_S:
+        told.append(f"           slopes not judged: a warm-up of {warm_up_s:g} s is shorter than {STEADY_S:g} s")
     level = outcome.level
     told.append(
         f"data set   {level.first / 1e6:.2f} -> {level.last / 1e6:.2f} MB ({level.part:+.2%})"
@@ -263,7 +266,7 @@ def soaked(options: argparse.Namespace, directory: Path, say: Callable[[str], No
         sizes = soak.run(rate, seconds, warm_up_s, faults)
         soak.until_judged()
         outcome = judged(soak, sizes, warm_up_s, faults)
-        say("\n".join(lines(outcome, soak, faults)))
+        say("\n".join(lines(outcome, soak, warm_up_s, faults)))
         for note in soak.auditor.notes:
             say(f"  {note}")
         if options.out:
