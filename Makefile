@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test check format crash world interop bench evidence docs clean
+.PHONY: help install demo test check format crash world fuzz interop bench evidence docs clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -41,6 +41,10 @@ crash: $(STAMP) ## kill -9 of engines, HTTP process, server and supervisor under
 world: $(STAMP) ## the simulated world: SEED=n replays one, SEEDS=1-300 JOBS=2 runs many, HUNT=60 looks for planted bugs
 	$(BIN)/python -m tests.world $(if $(SEED),--seed $(SEED),$(if $(HUNT),--hunt $(HUNT),--seeds $(or $(SEEDS),1-100))) --jobs $(or $(JOBS),2) --size $(or $(SIZE),200)
 
+fuzz: $(STAMP) ## every decoder of carriers' bytes under atheris (RUNS=10000000 each, JOBS=2, DECODER=name for one)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,fuzz]'
+	$(BIN)/python -m tests.fuzz --runs $(or $(RUNS),10000000) --jobs $(or $(JOBS),2) $(if $(DECODER),--decoder $(DECODER))
+
 interop: $(STAMP) ## foreign programs (installs them by apt, npm, pip); ALL=1: 100,000 texts through foreign calculators too
 	$(BIN)/python -m tests.interop.run
 	$(BIN)/python -m tests.interop.peers
@@ -49,13 +53,14 @@ interop: $(STAMP) ## foreign programs (installs them by apt, npm, pip); ALL=1: 1
 bench: $(STAMP) ## benchmarks, tables and JSON under benchmarks/results/
 	$(BIN)/python -m benchmarks.all
 
-evidence: $(STAMP) ## the long runs: tests that wait, many seeds, kills, power cuts, drawn requests, the soak (two hours)
+evidence: $(STAMP) ## the long runs: tests that wait, many seeds, kills, power cuts, drawn requests, the soak (two hours), fuzzing (RUNS=n, else hours)
 	$(BIN)/python -m pytest -q -m long
 	$(BIN)/python -m tests.world --seeds 1-3000 --jobs 2
 	$(BIN)/python -m tests.process.crash --rounds 20 --workers 2
 	$(BIN)/python -m tests.process.powercut --rounds 20
 	$(BIN)/python -m tests.contract.fuzz --examples 150
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
+	$(MAKE) fuzz
 
 docs: $(STAMP) ## regenerate what docs/ and grafana/ take from definitions
 	$(BIN)/python -m dispatcher.commands.pages

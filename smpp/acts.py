@@ -6,7 +6,7 @@ and the passing of time do is session.py's, where the theory stands too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Final, Generic, TypeVar
@@ -51,7 +51,7 @@ class OurSide(Generic[T]):
         self._deadline = now + settings.bind_timeout_s if login is None else inf
         self._heard_at = self._message_at = now
         self._asked_at: float | None = None
-        self._actions: dict[int, Do] = {}
+        self._actions: Mapping[int, Do] = {}
         self._enter(State.OPEN)
 
     @property

@@ -14,7 +14,9 @@ command that is not in the table is answered with generic_nack.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Final
 
 from smpp import constants as c
@@ -107,7 +109,8 @@ SENDING_MODES: Final = {Role.ESME: ("trx", "tx"), Role.SMSC: ("trx", "rx")}
 TAKING_MODES: Final = {Role.ESME: ("trx", "rx"), Role.SMSC: ("trx", "tx")}
 
 
-def actions(role: Role, state: State, mode: str) -> dict[int, Do]:
+@cache  # a few dozen columns, shared by all sessions: making one costs as much as the rest of a session's beginning
+def actions(role: Role, state: State, mode: str) -> Mapping[int, Do]:
     """The table's column for a state; `mode` is "" before a bind."""
     column = {command: row[state.value] for command, row in PEER_SENDS[role].items()}
     if mode and mode not in TAKING_MODES[role]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from smpp.codec import SubmitTemplate
 from smpp.events import Events
 from smpp.session import Login, Session, SessionSettings, State
@@ -52,13 +54,19 @@ class ConnectionPair:
 
 def feed(session: Session[str], data: bytes, now: float, chunk: int = 0) -> Events[str]:
     """Feeds `data` in pieces of `chunk` bytes and gathers the events."""
+    size = chunk or max(len(data), 1)
+    return feed_pieces(session, [data[start : start + size] for start in range(0, len(data), size)], now)
+
+
+def feed_pieces(session: Session[str], pieces: Iterable[bytes], now: float) -> Events[str]:
+    """Feeds one read after the other and gathers the events: lists joined, of everything else the first that was said."""
     whole: Events[str] = Events()
-    for start in range(0, len(data), chunk or max(len(data), 1)):
-        part = session.receive(data[start : start + (chunk or len(data))], now)
-        for name in ("answers", "late", "timed_out", "delivers", "submits", "bad"):
-            getattr(whole, name).extend(getattr(part, name))
-        whole.bound = whole.bound or part.bound
-        whole.login = whole.login or part.login
-        whole.refused = part.refused if whole.refused is None else whole.refused
-        whole.close = whole.close or part.close
+    for piece in pieces:
+        part = session.receive(piece, now)
+        for name in Events.__slots__ if part else ():
+            value, found = getattr(part, name), getattr(whole, name)
+            if isinstance(found, list):
+                found.extend(value)
+            elif found is None or found is False:
+                setattr(whole, name, value)
     return whole

@@ -1,0 +1,74 @@
+"""The short form of `python -m tests.fuzz`: every decoder, the same inputs each time; and that a run sees what is wrong."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.fuzz.decoders import DECODERS, Decoder
+from tests.fuzz.plain import inputs
+from tests.fuzz.run import BLOCKS_MAX, Leaked, Run, plainly
+
+EXECUTIONS = 2_000
+LONG_BYTES = 60_000
+LONG_CPU_S = 0.5
+"""What an input of 60,000 octets may cost; linear ones cost 0.05 at most, the quadratic unpacking that was found 0.8."""
+
+
+@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
+def test_any_bytes(decoder: Decoder) -> None:
+    """Only typed errors, every law of the decoder, and memory that does not grow with executions."""
+    assert plainly(decoder, EXECUTIONS, 1).finished
+
+
+@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
+def test_time_is_linear(decoder: Decoder) -> None:
+    """The longest PDUs of something repeated, behind the head of packed septets and of a PDU, cost little more than reading."""
+    check, _ = decoder.load()
+    for head in (b"\xc8\0\0\0", b"\0\0\0\x10\x80\0\0\x04" + bytes(8)):
+        for pattern in (b"\0", b"id: ", b"\x14\0\0\0"):
+            data = (head + pattern * LONG_BYTES)[:LONG_BYTES]
+            began = time.process_time()
+            check(data)
+            assert time.process_time() - began < LONG_CPU_S, (head, pattern)
+
+
+def test_a_finding_is_said_with_its_input() -> None:
+    """What a decoder should not raise ends the run, and the line before tells by which octets."""
+    said: list[str] = []
+    run = Run("x", lambda data: {b"a": 1}[data], 9, said.append)
+    run(b"a")
+    with pytest.raises(KeyError):
+        run(b"\x00b")
+    assert said[-1] == "fuzz: x FOUND after 2 executions: 0062"
+
+
+def test_a_leak_is_seen() -> None:
+    """One object kept in each execution is more than flat memory allows; the same run without it is not."""
+    kept: list[object] = []
+    count = BLOCKS_MAX * 2
+
+    def leaks(data: bytes) -> None:
+        kept.append(object())
+
+    for check in (leaks, bytes):
+        run = Run("x", check, count, lambda _: None)
+        for _ in range(count - 1):
+            run(b"")
+        if check is leaks:
+            with pytest.raises(Leaked, match="blocks"):
+                run(b"")
+        else:
+            run(b"")
+        assert run.finished
+
+
+def test_inputs_are_the_same_in_every_run() -> None:
+    """The generator's seed says which; seeds come first, and none is longer than it may be."""
+    seeds = [b"0123456789", b"abc"]
+    first, again = (list(inputs(seeds, 12, 500, 7)) for _ in range(2))
+    assert first == again != list(inputs(seeds, 12, 500, 8))
+    assert first[:3] == [b"", *seeds]
+    assert len(set(first)) > 250
+    assert max(map(len, first)) == 12
