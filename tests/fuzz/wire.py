@@ -310,10 +310,15 @@ def _stream(data: bytes) -> bytes:
 
 
 def session_seeds() -> list[bytes]:
-    """Every PDU to each role bound, several in a row, and every kind of session once."""
-    records = [bytes((len(wire) - 4,)) + wire[4:] for wire in seeds.every_pdu() if 16 <= len(wire) < 256]
+    """Every PDU to each role bound, every kind of session once, and behind each PDU that may end a state a message."""
+    wires = [wire for wire in seeds.every_pdu() if 16 <= len(wire) < 256]
+    records = [bytes((len(wire) - 4,)) + wire[4:] for wire in wires]
     bound = [bytes((kind, 0, cut)) + record for kind in (4, 5, 17) for cut in (0, 7) for record in records]
-    return bound + [bytes((kind, 0, 9)) + b"".join(records[kind : kind + 3]) for kind in range(24)]
+    several = [bytes((kind, 0, 9)) + b"".join(records[kind : kind + 3]) for kind in range(24)]
+    kinds = {each: bytes((12,)) + each.to_bytes(4, "big") + b"\0\0\0\0\0\0\0\1" for each in c.Command}
+    turns = [kinds[each] for each in (c.Command.UNBIND, c.Command.UNBIND_RESP, c.Command.BIND_TRANSCEIVER_RESP)]
+    message = next(record for record in records if record[4] == c.DELIVER_SM and len(record) < 60)
+    return bound + several + [bytes((kind, 0, 0)) + turn + message * 2 for kind in range(24) for turn in turns]
 
 
 assert set(BODIES) == set(c.Command), "a command without a body is not fuzzed"
