@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test check format crash world fuzz interop bench evidence docs clean
+.PHONY: help install demo test check kills format crash world fuzz interop bench evidence docs clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -30,6 +30,9 @@ check: $(STAMP) ## format, lint, strict types, house rules, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST)
+
+kills: $(STAMP) ## the tests in which processes come, go and are killed under load
+	$(BIN)/python -m pytest -q -m 'kills and not long'
 
 format: $(STAMP) ## let ruff lay out the code
 	$(BIN)/ruff format .

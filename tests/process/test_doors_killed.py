@@ -90,6 +90,7 @@ def _insist(running: Running, path: str, body: Any, headers: dict[str, str], unt
 
 
 @pytest.mark.process
+@pytest.mark.kills
 def test_doors_killed_under_load() -> None:
     """Three kills of each process; native and Chinqit customers repeat what was not answered."""
     with (

@@ -12,7 +12,7 @@ import pytest
 from tests.process.fleet import RATE, SESSIONS, Fleet, fleet
 from tests.process.installation import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.kills]
 TAKEN_OVER_S = 5.0
 """From the death of an engine to the first submit over the session that it held."""
 

@@ -46,6 +46,7 @@ window = 50
 FINALS = {state.wire for state in State if state.final}
 
 
+@pytest.mark.kills
 def test_killed_webhook_processes_lose_no_event(tmp_path: Path) -> None:
     """Must show 7: kill -9 of the webhook process under load, five times; every event of every message arrives at least once,
     in order per message, signed, and what comes twice has the same id. Single sends, a stream chunk, a batch."""
