@@ -184,7 +184,13 @@ STEPS: dict[str, tuple[Step, tuple[Row, ...]]] = {
         ),
     ),
     "pair": (pair, (Row("two engines to one, engines the limit", "x", 1.7, 1.9, "engines_the_limit", least=True),)),
-    "stages": (stages, ()),
+    "stages": (
+        stages,
+        (
+            Row("codec, a submit_sm of 150 septets encoded", "us", 0.6, 0.6, "stages.encode_submits.median"),
+            Row("codec, a deliver_sm decoded and read as a receipt", "us", 3.5, 3.5, "stages.read_deliver_sms.median"),
+        ),
+    ),
 }
 
 

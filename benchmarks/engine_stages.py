@@ -32,6 +32,7 @@ from smpp import codec
 from smpp import constants as c
 from smpp.control import BindMode, bind_resp
 from smpp.events import Login, SessionSettings
+from smpp.framing import Framer
 from smpp.link import Link
 from smpp.receipts import glance, parse
 from smpp.session import Session
@@ -168,6 +169,26 @@ def parse_receipts(bench: Bench) -> Work:
     return Work(lambda: [parse(d) for d in delivers], lambda found: all(r and r.state == "DELIVRD" for r in found))
 
 
+def encode_submits(bench: Bench) -> Work:
+    """Whole PDUs of submit_sm, bodies from a template."""
+    template = codec.SubmitTemplate("Acme", source_ton=5, source_npi=0, dest_ton=1, dest_npi=1)
+    first, text = SAMPLE.randrange(1_000_000_000), b"a" * 150
+    items = [(f"4479{first + i:010d}"[:12], text) for i in range(bench.batch)]
+    return Work(
+        lambda: [codec.pdu(c.SUBMIT_SM, 0, i, template.body(dest, text)) for i, (dest, text) in enumerate(items)],
+        lambda found: [codec.decode_submit_sm(wire).destination_addr for wire in found] == [dest for dest, _ in items],
+    )
+
+
+def read_deliver_sms(bench: Bench) -> Work:
+    """PDUs of deliver_sm into values, and those into receipts: the way of a receipt that is not of the usual form."""
+    pdus = Framer().feed(deliver_bytes(bench))
+    return Work(
+        lambda: [parse(codec.decode_deliver_sm(wire)) for wire in pdus],
+        lambda found: len(found) == bench.batch and all(r and r.state == "DELIVRD" for r in found),
+    )
+
+
 def emptied(found: list[Any]) -> int:
     """How many there were; none are left for the next turn to find."""
     count = len(found)
@@ -216,6 +237,8 @@ STAGES: list[Callable[[Bench], Work]] = [
     receive_delivers,
     receive_receipts,
     parse_receipts,
+    encode_submits,
+    read_deliver_sms,
     committer_answered,
     receipts_arrived,
     answer_delivers,
