@@ -1,6 +1,6 @@
 """Messages that are alike, led through the happy path together: one head, one post, one event for all of them, with gaps.
 
-It refuses to know anything that happy.py does not say more slowly: a stage is made by calling it for one message, and
+It refuses to know anything that happy.py does not say more slowly: rows are made by calling it for one message, and
 tests/laws proves that what the messages of a stage leave is, byte for byte, what happy.py leaves for each.
 
 Theory. The messages of a batch differ in their id, their number and the carrier's ids, those of several segments also in
@@ -9,14 +9,15 @@ then `Accepted`, then `Delivered`. A message of a stage holds no head, it holds 
 its head asks `Message.head`, which makes one, and whoever gives it another head takes it out of its stage. So nothing
 outside this file has to know, and a message that leaves the path is an ordinary one.
 
-Making a stage costs as much as some ten messages the ordinary way, so it is made only when messages alike have been seen.
-Messages of one segment and of several share their stages' making; what is done for each message is written out for both.
+The stages of one batch differ from those of the next in their times only. So the rows are made once for a `Kind` of messages,
+which costs as much as some ten messages the ordinary way, with gaps for the times too; to fill those costs as much as one.
+Messages of one segment and of several share all of that; what is done for each message is written out for both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -30,18 +31,54 @@ from dispatcher.core.moulds import (
     REFERENCE_GAP,
     REFERENCE_PACKED,
     carrier_id_gap,
+    integer_text,
     moulded,
-    reference_text,
 )
 from dispatcher.core.ports import Effects
 from dispatcher.core.retry import Rules
 
 SEEN_BEFORE: Final = 2
-"""So many messages alike go the ordinary way before a stage is made for those behind them."""
+"""So many messages alike go the ordinary way before their kind's rows are made."""
+KINDS_MAX: Final = 1_000
+"""Kinds kept at once; beyond it all are forgotten and made again as they are needed."""
 _HASH_CHARS: Final = len(HASH_GAP)
-_ACCEPTED: Final = int(Outcome.ACCEPTED)
+_ACCEPTED, _SUBMITTED, _DELIVERED = int(Outcome.ACCEPTED), int(State.SUBMITTED), int(State.DELIVERED)
 _DELIVERED_WIRE: Final = State.DELIVERED.wire
 _Lines = tuple[str, ...]
+_Times = tuple[tuple[str, str], ...]
+"""What stands in the gap of each time, and what is to stand there."""
+
+# Gaps for times: integers that no clock shows, so that their msgpack is found nowhere else.
+_STARTED_AT, _ADMITTED_AT, _DEADLINE_AT, _ANSWERED_AT, _ACCEPTED_AT, _RECEIPT_AT, _DELIVERED_AT = (
+    int.from_bytes(bytes((0x11 + i,)) * 8, "big") for i in range(7)
+)
+_GAPS: Final = {
+    at: integer_text(at)
+    for at in (_STARTED_AT, _ADMITTED_AT, _DEADLINE_AT, _ANSWERED_AT, _ACCEPTED_AT, _RECEIPT_AT, _DELIVERED_AT)
+}
+
+
+class Kind:
+    """What messages alike have in common whenever they are sent. `head`: when started, with gaps for times too; `accepted` by
+    (status, characters of an id)."""
+
+    __slots__ = ("accepted", "head", "lines")
+
+    def __init__(self, head: Head, lines: _Lines) -> None:
+        self.head = head
+        self.lines = lines
+        self.accepted: dict[tuple[int, int], AcceptedRows | None] = {}
+
+
+class AcceptedRows(NamedTuple):
+    """A kind's rows when accepted; `delivered` by the receipt's code: head and event."""
+
+    head: Head
+    lines: _Lines
+    facts: list[_Lines]
+    event: _Lines
+    charged: list[tuple[tuple[str, str], int]]
+    delivered: dict[str, tuple[_Lines, _Lines] | None]
 
 
 class Stage:
@@ -70,38 +107,42 @@ class Stage:
 
 
 class Started(Stage):
-    """SUBMITTING. `lines`: the head's text around the number's hash and, of several segments, the reference."""
+    """SUBMITTING. `lines`: the head's text around the number's hash and, of several segments, the reference; `afters` by
+    (status, answered at, now, characters of an id)."""
 
-    __slots__ = ("after", "key", "lines")
+    __slots__ = ("afters", "kind", "lines", "times")
 
-    def __init__(self, head: Head, lines: _Lines) -> None:
+    def __init__(self, kind: Kind, head: Head, times: _Times) -> None:
         super().__init__(head)
-        self.lines = lines
-        self.key: tuple[int, ...] = ()
-        self.after: Accepted | None = None
+        self.kind = kind
+        self.times = times
+        self.lines = _filled(kind.lines, times)
+        self.afters: dict[tuple[int, int, int, int], Accepted | None] = {}
 
     def written(self, to: str, reference: int) -> str:
         """The head's text of one of its messages, to be written ahead."""
         lines = self.lines
         if len(lines) == 2:
             return f"{lines[0]}{to}{lines[1]}"
-        return f"{lines[0]}{to}{lines[1]}{reference_text(reference)}{lines[2]}"
+        return f"{lines[0]}{to}{lines[1]}{integer_text(reference)}{lines[2]}"
 
 
 class Accepted(Stage):
     """SUBMITTED. `until`: the receipt's deadline (ms); `charged`: (currency, kind) and amount of each of its facts;
     `fact_lines`: of its facts, in their order; `per_segment`: how many of them each segment has."""
 
-    __slots__ = ("after", "charged", "event_lines", "fact_lines", "key", "lines", "per_segment", "until")
+    __slots__ = ("after", "charged", "event_lines", "fact_lines", "key", "lines", "per_segment", "rows", "times", "until")
 
-    def __init__(self, head: Head, until: int, lines: _Lines, facts: list[_Lines], event: _Lines, charged: Any) -> None:
+    def __init__(self, rows: AcceptedRows, head: Head, times: _Times, until: int) -> None:
         super().__init__(head)
+        self.rows = rows
+        self.times = times
         self.until = until
-        self.lines = lines
-        self.fact_lines = facts
-        self.per_segment = len(facts) // len(head.segments)
-        self.event_lines = event
-        self.charged: list[tuple[tuple[str, str], int]] = charged
+        self.lines = _filled(rows.lines, times)
+        self.fact_lines = [(f0, f1, f2, f3, _filled((f4,), times)[0]) for f0, f1, f2, f3, f4 in rows.facts]
+        self.per_segment = len(rows.facts) // len(head.segments)
+        self.event_lines = _filled(rows.event, times)
+        self.charged = rows.charged
         self.key: tuple[Any, ...] = ()
         self.after: Delivered | None = None
 
@@ -117,27 +158,50 @@ class Delivered(Stage):
         self.event_lines = event
 
 
-def start(stages: dict[Any, Any], body: Body, carrier: str, bind: str, cost: int, now: int, sender: str) -> Started | None:
-    """The stage of a message for which `happy.start` is right; None: it is among the first of its kind in `stages`, which is
-    for one `now`. What has a key, a reference or a group of its own is alike to nothing."""
-    alike = (
-        carrier, bind, cost, body.segments, body.account, body.lane, body.route, body.unit_price, body.currency, body.tariff,
-        body.accepted_at, body.deadline_at, body.on_unknown, body.sender, body.country, body.mccmnc,
-    )  # fmt: skip
-    if body.key or body.ref or body.group or len(to := body.to_hash) != _HASH_CHARS or not to.isascii():
-        return None
-    found = stages.get(alike, 0)
-    if found.__class__ is Started:
-        return found
-    if found == SEEN_BEFORE:
-        head = replace(happy.start(body, carrier, bind, cost, now, sender), to_hash=HASH_GAP)
-        lines = _head_lines(head)
-        if lines is not None:
-            found = stages[alike] = Started(head, lines)
-            return found
-    else:
-        stages[alike] = found + 1
-    return None
+class Batch:
+    """The stages that one claim has begun; `kinds` are kept by whoever claims, from batch to batch."""
+
+    __slots__ = ("kinds", "now", "stages")
+
+    def __init__(self, kinds: dict[Any, Kind | int], now: int) -> None:
+        self.kinds = kinds
+        self.now = now
+        self.stages: dict[Any, Started] = {}
+
+    def start(self, body: Body, carrier: str, bind: str, cost: int, sender: str) -> Started | None:
+        """The stage of a message for which `happy.start` is right; None: it is among the first of its kind. What has a key, a
+        reference or a group of its own is alike to nothing."""
+        alike = (
+            carrier, bind, cost, body.segments, body.account, body.lane, body.route, body.unit_price, body.currency,
+            body.tariff, body.accepted_at, body.deadline_at, body.on_unknown, body.sender, body.country, body.mccmnc,
+        )  # fmt: skip
+        if body.key or body.ref or body.group or len(to := body.to_hash) != _HASH_CHARS or not to.isascii():
+            return None
+        return self.stages.get(alike) or self._begin(alike, body, sender)
+
+    def _begin(self, alike: tuple[Any, ...], body: Body, sender: str) -> Started | None:
+        carrier, bind, cost, *_ = alike
+        key, kinds = (*alike[:10], *alike[12:]), self.kinds
+        kind = kinds.get(key, 0)
+        if not isinstance(kind, Kind):
+            if len(kinds) >= KINDS_MAX:
+                kinds.clear()
+            if kind < SEEN_BEFORE:
+                kinds[key] = kind + 1
+                return None
+            gapped = replace(body, to_hash=HASH_GAP, accepted_at=_ADMITTED_AT, deadline_at=_DEADLINE_AT)
+            head = happy.start(gapped, carrier, bind, cost, _STARTED_AT, sender)
+            lines = _head_lines(head)
+            if lines is None:
+                return None
+            kind = kinds[key] = Kind(head, lines)
+        now, accepted_at, deadline_at = self.now, body.accepted_at, body.deadline_at
+        first = replace(kind.head.segments[0].attempts[0], at=now)
+        segments = [replace(segment, attempts=[first]) for segment in kind.head.segments]
+        head = replace(kind.head, at=now, first_at=now, accepted_at=accepted_at, deadline_at=deadline_at, segments=segments)
+        times = _times((_STARTED_AT, now), (_ADMITTED_AT, accepted_at), (_DEADLINE_AT, deadline_at))
+        stage = self.stages[alike] = Started(kind, head, times)
+        return stage
 
 
 def accept(effects: Effects, message: Message, answer: Answer, rules: Rules, now: int) -> Accepted | None:
@@ -150,11 +214,7 @@ def accept(effects: Effects, message: Message, answer: Answer, rules: Rules, now
     if stage.__class__ is not Started or outcome != _ACCEPTED or number != 1 or attempt > 1 or len(stage.lines) != 2:
         return None
     key = (code, answered_at, now, len(carrier_id))
-    if stage.key == key:
-        after = stage.after or _accepted(stage, message, [answer], rules, now)
-    else:
-        stage.key, stage.after = key, None
-        return None
+    after = stage.afters[key] if key in stage.afters else _accepted(stage, key, rules)
     if after is None or not carrier_id.isascii():
         return None
     message_id, body = message.id, message.body
@@ -188,11 +248,7 @@ def accept_all(effects: Effects, message: Message, answers: Sequence[Answer], ru
     if len(set(ids)) != len(ids):  # of segments that share an id a receipt speaks for all
         return None
     key = (code, answered_at, now, size)
-    if stage.key == key:
-        after = stage.after or _accepted(stage, message, answers, rules, now)
-    else:
-        stage.key, stage.after = key, None
-        return None
+    after = stage.afters[key] if key in stage.afters else _accepted(stage, key, rules)
     if after is None:
         return None
     message_id, body, reference = message.id, message.body, message.own[0]
@@ -221,11 +277,9 @@ def deliver(effects: Effects, message: Message, code: str, at: int, rules: Rules
     if account is not None and _DELIVERED_WIRE in account.refund_on:
         return None
     key = (code, at, now)
-    if stage.key == key:
-        after = stage.after or _delivered(stage, message, code, at, rules, now)
-    else:
-        stage.key, stage.after = key, None
-        return None
+    if stage.key != key:
+        stage.key, stage.after = key, _delivered(stage, code, at, rules, now)
+    after = stage.after
     if after is None:
         return None
     message_id = message.id
@@ -254,15 +308,10 @@ def take_money(effects: Effects) -> None:
 def _long_text(lines: _Lines, ids: Sequence[str], to: str, reference: int) -> str:
     """The head's text of a message of several segments: each id behind its line, then the hash, then the reference."""
     front = "".join([f"{line}{carrier_id}" for line, carrier_id in zip(lines, ids, strict=False)])
-    return f"{front}{lines[-3]}{to}{lines[-2]}{reference_text(reference)}{lines[-1]}"
+    return f"{front}{lines[-3]}{to}{lines[-2]}{integer_text(reference)}{lines[-1]}"
 
 
-# -- making a stage: the ordinary way, with gaps in the places that differ ---------------------------------------------
-
-
-def _gapped(message: Message) -> Message:
-    """The message as any of its stage could be."""
-    return Message(ID_GAP, message.version, message.stage.head, message.body)
+# -- making rows: the ordinary way, with gaps in the places that differ --------------------------------------------------
 
 
 def _head_lines(head: Head, *ids: str) -> _Lines | None:
@@ -273,13 +322,12 @@ def _head_lines(head: Head, *ids: str) -> _Lines | None:
     return moulded(with_gap, *ids, HASH_GAP, REFERENCE_PACKED)
 
 
-def _accepted(stage: Started, message: Message, answers: Sequence[Answer], rules: Rules, now: int) -> Accepted | None:
-    size = len(answers[0].carrier_id)
+def _accepted_rows(kind: Kind, code: int, size: int, rules: Rules) -> AcceptedRows | None:
     if size < CARRIER_ID_CHARS_MIN:
         return None
-    gaps, left = [carrier_id_gap(size, number) for number in range(1, len(answers) + 1)], Effects()
-    gapped = [answer._replace(carrier_id=gap) for answer, gap in zip(answers, gaps, strict=True)]
-    head = happy.accept(left, _gapped(message), gapped, rules, now)
+    gaps, left = [carrier_id_gap(size, number) for number in range(1, len(kind.head.segments) + 1)], Effects()
+    answers = [Answer(number, _ACCEPTED, code, gap, _ANSWERED_AT) for number, gap in enumerate(gaps, 1)]
+    head = happy.accept(left, Message(ID_GAP, 1, kind.head, None), answers, rules, _ACCEPTED_AT)
     if head is None:
         return None
     lines = _head_lines(head, *gaps)
@@ -288,20 +336,65 @@ def _accepted(stage: Started, message: Message, answers: Sequence[Answer], rules
     if lines is None or event is None or len(facts) != len(left.facts):
         return None
     charged = [((fact.currency, fact.kind), fact.amount) for fact in left.facts]
-    until = rules.receipt_deadline_at(head.lane, head.segments[0].attempts[0].at)
-    stage.after = Accepted(head, until, lines, facts, event, charged)
-    return stage.after
+    return AcceptedRows(head, lines, facts, event, charged, {})
 
 
-def _delivered(stage: Accepted, message: Message, code: str, at: int, rules: Rules, now: int) -> Delivered | None:
-    left, segments = Effects(), stage.head.segments
-    receipts = [(number, code, at) for number in range(1, len(segments) + 1)]
-    head = happy.deliver(left, _gapped(message), receipts, rules, now)
+def _delivered_rows(rows: AcceptedRows, code: str, rules: Rules) -> tuple[_Lines, _Lines] | None:
+    left, segments = Effects(), rows.head.segments
+    receipts = [(number, code, _RECEIPT_AT) for number in range(1, len(segments) + 1)]
+    head = happy.deliver(left, Message(ID_GAP, 2, rows.head, None), receipts, rules, _DELIVERED_AT)
     if head is None:
         return None
     lines = _head_lines(head, *[segment.attempts[0].carrier_id for segment in segments])
     event = moulded(left.events[0], ID_GAP, HASH_GAP)
-    if lines is None or event is None:
+    return None if lines is None or event is None else (lines, event)
+
+
+# -- making a stage: a kind's rows at some time ------------------------------------------------------------------------------
+
+
+def _times(*pairs: tuple[int, int]) -> _Times:
+    return tuple([(_GAPS[gap], integer_text(at)) for gap, at in pairs])
+
+
+def _filled(lines: _Lines, times: _Times) -> _Lines:
+    found = []
+    for line in lines:
+        for gap, at in times:
+            line = line.replace(gap, at)  # noqa: PLW2901 - the same line with fewer gaps
+        found.append(line)
+    return tuple(found)
+
+
+def _accepted(stage: Started, key: tuple[int, int, int, int], rules: Rules) -> Accepted | None:
+    code, answered_at, now, size = key
+    kinds = stage.kind.accepted
+    if (code, size) not in kinds:
+        kinds[code, size] = _accepted_rows(stage.kind, code, size, rules)
+    rows = kinds[code, size]
+    if rows is None:
+        stage.afters[key] = None
         return None
-    stage.after = Delivered(head, lines, event)
-    return stage.after
+    started_at = stage.head.first_at
+    segments = [
+        replace(segment, attempts=[replace(segment.attempts[0], at=started_at, answered_at=answered_at)])
+        for segment in rows.head.segments
+    ]
+    head = replace(stage.head, state=_SUBMITTED, at=now, segments=segments)
+    times = stage.times + _times((_ANSWERED_AT, answered_at), (_ACCEPTED_AT, now))
+    stage.afters[key] = after = Accepted(rows, head, times, rules.receipt_deadline_at(head.lane, started_at))
+    return after
+
+
+def _delivered(stage: Accepted, code: str, at: int, rules: Rules, now: int) -> Delivered | None:
+    kinds = stage.rows.delivered
+    if code not in kinds:
+        if len(kinds) >= KINDS_MAX:
+            kinds.clear()
+        kinds[code] = _delivered_rows(stage.rows, code, rules)
+    rows = kinds[code]
+    if rows is None:
+        return None
+    head = replace(stage.head, state=_DELIVERED, at=now)
+    times = stage.times + _times((_RECEIPT_AT, at), (_DELIVERED_AT, now))
+    return Delivered(head, _filled(rows[0], times), _filled(rows[1], times))

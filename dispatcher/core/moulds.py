@@ -21,10 +21,10 @@ CARRIER_ID_GAP: Final = "\x7f"
 CARRIER_ID_CHARS_MIN: Final = 4
 """A shorter gap might be taken for numbers around it."""
 REFERENCE_GAP: Final = "\x04" * 8
-"""Stands in a head for a concatenation reference; `REFERENCE_PACKED` is what becomes of it, and `reference_text` goes there."""
+"""Stands in a head for a concatenation reference; `REFERENCE_PACKED` is what becomes of it, and `integer_text` goes there."""
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 REFERENCE_PACKED: Final = _pack(REFERENCE_GAP).decode("latin-1")
-_REFERENCES: Final = [_pack(number).decode("latin-1") for number in range(256)]
+_SMALL: Final = [_pack(number).decode("latin-1") for number in range(256)]
 
 
 def carrier_id_gap(chars: int, number: int) -> str:
@@ -48,9 +48,9 @@ def moulded(row: Any, *gaps: str) -> tuple[str, ...] | None:
     return tuple(parts)
 
 
-def reference_text(reference: int) -> str:
-    """A reference in msgpack."""
-    return _REFERENCES[reference] if 0 <= reference < 256 else _pack(reference).decode("latin-1")
+def integer_text(value: int) -> str:
+    """An integer in msgpack: a reference, a time."""
+    return _SMALL[value] if 0 <= value < 256 else _pack(value).decode("latin-1")
 
 
 def list_of(rows: Sequence[str]) -> bytes:

@@ -71,6 +71,7 @@ class Feeder:
         self._unfit = unfit(works)
         self._senders = {c.name: c.sender for c in works.settings.carrier}
         self._book = book
+        self._kinds: dict[Any, alike.Kind | int] = {}
 
     async def run(self) -> None:
         """Claims and hands over until the engine stops. Raises Deposed."""
@@ -154,7 +155,7 @@ class Feeder:
         self._costs = {carrier: self._book.tariffs.at(name, now) for carrier, name in self._cost_names.items()}
         going: list[_Ready] = []
         effects = Effects()
-        deal, stages = self._dealer(len(messages), monotonic), dict[Any, Any]()
+        deal, batch = self._dealer(len(messages), monotonic), alike.Batch(self._kinds, now)
         for message in messages:
             body, head = message.body, message.head
             if head is None and body is not None and now < body.deadline_at and message.id not in flights:
@@ -164,7 +165,7 @@ class Feeder:
                     seat.used += segments
                     cost = self._cost(carrier, body.to) if self._costs else 0
                     reference = self._encoder.reference(body, carrier) if segments > 1 else 0
-                    stage = alike.start(stages, body, carrier, seat.bind, cost, now, self._senders[carrier])
+                    stage = batch.start(body, carrier, seat.bind, cost, self._senders[carrier])
                     if stage is not None:
                         going.append((message, seat, stage.head, _ALL[segments], stage, reference))
                     else:

@@ -129,13 +129,15 @@ def test_messages_alike_are_written_as_alone(
     refund_on: tuple[str, ...],
 ) -> None:
     """Write-ahead, acceptance, delivery: heads, rows, money, counts; and the head that a message of a stage is asked for."""
-    with_rules, stages = rules(refund_on=refund_on), dict[Any, Any]()
+    with_rules, kinds = rules(refund_on=refund_on), dict[Any, Any]()
+    batches = [alike.Batch(kinds, now) for now in (NOW, NOW + 1, NOW + 300, 5)]  # a kind's rows serve them all
     ours, alone = [], []
     for i, (body, drawn_reference) in enumerate(zip(drawn, references, strict=False)):
         reference = drawn_reference if body.segments > 1 else 0
-        truth = happy.start(body, "beta", "b0", cost, NOW, "Fallback", reference)
+        batch = batches[i // 3 % 4]
+        truth = happy.start(body, "beta", "b0", cost, batch.now, "Fallback", reference)
         one, two = Message(f"{i:026d}", 1, truth, body), Message(f"{i:026d}", 1, truth, body)
-        stage = alike.start(stages, body, "beta", "b0", cost, NOW, "Fallback")
+        stage = batch.start(body, "beta", "b0", cost, "Fallback")
         if stage is not None:
             one.moved(stage, (reference, ()) if reference else "")
             assert stage.written(body.to_hash, reference).encode("latin-1") == msgpack.encode(truth)
@@ -180,21 +182,30 @@ def stage_accepts(left: Effects, message: Message, answers: list[Answer], with_r
 @pytest.mark.parametrize("segments", [1, 2, 5])
 def test_the_stages_are_reached(segments: int) -> None:
     """Messages alike leave as lines, not as objects: else the law above would prove nothing."""
-    with_rules, stages, made, left = rules(), dict[Any, Any](), [], Effects()
+    with_rules, batch, made, left = rules(), alike.Batch({}, NOW), [], Effects()
     for i in range(20):
         body = msgspec.structs.replace(Life(segments=segments).body, key="", ref="")
         message = Message(f"{i:026d}", 1, None, body)
-        stage = alike.start(stages, body, "beta", "b0", 5, NOW, "S")
+        stage = batch.start(body, "beta", "b0", 5, "S")
         if stage is not None:
             message.moved(stage, (i + 1, ()) if segments > 1 else "")
             made.append(message)
     assert len(made) == 20 - alike.SEEN_BEFORE
     for i, message in enumerate(made):
-        answers = [Answer(n, int(Outcome.ACCEPTED), 0, f"{i:05d}{n:05d}", NOW, 0) for n in range(1, segments + 1)]
-        assert stage_accepts(left, message, answers, with_rules) == (i > 0)
-    assert len(left.fact_lines) == 2 * segments * (len(made) - 1)
-    for i, message in enumerate(made[1:]):
-        assert (alike.deliver(left, message, "000", NOW, with_rules, NOW + 9) is not None) == (i > 0)
+        answers = [Answer(n, int(Outcome.ACCEPTED), 0, f"{i:05d}{n:05d}", NOW + i, 0) for n in range(1, segments + 1)]
+        assert stage_accepts(left, message, answers, with_rules)
+    assert len(left.fact_lines) == 2 * segments * len(made)
+    for i, message in enumerate(made):
+        assert alike.deliver(left, message, "000", NOW + i, with_rules, NOW + 9) is not None
+
+
+def test_kinds_are_bounded() -> None:
+    """I15: more kinds of messages than are kept do not make the table grow."""
+    kinds: dict[Any, Any] = {}
+    for i in range(alike.KINDS_MAX + 10):
+        body = msgspec.structs.replace(Life().body, key="", ref="", sender=f"S{i}")
+        assert alike.Batch(kinds, NOW).start(body, "beta", "b0", 5, "S") is None
+    assert len(kinds) <= alike.KINDS_MAX
 
 
 @settings(max_examples=100, deadline=None)
