@@ -73,7 +73,7 @@ def test_auto_finds_a_limit_that_nobody_told() -> None:
     async def main() -> None:
         scenario = {"rate_curve": ((0.0, 50),), "answer_ms": (5.0, 5.0)}
         async with world(_settings("auto"), scenarios={"alpha": scenario}) as here:
-            here.send_many(1500)
+            here.send_many(1000)
             await _flows(here)
             smsc = here.smscs["alpha"]
 
@@ -186,13 +186,13 @@ def test_a_window_follows_response_times_and_never_passes_the_configured_one() -
 
     async def main() -> None:
         settings = settings_of([carrier("alpha", window=60, bind={"window_min": 2})], [route({"alpha": 1})])
-        async with world(settings, scenarios={"alpha": {"answer_ms": (20.0, 20.0)}}, start=False) as here:
+        async with world(settings, scenarios={"alpha": {"answer_ms": (100.0, 100.0)}}, start=False) as here:
             built = await here.start()
-            here.send_many(1500)
+            here.send_many(1000)
             seat = built.carriers.seats[0]
             assert seat.window_max < 60
             await eventually(lambda: _grown(seat, 20), 10.0)
-            await here.until({"delivered": 1500}, 20.0)
+            await here.until({"delivered": 1000}, 20.0)
             assert 20 <= here.smscs["alpha"].stats.window_peak <= 60
 
     async def _grown(seat: Seat, most: int) -> bool:
