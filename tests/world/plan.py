@@ -158,15 +158,16 @@ def _temper(rng: random.Random, timeout_s: float) -> Temper:
     most = rng.choice((0.0, 0.02, 0.08, 0.2))
     odds = {name: rng.uniform(0, most) if rng.random() < 0.5 else 0.0 for name in ODDS}
     odds["answer lost"] *= 0.3
-    if rng.random() < 0.3:
-        odds |= rng.choice(_THEMES)
+    theme: dict[str, float] = rng.choice(_THEMES) if rng.random() < 0.3 else {}
+    odds |= theme
+    again = 8 if "answer late" in theme else 3  # answered late and failed: the next attempt is under way already
     slow = rng.choice((0.05, 0.3, 1.5))
     return Temper(
         (0.001, slow),
         (timeout_s - 0.3, timeout_s + 1.8),
         (0.001, rng.choice((0.05, 0.5, 4.0))),
         odds,
-        rng.choices((_STATES, (("DELIVRD", "000", 1.0),), _AGAIN), (5, 2, 3))[0],
+        rng.choices((_STATES, (("DELIVRD", "000", 1.0),), _AGAIN), (5, 2, again))[0],
         rng.choice(("decimal", "hex", "case", "padded")),
     )
 
