@@ -177,7 +177,8 @@ class Auditor:
     def _still_open(self, old: Submission) -> bool:
         wire = old.wire
         timeout = next(c.bind[0].response_timeout_s for c in self.plan.settings.carrier if c.name == old.carrier)
-        return not (wire.closed or wire.broken) and self.time.now < old.left_at + timeout - 0.01
+        # its time-out counts from when the session was given it, which a write that stands makes earlier than it left
+        return not (wire.closed or wire.broken) and self.time.now < old.offered_at + timeout - 0.01
 
     def _rate(self, carrier: str, now: float, send: int) -> None:
         rate, times = self._rates[carrier]
