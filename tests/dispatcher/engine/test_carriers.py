@@ -174,7 +174,9 @@ def test_an_otp_does_not_wait_for_a_bulk_batch(limit: dict[str, float]) -> None:
                 for to, (left, room) in store.left.items()
             ]
             assert len(before) == 20
-            assert 5 <= max(before) <= 20
+            assert max(before) <= 20
+            if limit:  # without a rate all may have had room at that moment: a busy machine reads answers in heaps
+                assert max(before) >= 5
 
     trio.run(main)
 
