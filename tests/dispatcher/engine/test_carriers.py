@@ -38,7 +38,8 @@ def test_weights_share_the_load() -> None:
 
     async def main() -> None:
         carriers = [carrier("alpha", window=1000), carrier("beta", window=1000)]
-        settings = settings_of(carriers, [route({"alpha": 3, "beta": 1})])
+        # A machine that stands still for a lease's time costs a session, and then the other takes all.
+        settings = settings_of(carriers, [route({"alpha": 3, "beta": 1})], engine={"lease_s": 10.0})
         async with world(settings, start=False) as here:
             built = await here.start()
             await eventually(lambda: _up(built, 2))
