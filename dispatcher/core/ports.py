@@ -12,7 +12,7 @@ Times are arguments, ms since 1970 UTC. Money is integer micro-units.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from accounting.ledger import Fact
 from dispatcher.core.customer import CustomerStore
@@ -179,6 +179,10 @@ class Effects:
         self.accepted: dict[Any, int] = {}
 
 
+DEAD_POPS_MAX: Final = 100
+"""So many pops in a row may bring nothing but messages that were final already; then the caller has its turn."""
+
+
 class EngineView(NamedTuple):
     """An engine as the store knows it: does its lease live, and how many messages does it hold in flight?"""
 
@@ -278,7 +282,8 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     async def pop(self, owner: Owner, queues: Sequence[Queue], limit: int, at: int) -> list[Message]:
         """S3: up to `limit` (<= 500) messages from the queues in the given order, accounts in turns of at most 50, now in
         flight under `owner`, with bodies and, for retries, heads. A message without body (final meanwhile) is settled by
-        the store and not returned."""
+        the store and not returned; where all were, it goes on, so that an empty answer means that nobody waits (but for
+        more than DEAD_POPS_MAX such rounds)."""
 
     async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
         """S4: the submitting heads are durable. Only after this may bytes leave."""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from dispatcher.core.model import LANE_BY_NAME, Body, Message
-from dispatcher.core.ports import CorruptRecord, Effects, Owner, Queue, StoreUnavailable, VersionedHead
+from dispatcher.core.ports import DEAD_POPS_MAX, CorruptRecord, Effects, Owner, Queue, StoreUnavailable, VersionedHead
 from dispatcher.store import effects as written
 from dispatcher.store import records, resp
 from dispatcher.store.accounts import DESK
@@ -79,17 +79,21 @@ class Hot(Correlations):
     async def pop(self, owner: Owner, queues: Sequence[Queue], limit: int, at: int) -> list[Message]:
         line = self.line(POP)
         limit = min(limit, POP_MAX)
-        elements: list[bytes] = []
-        found: list[Message] = []
-        async with line.lock:
-            field = f"{owner.name}.{owner.fence}.{self.process}{next(line.numbers)}".encode()
-            elements, grow = await self._pop(line, owner, field, queues, limit, at)
-            found = await self._read_popped(field, elements)
-        if not found and grow:
-            for group_id in dict.fromkeys(grow):
-                await self.expand(owner, group_id.decode())
-            return await self.pop(owner, queues, limit, at)
-        return found
+        dead = 0
+        while True:
+            async with line.lock:
+                field = f"{owner.name}.{owner.fence}.{self.process}{next(line.numbers)}".encode()
+                elements, grow = await self._pop(line, owner, field, queues, limit, at)
+                found = await self._read_popped(field, elements)
+            if found:
+                return found
+            if grow:
+                for group_id in dict.fromkeys(grow):
+                    await self.expand(owner, group_id.decode())
+                continue
+            dead += 1
+            if not elements or dead == DEAD_POPS_MAX:
+                return found
 
     async def _pop(
         self, line: Line, owner: Owner, field: bytes, queues: Sequence[Queue], limit: int, at: int

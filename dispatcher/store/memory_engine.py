@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dispatcher.core.model import Correlation, Lane, Message
-from dispatcher.core.ports import CorruptRecord, Deposed, Effects, EngineView, Owner, Queue, VersionedHead
+from dispatcher.core.ports import DEAD_POPS_MAX, CorruptRecord, Deposed, Effects, EngineView, Owner, Queue, VersionedHead
 from dispatcher.store import records
 from dispatcher.store.memory_admission import MemoryAdmission
 from dispatcher.store.memory_state import step
@@ -114,7 +114,19 @@ class MemoryEngine(MemoryAdmission):
         self.check(owner)
         self.now = max(self.now, at)
         found: list[Message] = []
-        for message_id in dict.fromkeys(self._pop_ids(queues, min(limit, POP_MAX), at)):
+        for _ in range(DEAD_POPS_MAX):
+            ids = dict.fromkeys(self._pop_ids(queues, min(limit, POP_MAX), at))
+            found = self._living(ids)
+            if found or not ids:
+                break
+        if found:
+            self._batch += 1
+            self.inflight[f"{owner.name}.{owner.fence}.{self._batch}"] = {m.id: None for m in found}
+        return found
+
+    def _living(self, ids: Iterable[str]) -> list[Message]:
+        found: list[Message] = []
+        for message_id in ids:
             try:
                 message = self.message(message_id)
             except CorruptRecord:
@@ -122,9 +134,6 @@ class MemoryEngine(MemoryAdmission):
                 continue
             if message is not None and message.body is not None:
                 found.append(message)
-        if found:
-            self._batch += 1
-            self.inflight[f"{owner.name}.{owner.fence}.{self._batch}"] = {m.id: None for m in found}
         return found
 
     # -- S4, S5

@@ -212,6 +212,25 @@ def test_a_popped_message_without_body_is_settled_by_the_store(world: World) -> 
     world.run(case)
 
 
+def test_a_pop_goes_on_behind_what_is_final_already(world: World) -> None:
+    """A narrow window claims one at a time: what was cancelled or has expired in front does not make a queue look empty."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        owner = await owner_of(store)
+        gone, stays = [admission() for _ in range(7)], admission()
+        await store.admit([*gone, stays], T0)
+        effects = Effects()
+        effects.heads = [VersionedHead(each.id, 1, head(each.body, State.EXPIRED)) for each in gone]
+        effects.erase = [each.id for each in gone]
+        assert await store.commit(effects) == []
+        assert [m.id for m in await store.pop(owner, QUEUES, 1, T0)] == [stays.id]
+        assert await store.pop(owner, QUEUES, 1, T0) == []
+        assert [e.in_flight for e in await store.engines()] == [1]
+
+    world.run(case)
+
+
 def test_each_pop_of_a_message_is_settled_once(world: World) -> None:
     """A message popped again while it is in flight stays in flight until both pops are settled, and then is not."""
 
