@@ -7,7 +7,8 @@
    ms), and what the loop of the HTTP process let others wait meanwhile. Its price must leave the account at once.
 2. The same while an engine sends an earlier batch on the same cores. Codes are posted meanwhile: how long until their 202,
    and how many segments of the batches came to the carrier between a code's 202 and the code (`bulk_before_code`: one
-   window, here 200, may be under way at the 202, and one more stand before the code; beyond both the run fails). A step's
+   window, here 200, may have left at the 202 and not be read yet, and one more go before the code; beyond both the run
+   fails). A step's
    time is the wall's: with five processes on two cores it holds the time that others had the core.
 3. Chinqit's status of a batch of which all is final: the whole of it, ten messages of it, and the same again; of one
    message of it through the native API.

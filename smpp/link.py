@@ -106,6 +106,7 @@ class Link(Generic[T]):
         self._tick_s = tick_s
         self._holds = holds
         self.held = 0  # of those that are queued, as many were passed by others when last looked at
+        self._urgent: deque[tuple[bytes, T]] = deque()
         self._unsent: deque[tuple[bytes, T]] = deque()
         self._wake = trio.Event()
         self._done = trio.Event()
@@ -116,25 +117,26 @@ class Link(Generic[T]):
     @property
     def queued(self) -> int:
         """Requests that wait for room or pace."""
-        return len(self._unsent)
+        return len(self._urgent) + len(self._unsent)
 
-    def queue(self, items: Iterable[tuple[bytes, T]]) -> None:
-        """Appends (body, token) pairs to be sent in order. After the end they are lost to nobody: raises RuntimeError."""
+    def queue(self, items: Iterable[tuple[bytes, T]], *, urgent: bool = False) -> None:
+        """Appends (body, token) pairs to be sent in order, urgent ones before all others. After the end they are lost to
+        nobody: raises RuntimeError."""
         if self.ended is not None:
             raise RuntimeError(f"the link has ended: {self.ended.reason}")
-        self._unsent.extend(items)
+        (self._urgent if urgent else self._unsent).extend(items)
         self._wake.set()
 
     def unqueue(self, unwanted: Callable[[T], bool] | None = None) -> list[T]:
         """Takes back what has not been given to the session yet: all of it, or what is `unwanted`; the rest keeps its order."""
-        items = list(self._unsent)
-        if unwanted is None:
-            self._unsent.clear()
-            return [token for _, token in items]
-        taken = [token for _, token in items if unwanted(token)]
-        if taken:
-            self._unsent.clear()
-            self._unsent.extend([item for item in items if not unwanted(item[1])])
+        taken: list[T] = []
+        for waiting in (self._urgent, self._unsent):
+            items = list(waiting)
+            gone = [token for _, token in items if unwanted is None or unwanted(token)]
+            if gone:
+                taken += gone
+                waiting.clear()
+                waiting.extend([] if unwanted is None else [item for item in items if not unwanted(item[1])])
         return taken
 
     def answer(self, sequences: Sequence[int], status: int = 0) -> None:
@@ -247,7 +249,7 @@ class Link(Generic[T]):
 
     def _submit(self, now: float) -> tuple[list[T], float]:
         """Gives the session what may leave now; returns its tokens, and when to ask the pace again."""
-        count = min(len(self._unsent), self.session.room, REQUESTS_PER_WRITE_MAX)
+        count = min(self.queued, self.session.room, REQUESTS_PER_WRITE_MAX)
         again_at = inf
         if self._holds is not None and count > 0:
             return self._submit_free(self._holds, count, now)
@@ -255,21 +257,24 @@ class Link(Generic[T]):
             count, again_at = self._pace(count, now)
         if count <= 0:
             return [], again_at
-        items = list(islice(self._unsent, count))
+        items: list[tuple[bytes, T]] = []
+        for waiting in (self._urgent, self._unsent):
+            if waiting and len(items) < count:
+                items += islice(waiting, count - len(items))
         self.session.submit(items, now)
         for _ in items:
-            self._unsent.popleft()
+            (self._urgent or self._unsent).popleft()
         return [token for _, token in items], again_at
 
     def _submit_free(self, holds: Holds[T], count: int, now: float) -> tuple[list[T], float]:
         """The same where single requests may be held."""
         again_at = inf
-        looked: list[tuple[tuple[bytes, T], bool]] = []
+        looked: list[tuple[deque[tuple[bytes, T]], tuple[bytes, T], bool]] = []
         free = 0
-        while self._unsent and free < count and len(looked) < count + PASSED_MAX:
-            item = self._unsent.popleft()
+        while (waiting := self._urgent or self._unsent) and free < count and len(looked) < count + PASSED_MAX:
+            item = waiting.popleft()
             at = holds.free(item[1], now)
-            looked.append((item, at <= 0))
+            looked.append((waiting, item, at <= 0))
             free += at <= 0
             again_at = again_at if at <= 0 else min(again_at, at)
         self.held = len(looked) - free
@@ -278,15 +283,16 @@ class Link(Generic[T]):
             granted, pace_at = self._pace(free, now)
             again_at = again_at if granted == free else min(again_at, pace_at)
         items: list[tuple[bytes, T]] = []
-        left: list[tuple[bytes, T]] = []
-        for item, is_free in looked:
+        left: list[tuple[deque[tuple[bytes, T]], tuple[bytes, T]]] = []
+        for waiting, item, is_free in looked:
             if is_free and len(items) < granted:
                 items.append(item)
                 continue
-            left.append(item)
+            left.append((waiting, item))
             if is_free:
                 holds.back(item[1], now)
-        self._unsent.extendleft(reversed(left))
+        for waiting, item in reversed(left):
+            waiting.appendleft(item)
         if items:
             self.session.submit(items, now)
         return [token for _, token in items], again_at
@@ -307,7 +313,7 @@ class Link(Generic[T]):
         if events:
             self._on_events(events)
         closed = self.session.state is State.CLOSED
-        if self.session.has_outgoing or self._unsent or closed:
+        if self.session.has_outgoing or self.queued or closed:
             self._wake.set()
         if closed and self._scope is not None:
             self._scope.deadline = min(self._scope.deadline, trio.current_time() + FLUSH_S)

@@ -53,6 +53,7 @@ _Ready = tuple[Message, Seat, Head, list[int], alike.Started | None, int]
 _ALL: Final = [list(range(1, n + 1)) for n in range(SEGMENTS_MAX + 1)]
 """The segments of a message of so many."""
 _SUBMITTING: Final = int(State.SUBMITTING)
+_OTP: Final = int(Lane.OTP)
 
 
 class Feeder:
@@ -128,7 +129,10 @@ class Feeder:
             heads = [_written(message, head, stage, reference) for message, _, head, _, stage, reference in going]
             asked_at = works.clock.monotonic()
             await works.persist("write_ahead", lambda: works.store.write_ahead(works.owner, heads))
-            self._hand_over(going)
+            codes = _codes(going)
+            if codes:
+                self._hand_over(going[:codes], urgent=True)
+            self._hand_over(going[codes:])
             if works.clock.monotonic() > asked_at + LOOK_S:
                 recall_overdue(works, self._committer)  # before their links have had a turn
         if effects.settled:
@@ -279,7 +283,8 @@ class Feeder:
 
     # -- bytes (synchronous: no await between the durable record and the link's queue)
 
-    def _hand_over(self, going: list[_Ready]) -> None:
+    def _hand_over(self, going: list[_Ready], *, urgent: bool = False) -> None:
+        """`urgent`: before all that waits in the links, since it was claimed ahead of its turn."""
         works = self._works
         flights, encoder, forget = works.flights, self._encoder, works.recent.messages.pop
         now = works.clock.now_ms()
@@ -317,9 +322,19 @@ class Feeder:
             items += [(each, (flight, number)) for each, number in zip(bodies, segments, strict=True)]
         for seat, items in queues.items():
             if seat.link is not None and seat.up and seat.link.ended is None:
-                seat.link.queue(items)
+                seat.link.queue(items, urgent=urgent)
             else:  # it died while the record was written
                 self._committer.closed(seat, [token for _, token in items], Outcome.NOT_SENT)
+
+
+def _codes(going: list[_Ready]) -> int:
+    """How many of these are codes (class otp): the first ones, since claims take their lane first."""
+    count = 0
+    for message, *_ in going:
+        if message.body is None or message.body.lane != _OTP:
+            break
+        count += 1
+    return count
 
 
 def _written(message: Message, head: Head, stage: alike.Started | None, reference: int) -> VersionedHead:

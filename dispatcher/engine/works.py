@@ -62,6 +62,7 @@ class Seat(Slot):
         "leased",
         "link",
         "number",
+        "reach",
         "state",
         "submitted",
         "throttles",
@@ -77,6 +78,7 @@ class Seat(Slot):
         self.link: Link[Token] | None = None
         self.breadth = None if bind.window_min is None else Breadth(bind.window_min, window)
         self.window_max = window if self.breadth is None else self.breadth.window
+        self.reach = window
         self.days: tuple[Allotment, ...] = ()
         self.throttles: tuple[Throttle, ...] = ()
         self.yielding: Throttle | None = None
@@ -107,8 +109,9 @@ class Seat(Slot):
     def look_ahead(self, segments_max: int) -> None:
         """How much may be claimed for it now: its window, and beyond it what hides the next claim's round trip.
 
-        What is claimed ahead stands before every later OTP, so it is at most one more window, and with a rate no more
-        than a tenth of a second of it.
+        An OTP passes what waits in the link, but not what leaves while it is being claimed; so it is at most one more window,
+        with a rate no more than a tenth of a second of it, and never does more than one window wait there, the claim under way
+        included. `reach` is what that would be with its window full.
         """
         link, session_window = self.link, self.window_max
         ahead = min(session_window, segments_max)
@@ -119,9 +122,10 @@ class Seat(Slot):
         waiting = link.queued - link.held if link is not None else 0
         if limits:
             ahead = min(ahead, max(1, int(min(limits) * 0.1)))
-            self.window = min(session_window, self.used - waiting + ahead)
+            self.window = self.reach = min(session_window, self.used - waiting + ahead)
         else:
-            self.window = session_window + ahead
+            self.reach = session_window + ahead
+            self.window = min(self.reach, self.used - waiting + session_window)
 
 
 def seats_of(settings: Settings) -> list[Seat]:
@@ -274,7 +278,7 @@ class Works:
         for seat in self.seats:
             if seat.up:
                 free += seat.free
-                window += seat.window
+                window += seat.reach
         return _BUSY_PART * free < window
 
     def half_full(self) -> bool:

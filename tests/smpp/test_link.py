@@ -89,6 +89,26 @@ def test_queue_beyond_the_window_is_sent_in_order() -> None:
     run_with_server(test)
 
 
+def test_what_is_urgent_leaves_before_what_waits() -> None:
+    """Urgent requests pass all that has not been given to the session yet and keep their own order; whoever queues them later
+    does not pass earlier ones."""
+
+    async def test(client: Client, handler: Echo, server: Server, nursery: trio.Nursery) -> None:
+        client.link.queue(submits(*map(str, range(100))))
+        await client.until(lambda: len(client.answers) >= 1)
+        before = len(client.answers) + LINK_SETTINGS.window
+        client.link.queue(submits("a", "b"), urgent=True)
+        client.link.queue(submits("c"), urgent=True)
+        assert client.link.queued > 3
+        await client.until(lambda: len(client.answers) == 103)
+        order = [token for token, _, _ in client.answers]
+        assert order.index("c") < before + 3
+        assert order[order.index("a") :][:3] == ["a", "b", "c"]
+        assert [token for token in order if token.isdecimal()] == [str(n) for n in range(100)]
+
+    run_with_server(test)
+
+
 def test_pace_is_asked_when_writing() -> None:
     """Nothing leaves that the pace has not granted; the writer sleeps until the time it was told."""
     granted: list[tuple[int, float]] = []
@@ -129,8 +149,9 @@ def test_what_is_held_is_passed_by_others_and_keeps_its_order() -> None:
     holding = Holding()
 
     async def test(client: Client, handler: Echo, server: Server, nursery: trio.Nursery) -> None:
-        tokens = ["held1", "a", "held2", "b", "c", "d", "e"]
+        tokens = ["a", "held2", "b", "c", "d", "e"]
         client.link.queue([(BODY, token) for token in tokens])
+        client.link.queue([(BODY, "held1")], urgent=True)
         await client.until(lambda: len(client.answers) == 5)
         assert [token for token, _, _ in client.answers] == ["a", "b", "c", "d", "e"]
         assert (client.link.queued, client.link.held) == (2, 2)
@@ -426,7 +447,8 @@ def test_some_of_what_is_queued_is_taken_back() -> None:
     """`unqueue` with a choice takes what is unwanted; the rest stays queued in its order."""
     link: Link[str] = Link(trio.testing.memory_stream_pair()[0], Session(LINK_SETTINGS, LOGIN), on_events=lambda events: None)
     link.queue(submits(*"abcde"))
-    assert link.unqueue(lambda token: token in "bd") == ["b", "d"]
+    link.queue(submits(*"uv"), urgent=True)
+    assert link.unqueue(lambda token: token in "bdu") == ["u", "b", "d"]
     assert link.unqueue(lambda token: token == "x") == []
-    assert link.unqueue() == ["a", "c", "e"]
+    assert link.unqueue() == ["v", "a", "c", "e"]
     assert link.queued == 0
