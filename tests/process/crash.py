@@ -2,6 +2,7 @@
 doubled.
 
     python -m tests.process.crash --rounds 3 --sends 10000 --open 5000 --workers 2
+    python -m tests.process.crash --rounds 100 --kills 1 --sends 7000 --open 1500 --seconds 4 --rate 1500  # half an hour
 
 Each round sends through every door at once (chunks without keys, single entries with keys, HTTP calls repeated with the
 same Idempotency-Key, one HTTP batch; all classes; carriers that refuse, fail, forget receipts and drop links) and kills
@@ -212,6 +213,7 @@ def one_round(installation: Installation, key: str, number: int, options: argpar
     )
     for carrier in installation.carriers.values():
         carrier.say("reset")  # what is behind us has been judged
+    installation.forget_rows()
     return verdict
 
 

@@ -383,6 +383,11 @@ class Installation:
             pass
         return known
 
+    def forget_rows(self) -> None:
+        """What `rows` has shown so far is behind us: from now on it shows what comes next."""
+        for known in self._rows.values():
+            known.clear()
+
     def messages(self, ids: Sequence[str]) -> dict[str, Message]:
         """Records as the store keeps them, by id."""
 
