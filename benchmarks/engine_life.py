@@ -70,8 +70,11 @@ class Wire:
         self.items: list[tuple[bytes, Token]] = []
         self.answered = 0
 
-    def queue(self, items: list[tuple[bytes, Token]]) -> None:
+    held = 0
+
+    def queue(self, items: list[tuple[bytes, Token]], *, urgent: bool = False) -> None:
         """A Link's."""
+        assert not urgent
         self.items += items
 
     def answer(self, sequences: list[int], status: int = 0) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dispatcher.core.matching import Form, forms_of, is_plain
+from dispatcher.core.matching import Form, forms_of, receipt_keys
 
 EVIDENCE_MIN: Final = 20
 """Receipts that must agree before a form counts as learned."""
@@ -41,8 +41,8 @@ class IdForms:
     def keys(self, carrier_id: str) -> tuple[str, ...]:
         """The keys under which a receipt's id may be stored, best first; () for an empty id."""
         form = self.form
-        if form == "as_is" and is_plain(carrier_id):
-            return (carrier_id,)
+        if form == "as_is":
+            return receipt_keys(form, carrier_id)
         forms = forms_of(carrier_id)
         if form == "auto" or not forms:
             return tuple(dict.fromkeys(forms.values()))

@@ -41,8 +41,8 @@ def told_id(carrier_id: str) -> str:
 
 def answer_key(form: Form, carrier_id: str) -> str:
     """The key of an answer's message id; "" stays "" (accepted without id)."""
-    if form == "as_is" and is_plain(carrier_id):
-        return carrier_id
+    if form == "as_is" and carrier_id.isdigit() and carrier_id.isascii():  # most carriers' ids; the rest of it says the same
+        return carrier_id.lstrip("0") or "0"
     text = carrier_id.strip(_BLANKS)
     if form == "hex" and _HEX.fullmatch(text):
         return str(int(text, 16))
@@ -53,8 +53,8 @@ def answer_key(form: Form, carrier_id: str) -> str:
 
 def receipt_keys(form: Form, carrier_id: str) -> tuple[str, ...]:
     """The keys under which a receipt's id may be stored, best first; () for an empty id."""
-    if form == "as_is" and is_plain(carrier_id):
-        return (carrier_id,)
+    if form == "as_is" and carrier_id.isdigit() and carrier_id.isascii():
+        return (carrier_id.lstrip("0") or "0",)
     text = carrier_id.strip(_BLANKS)
     if not text:
         return ()
@@ -78,11 +78,6 @@ def forms_of(carrier_id: str) -> dict[Form, str]:
     if _HEX.fullmatch(text):
         keys["dec"] = str(int(text, 16))
     return keys
-
-
-def is_plain(carrier_id: str) -> bool:
-    """A number as it should be: nothing in it is to be made equal. Most carriers' ids are such."""
-    return carrier_id.isascii() and carrier_id.isdigit() and carrier_id[0] != "0"
 
 
 def _plain(text: str) -> str:

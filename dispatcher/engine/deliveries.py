@@ -116,9 +116,12 @@ def delivered(works: Works, items: Sequence[Item]) -> Found:
             _, state, code, _, _, _, _ = item.receipt
             _, message_id, segment, attempt, _ = row
             if state == "DELIVRD" and attempt == 1 and item.tlvs is None and message_id not in behind:
-                message = messages.get(message_id)
-                if message is not None and _is_long(message):
-                    others = long.setdefault(message_id, {})
+                others = long.get(message_id)
+                if others is None:
+                    message = messages.get(message_id)
+                    if message is not None and _is_long(message):
+                        others = long[message_id] = {}
+                if others is not None:
                     if segment not in others:
                         others[segment] = (item, row)
                         continue
@@ -157,9 +160,12 @@ def _parts(
     head: Head | None = None
     if stage is not None and len(parts) == len(stage.head.segments):
         first = pairs[0][0]
-        code, at = first.receipt.code, first.read.at
-        if all(item.read.at == at and item.receipt.code == code for item, _ in pairs):
-            after = alike.deliver(found.effects, message, code, at, rules, now)
+        read, code = first.read, first.receipt.code
+        for item, _ in pairs:
+            if (item.read is not read and item.read.at != read.at) or item.receipt.code != code:
+                break
+        else:
+            after = alike.deliver(found.effects, message, code, read.at, rules, now)
             head = after.head if after is not None else None
     if head is None:
         receipts = [(segment, item.receipt.code, item.read.at) for segment, (item, _) in parts.items()]
@@ -170,11 +176,12 @@ def _parts(
     if head.state == _SUBMITTED:
         message.head = head
         found.partly[message_id] = message
+    done, correlations = found.done, recent.correlations
     for item, row in pairs:
         item.key = key = item.keys[0]
         item.correlation = row
-        del recent.correlations[item.read.carrier][key]
-        found.done.append(item)
+        del correlations[item.read.carrier][key]
+        done.append(item)
     return []
 
 

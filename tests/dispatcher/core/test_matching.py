@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,3 +88,13 @@ def test_a_parked_receipt_comes_back_whole_and_grows_old() -> None:
     assert (parked.keys, parked.state, parked.code, parked.network_error) == (("26",), "UNDELIV", "001", b"\x03\x00\x1b")
     assert not parked.is_orphan(1299, 300)
     assert parked.is_orphan(1300, 300)
+
+
+@given(st.text("0123456789\u00b2\u0665 \0aF-", max_size=12) | st.text("01", max_size=12))
+def test_ids_of_digits_go_the_short_way_and_mean_the_same(carrier_id: str) -> None:
+    """Said slowly: without blanks around; of hexadecimal digits alone, neither case nor leading zeros count."""
+    slowly = carrier_id.strip(" \t\r\n\0")
+    if re.fullmatch(r"[0-9a-fA-F-]+", slowly):
+        slowly = re.sub(r"^0+(?=.)", "", slowly.lower())
+    assert answer_key("as_is", carrier_id) == slowly
+    assert receipt_keys("as_is", carrier_id) == ((slowly,) if slowly else ())
