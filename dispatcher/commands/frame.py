@@ -137,6 +137,7 @@ def expected(error: BaseException) -> OpsError | None:
     from accounting.money import MoneyError
     from accounting.tariff import TariffError
     from dispatcher.core.ports import StoreError
+    from smpp.simulator.scenario import ScenarioError
 
     if isinstance(error, BaseExceptionGroup):
         return expected(error.exceptions[0]) if len(error.exceptions) == 1 else None
@@ -144,6 +145,9 @@ def expected(error: BaseException) -> OpsError | None:
         return error
     if isinstance(error, TariffError):
         return OpsError(f"{error.source}, line {error.line}: {error.column} {error.value!r}", error.remedy)
+    if isinstance(error, ScenarioError):
+        what, _, remedy = str(error).rpartition("; ")
+        return OpsError(what or remedy, remedy if what else "see docs/scenarios.md")
     if isinstance(error, MoneyError):
         return OpsError(str(error), "write a decimal number, like 12.50")
     if isinstance(error, redis.RedisError | StoreError):

@@ -1,7 +1,7 @@
 """Generates the reference pages of docs/ from the definitions they describe: `make docs`; `--check` fails on a difference.
 
 Settings give docs/configuration.md, the metric declarations docs/metrics.md, the command tree docs/commands.md, the
-lifecycle's table docs/state-machine.md; what outsiders hold in their hands (contracts.py) docs/contracts.md and
+lifecycle's table docs/state-machine.md, the simulator's scenario docs/scenarios.md; what outsiders hold in their hands (contracts.py) docs/contracts.md and
 docs/schemas/. A page that is generated cannot drift from the code; a test runs the check.
 """
 
@@ -10,11 +10,13 @@ docs/schemas/. A page that is generated cannot drift from the code; a test runs 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import runpy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from textwrap import dedent
+from typing import Any, get_type_hints
 
 import msgspec
 from msgspec import inspect
@@ -148,6 +150,43 @@ def state_machine() -> str:
     )
 
 
+def scenarios() -> str:
+    """The simulated carrier's file: every table and key, and the outcomes."""
+    from smpp.simulator import forms, scenario
+
+    example = (scenario.__doc__ or "").partition("[[login]]:\n\n")[2]
+    outcomes = "\n".join(f"| `{outcome}` | {meaning} |" for outcome, meaning in scenario.MEANINGS.items())
+    return "\n".join(
+        [
+            NOTE.format(source="smpp/simulator/scenario.py and forms.py"),
+            "# Scenarios of the simulated carrier\n",
+            "`dispatcher smsc --scenario FILE` plays a carrier, `dispatcher load --own --scenario FILE` loads one. The file is TOML; every table and key may be left out\n"
+            "but one `[[login]]`. What cannot be meant is refused with key and remedy.\n",
+            f"```toml\n{dedent(example).strip()}\n```\n",
+            _plain("At the top", scenario.Scenario),
+            _plain("`[[login]]`: who is let in", scenario.Account),
+            _plain("`[[rule]]`: what becomes of a number; the first that fits decides. With exactly one of", scenario.Rule),
+            _plain("`[[mix]]`: the numbers that no rule fits, by", scenario.Weighted),
+            _plain("What `[[rule]]` and `[[mix]]` say besides", scenario.Fate),
+            f"## Outcomes\n\n| Outcome | What happens |\n|---|---|\n{outcomes}\n",
+            _plain("`[receipt]`: how receipts are written", forms.ReceiptForm),
+        ]
+    )
+
+
+def _plain(title: str, kind: type[Any]) -> str:
+    """The keys of a dataclass that a file may set: those that say what they mean."""
+    rows = []
+    hints = get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        if not hasattr(hints[field.name], "__metadata__"):
+            continue
+        meaning = hints[field.name].__metadata__[0].replace("|", "\\|")
+        default = "required" if field.default is dataclasses.MISSING else f"`{msgspec.json.encode(field.default).decode()}`"
+        rows.append(f"| `{field.name}` | {default} | {meaning} |")
+    return f"## {title}\n\n| Key | Default | Meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
 def contracts() -> str:
     """Streams, the Send, refusals, HTTP routes, exit codes."""
     from dispatcher.commands import contracts as definitions
@@ -161,6 +200,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/commands.md": commands,
     "docs/state-machine.md": state_machine,
     "docs/contracts.md": contracts,
+    "docs/scenarios.md": scenarios,
 }
 
 

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from smpp import constants as c
@@ -67,18 +67,18 @@ _FIRST_SEQUENCE: Final = 0x40000000  # far from those of the session itself
 class ReceiptForm:
     """See the module. The default is the plain form."""
 
-    text: str = STANDARD
-    ids: str = "dec"
-    tlvs: str = "both"
-    network_error: str = "none"
-    esm_class: int = c.ESM_RECEIPT
-    data_coding: int = 0
-    encoding: str = "latin-1"
-    place: str = "short_message"
-    nul: bool = False
-    pdu: str = "deliver_sm"
-    sequence: int = -1
-    more_tlvs: str = ""
+    text: Annotated[str, "its text, with {id} {sub} {dlvrd} {date} {date12} {date14} {stat} {err}"] = STANDARD
+    ids: Annotated[str, "how receipts write the id: dec, hex, HEX, padded, uuid"] = "dec"
+    tlvs: Annotated[str, "receipted_message_id and message_state: both, none, or only (then the text is empty)"] = "both"
+    network_error: Annotated[str, "network_error_code: none, gsm (type and number), ascii (three digits)"] = "none"
+    esm_class: Annotated[int, "of the receipt"] = c.ESM_RECEIPT
+    data_coding: Annotated[int, "of the receipt"] = 0
+    encoding: Annotated[str, "of the text: latin-1, utf-16-be"] = "latin-1"
+    place: Annotated[str, "short_message or message_payload"] = "short_message"
+    nul: Annotated[bool, "a NUL behind the payload, or astray behind short_message"] = False
+    pdu: Annotated[str, "deliver_sm or data_sm"] = "deliver_sm"
+    sequence: Annotated[int, "the sequence number instead of a sensible one; -1: sensible"] = -1
+    more_tlvs: Annotated[str, "TLVs behind the others, as octets in hex"] = ""
 
     def complaint(self) -> str:
         """What is wrong with it, "" when nothing is."""

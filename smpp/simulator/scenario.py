@@ -34,7 +34,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any, Final, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 
 from smpp import constants as c
 from smpp.simulator.forms import IDS, PLAIN, ReceiptForm, octets_of
@@ -48,24 +48,45 @@ class ScenarioError(Exception):
 
 
 class Outcome(StrEnum):
-    """What becomes of a submit. `times` 0 means always; where it counts, it counts per number and text."""
+    """What becomes of a submit; MEANINGS says it of each."""
 
     DELIVERED = "delivered"
-    UNDELIVERED = "undelivered"  # receipt of `state` (UNDELIV) with `code`; with `times`: so often, then delivered
-    TEMPORARY = "temporary"  # answer `status` (0x08) `times` times, then delivered
-    PERMANENT = "permanent"  # answer `status` (0x0b)
-    THROTTLED = "throttled"  # answer 0x58 `times` times, then delivered
-    THROTTLED_WITH_ID = "throttled_with_id"  # answer 0x58 with an id, and deliver after all
-    NO_RECEIPT = "no_receipt"  # accepted, then silence
-    RECEIPT_FIRST = "receipt_first"  # the receipt overtakes the answer
+    UNDELIVERED = "undelivered"
+    TEMPORARY = "temporary"
+    PERMANENT = "permanent"
+    THROTTLED = "throttled"
+    THROTTLED_WITH_ID = "throttled_with_id"
+    NO_RECEIPT = "no_receipt"
+    RECEIPT_FIRST = "receipt_first"
     RECEIPT_TWICE = "receipt_twice"
-    INTERIM_FIRST = "interim_first"  # ENROUTE, then the final receipt
-    INTERIM_LAST = "interim_last"  # the final receipt, then ENROUTE and ACCEPTD
-    STRAY_RECEIPT = "stray_receipt"  # delivered, and a receipt for an id that nobody was told
-    NO_ANSWER = "no_answer"  # never answered, delivered all the same
-    NO_ID = "no_id"  # accepted without a message id; the receipt comes for an id nobody was told
-    DROP = "drop"  # every `times`-th such submit kills the link, unanswered
-    GARBAGE = "garbage"  # bytes that are no PDU instead of an answer
+    INTERIM_FIRST = "interim_first"
+    INTERIM_LAST = "interim_last"
+    STRAY_RECEIPT = "stray_receipt"
+    NO_ANSWER = "no_answer"
+    NO_ID = "no_id"
+    DROP = "drop"
+    GARBAGE = "garbage"
+
+
+MEANINGS: Final[Mapping[Outcome, str]] = {
+    Outcome.DELIVERED: "accepted, then a receipt DELIVRD",
+    Outcome.UNDELIVERED: "accepted, then a receipt of `state` with `code`; with `times`: so often, then delivered",
+    Outcome.TEMPORARY: "answered with `status` (0x08) `times` times, then delivered",
+    Outcome.PERMANENT: "answered with `status` (0x0b)",
+    Outcome.THROTTLED: "answered 0x58 `times` times, then delivered",
+    Outcome.THROTTLED_WITH_ID: "answered 0x58 with an id, and delivered after all",
+    Outcome.NO_RECEIPT: "accepted, then silence",
+    Outcome.RECEIPT_FIRST: "the receipt overtakes the answer",
+    Outcome.RECEIPT_TWICE: "the receipt comes twice",
+    Outcome.INTERIM_FIRST: "a receipt ENROUTE, then the final one",
+    Outcome.INTERIM_LAST: "the final receipt, then ENROUTE and ACCEPTD",
+    Outcome.STRAY_RECEIPT: "delivered, and a receipt for an id that nobody was told",
+    Outcome.NO_ANSWER: "never answered, delivered all the same",
+    Outcome.NO_ID: "accepted without a message id; the receipt comes for an id nobody was told",
+    Outcome.DROP: "every `times`-th such submit kills the link, unanswered",
+    Outcome.GARBAGE: "bytes that are no PDU instead of an answer",
+}
+"""`times` 0 means always; where it counts, it counts per number and text."""
 
 
 _STATUS: Final = {
@@ -78,15 +99,14 @@ _STATUS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """An outcome with its particulars. `status` -1: the outcome's usual one. `state`, `code`: the receipt's stat and err;
-    `truth`: the state that query_sm finds of a message without receipt."""
+    """An outcome with its particulars."""
 
-    outcome: Outcome = Outcome.DELIVERED
-    status: int = -1
-    state: str = "UNDELIV"
-    code: str = "001"
-    times: int = 0
-    truth: str = "DELIVRD"
+    outcome: Annotated[Outcome, "one of the outcomes below"] = Outcome.DELIVERED
+    status: Annotated[int, 'the command_status of a refusal, a number or `"0x58"`; -1: the outcome\'s usual one'] = -1
+    state: Annotated[str, "stat of the receipt"] = "UNDELIV"
+    code: Annotated[str, "err of the receipt"] = "001"
+    times: Annotated[int, "0: always; else so often for a number and text"] = 0
+    truth: Annotated[str, "the state that query_sm finds of a message without receipt"] = "DELIVRD"
 
     @property
     def refusal(self) -> int:
@@ -99,9 +119,9 @@ class Rule:
     """Which numbers a fate is for: exactly one of number, suffix, prefix; digits without +."""
 
     fate: Fate
-    number: str = ""
-    suffix: str = ""
-    prefix: str = ""
+    number: Annotated[str, "this number, digits without +"] = ""
+    suffix: Annotated[str, "numbers that end so"] = ""
+    prefix: Annotated[str, "numbers that begin so"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,62 +129,55 @@ class Weighted:
     """A fate and its share of the numbers that no rule fits."""
 
     fate: Fate
-    weight: float = 1.0
+    weight: Annotated[float, "its share"] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A login that is let in, with at most `sessions_max` links; rate 0: no own limit, in submits a second."""
+    """A login that is let in."""
 
-    system_id: str
-    password: str = field(repr=False)
-    sessions_max: int = 16
-    rate: int = 0
+    system_id: Annotated[str, "of the bind"]
+    password: Annotated[str, "of the bind"] = field(repr=False)
+    sessions_max: Annotated[int, "links at a time; more are refused"] = 16
+    rate: Annotated[int, "submits a second of this login; 0: no own limit"] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """All of it. Milliseconds are (least, most), drawn evenly; rate 0: no limit.
-
-    window            submits a session may have unanswered; more are answered 0x14
-    rate              submits in any sliding `rate_window_ms`; more are answered 0x58. By time of arrival
-    rate_curve        [[seconds, rate], ...] since the start or the last reset: from then on this is the rate
-    over_rate         what is answered beyond it: 88 (0x58, throttled), 20 (0x14, queue full) or another status
-    receipt_retry_ms  a receipt answered with an error is sent again after so long
-    answer_ids        how answers write the id: dec, hex, HEX, padded, uuid. Receipts have their own way, [receipt] ids
-    receipt_per       which parts of a long message get a receipt: "segment" (each), "first", "last"
-    query, cancel     query_sm and cancel_sm: "answer", "refuse", "silent", or "no" (generic_nack, as carriers without them do)
-    tls_cert_file     the certificate (PEM) with which it speaks TLS, tls_key_file its key; empty: plain text
-    tls_client_ca_file  only clients with a certificate of this authority are let in
-    answer_tlvs       TLVs of every submit_sm_resp, as octets in hex
-    submits_per_session_max  so many submits, then the session is unbound; 0: never
-    record_max        submits kept for tests
-    """
+    """All of it. Milliseconds are (least, most), drawn evenly."""
 
     accounts: tuple[Account, ...]
-    listen: str = "127.0.0.1:2775"
-    system_id: str = "SMSC"
-    window: int = 1_000
-    rate: int = 0
-    rate_window_ms: int = 1_000
-    rate_curve: tuple[tuple[float, int], ...] = ()
-    over_rate: int = c.ESME_RTHROTTLED
-    answer_ms: tuple[float, float] = (0.0, 0.0)
-    receipt_ms: tuple[float, float] = (0.0, 0.0)
-    receipt_retry_ms: float = 1_000.0
-    answer_ids: str = "dec"
-    receipt_per: str = "segment"
-    query: str = "no"
-    cancel: str = "no"
-    answer_tlvs: str = ""
-    submits_per_session_max: int = 0
-    enquire_link_s: float = 60.0
-    inactivity_s: float = 0.0
-    seed: int = 1
-    tls_cert_file: str = ""
-    tls_key_file: str = ""
-    tls_client_ca_file: str = ""
-    record_max: int = 100_000
+    listen: Annotated[str, "host:port"] = "127.0.0.1:2775"
+    system_id: Annotated[str, "what bind answers say"] = "SMSC"
+    window: Annotated[int, "submits a session may have unanswered; more are answered 0x14"] = 1_000
+    rate: Annotated[
+        int, "submits in any sliding `rate_window_ms`, by time of arrival; more are answered `over_rate`; 0: no limit"
+    ] = 0
+    rate_window_ms: Annotated[int, "the rate's window"] = 1_000
+    rate_curve: Annotated[
+        tuple[tuple[float, int], ...], "[[seconds, rate], ...] since the start or the last reset: from then on this is the rate"
+    ] = ()
+    over_rate: Annotated[
+        int, "what is answered beyond the rate: 88 (0x58, throttled), 20 (0x14, queue full) or another status"
+    ] = c.ESME_RTHROTTLED
+    answer_ms: Annotated[tuple[float, float], "from submit_sm to its answer, [least, most], drawn evenly"] = (0.0, 0.0)
+    receipt_ms: Annotated[tuple[float, float], "from the answer to the receipt, likewise"] = (0.0, 0.0)
+    receipt_retry_ms: Annotated[float, "a receipt answered with an error is sent again after so long"] = 1_000.0
+    answer_ids: Annotated[
+        str, "how answers write the id: dec, hex, HEX, padded, uuid; receipts have their own way, `[receipt]` ids"
+    ] = "dec"
+    receipt_per: Annotated[str, "which parts of a long message get a receipt: segment (each), first, last"] = "segment"
+    query: Annotated[str, "query_sm: answer, refuse, silent, or no (generic_nack, as carriers without it do)"] = "no"
+    cancel: Annotated[str, "cancel_sm, likewise"] = "no"
+    answer_tlvs: Annotated[str, "TLVs of every submit_sm_resp, as octets in hex"] = ""
+    submits_per_session_max: Annotated[int, "so many submits, then the session is unbound; 0: never"] = 0
+    enquire_link_s: Annotated[float, "how often it asks whether the client lives; 0: never"] = 60.0
+    inactivity_s: Annotated[float, "a session that says nothing for so long is closed; 0: never"] = 0.0
+    seed: Annotated[int, "of all that is drawn"] = 1
+    tls_cert_file: Annotated[str, "the certificate (PEM) with which it speaks TLS; empty: plain text"] = ""
+    tls_key_file: Annotated[str, "its key (PEM)"] = ""
+    tls_client_ca_file: Annotated[str, "only clients with a certificate of this authority are let in"] = ""
+    record_max: Annotated[int, "submits kept for tests"] = 100_000
     rules: tuple[Rule, ...] = ()
     mix: tuple[Weighted, ...] = (Weighted(Fate()),)
     receipt: ReceiptForm = PLAIN

@@ -18,6 +18,7 @@ from dispatcher.commands import contracts, pages
 from dispatcher.core.model import EVENT_COLUMNS, INBOUND_COLUMNS, Send
 from dispatcher.ops.config import inspect
 from dispatcher.store.records import REJECT_COLUMNS
+from smpp.simulator.scenario import parse
 from tests.house.tree import ROOT
 
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -151,7 +152,16 @@ def _text_of(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", PAGES)
+SCENARIOS = "docs/scenarios.md"
+
+
+def test_every_scenario_block_is_accepted() -> None:
+    """Its TOML is the simulated carrier's, not the dispatcher's."""
+    blocks = list(_fences(SCENARIOS, "toml"))
+    assert [len(parse(body).accounts) for body in blocks] == [1]
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if page != SCENARIOS])
 def test_every_configuration_block_is_accepted(name: str, tmp_path: Path) -> None:
     """A TOML block holds only keys that exist, of the right type. Names it leaves to the rest of a file may be missing."""
     elsewhere = re.compile(r"is not the name of a|cannot be read|is not there|is not set in the environment")

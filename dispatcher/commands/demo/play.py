@@ -25,7 +25,7 @@ from dispatcher.commands.demo.oddities import oddest
 from dispatcher.commands.demo.report import Result
 from dispatcher.commands.demo.rows import Row
 from dispatcher.commands.demo.watch import VICTIM, Progress, Watch
-from dispatcher.commands.demo.world import Failed, World
+from dispatcher.commands.demo.world import Failed, Sample, World
 from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, now_ms
 from dispatcher.commands.money import read_facts
 from dispatcher.core.customer import Account
@@ -46,9 +46,6 @@ READ_AT_ONCE = 500
 ABOUT_S = 30
 METRICS_S = 5.0
 """Processes write their counts once a second; so long the scrape may lag behind the records."""
-
-Sample = Callable[..., int]
-"""Reads a counter (its name without _total) and labels out of one scrape: the sum of what fits."""
 
 
 class Records(NamedTuple):
@@ -234,23 +231,11 @@ class Play:
         """The metrics, once they count `finals`, or as they are after METRICS_S."""
         until = time.monotonic() + METRICS_S
         while True:
-            sample = self._scrape()
+            sample = self._world.counts()
             if sample("dispatcher_final") == finals or time.monotonic() > until:
                 return sample
             self._world.check()
             time.sleep(0.2)
-
-    def _scrape(self) -> Sample:
-        """The metrics as Prometheus would read them."""
-        from prometheus_client.parser import text_string_to_metric_families
-
-        _, body = self._world.get(self._world.ports.metrics, "/metrics")
-        samples = [sample for family in text_string_to_metric_families(body.decode()) for sample in family.samples]
-
-        def read(counter: str, **labels: str) -> int:
-            return int(sum(s.value for s in samples if s.name == f"{counter}_total" and labels.items() <= s.labels.items()))
-
-        return read
 
 
 _FINAL = int(State.DELIVERED)

@@ -15,12 +15,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
 from dispatcher.ops.errors import OpsError
 
+Sample = Callable[..., int]
+"""Reads a counter (its name without _total) and labels out of one scrape: the sum of what fits."""
 CARRIERS = ("swift", "steady", "premium")
 LOG_LINES = 12
 START_S = 25.0
@@ -206,6 +209,18 @@ class World:
             return 0, b""
         finally:
             connection.close()
+
+    def counts(self) -> Sample:
+        """The counters as Prometheus would read them."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        _, body = self.get(self.ports.metrics, "/metrics")
+        samples = [sample for family in text_string_to_metric_families(body.decode()) for sample in family.samples]
+
+        def read(counter: str, **labels: str) -> int:
+            return int(sum(s.value for s in samples if s.name == f"{counter}_total" and labels.items() <= s.labels.items()))
+
+        return read
 
     def check(self) -> None:
         """Raises Failed when a process has ended that should live."""

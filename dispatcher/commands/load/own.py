@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ CREDIT = "100000000"
 PRICE_MICRO = 30_000
 CURRENCY = "EUR"
 ACCOUNT = "load"
+COUNTS_S = 5.0
 
 
 class Wish(NamedTuple):
@@ -101,6 +103,17 @@ class Own:
 
         balance = self.context.with_store(work)
         return int(to_micro(CREDIT) - balance.available - balance.reserved) // PRICE_MICRO
+
+    def submitted(self, taken: int) -> int:
+        """Segments that the dispatcher says it has submitted and were, or may have been, accepted; its retries are in it. Asks
+        until they are `taken`, or for as long as its counts may lag."""
+        until = time.monotonic() + COUNTS_S
+        while True:
+            counts = self.world.counts()
+            known = sum(counts("dispatcher_segments_submitted", outcome=outcome) for outcome in ("accepted", "unknown"))
+            if known >= taken or time.monotonic() > until:
+                return known
+            time.sleep(0.2)
 
     @property
     def carrier_pid(self) -> int:

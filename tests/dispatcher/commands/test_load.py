@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatcher.cli import build_parser
+from dispatcher.cli import build_parser, main
 from dispatcher.commands.load import command, plot, processes, report
 from dispatcher.commands.load.door import Pace
 from dispatcher.commands.load.follow import Follower
@@ -339,3 +339,29 @@ def test_a_carrier_that_drops_is_not_called_a_success(tmp_path: Path) -> None:
     code, found = _load(*words, folder=tmp_path)
     assert (code, found["ok"]) == (1, False)
     assert (found["accepted"], found["states"], found["lost"]) == (100, {"delivered": 90}, 10)
+
+
+@pytest.mark.process
+def test_retries_that_a_carrier_causes_are_not_called_doubled(tmp_path: Path) -> None:
+    """A handset that is absent once costs the carrier two segments and the message one."""
+    scenario = tmp_path / "absent.toml"
+    scenario.write_text(
+        '[[login]]\nsystem_id = "x"\npassword = "x"\n[[mix]]\noutcome = "undelivered"\ncode = "001"\ntimes = 1\n',
+        encoding="utf-8",
+    )
+    words = ["--own", "--rate", "200", "--count", "20", "--warm-up", "0", "--patience", "30", "--scenario", str(scenario)]
+    code, found = _load(*words, folder=tmp_path)
+    assert (code, found["doubled"], found["states"]) == (0, 0, {"delivered": 20})
+    assert found["carrier"]["taken"] > found["segments"] == 20
+
+
+@pytest.mark.parametrize(("command", "code"), [(["load", "--own", "--rate", "10", "--for", "1"], 1), (["smsc"], 2)])
+def test_a_scenario_that_cannot_be_meant_is_told_with_its_remedy(
+    command: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File, key and what to do; no traceback."""
+    file = tmp_path / "carrier.toml"
+    file.write_text("rate = 300\n", encoding="utf-8")
+    assert main([*command, "--scenario", str(file)]) == code
+    told = capsys.readouterr().err
+    assert told == f"error: {file}: login: there is none; add a [[login]] with system_id and password\n"
