@@ -1,4 +1,5 @@
 """`python -m tests.fuzz [--decoder NAME] [--runs N] [--engine atheris|plain] [--jobs N]`: fuzzes one decoder, or all in turn.
+`--tally`: what earlier runs add up to.
 
 Ends with 0 when every decoder had its executions, raised nothing but typed errors, kept its laws and its memory flat. What
 coverage led to is kept in .fuzz/ (not in the repository), so the next run begins where this one ended.
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from tests.fuzz.decoders import DECODERS
 from tests.fuzz.run import guided, plainly
+from tests.fuzz.tally import sums
 
 CORPORA = Path(__file__).parents[2] / ".fuzz"
 
@@ -53,7 +55,14 @@ def main() -> int:
     parser.add_argument("--engine", choices=("atheris", "plain"), default="atheris", help="plain: without coverage, no atheris")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="decoders at the same time")
+    parser.add_argument(
+        "--tally", action="store_true", help="print the executions of all runs so far, by decoder and code, and end"
+    )
     arguments = parser.parse_args()
+    if arguments.tally:
+        for line in sums():
+            say(line)
+        return 0
     names = arguments.decoder or list(DECODERS)
     return one(names[0], arguments) if len(names) == 1 else each(names, arguments)
 

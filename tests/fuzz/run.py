@@ -5,6 +5,10 @@ It refuses to know which inputs are good ones: atheris finds them, or plain.py d
 Theory of flat memory. What leaks in Python is a block of its allocator that stays: `sys.getallocatedblocks` counts them all, so
 between two moments of a run they may not grow with its executions. The resident size is looked at too, since a leak may lie
 below Python; it is allowed more, because libFuzzer keeps every input that reached something new.
+
+Theory of tracing. Code that reports its branches is three to ten times as slow, and what it reports is hardly ever new: corpora
+are full after minutes, while laws are tried with every input. So each decoder is loaded twice, as it is and traced, and one
+execution in TRACED_EACH goes through the traced one. All of them are inputs that libFuzzer made of what tracing had led to.
 """
 
 from __future__ import annotations
@@ -15,11 +19,13 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain, cycle, repeat
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.fuzz.decoders import Decoder
 from tests.fuzz.plain import inputs
+from tests.fuzz.tally import Finished, add, code_of
 
 WARM_PART: Final = 0.25
 """Of a run, after which everything that is remembered once (patterns, tables, corpora) should be."""
@@ -28,6 +34,10 @@ LONG_RUN: Final = 100_000
 BLOCKS_MAX: Final = 4_000
 """Growth of Python's blocks between then and the end: a leak of one block in 1,000 executions is 7,500 in ten million."""
 RSS_MB_MAX: Final = 64.0
+TRACED_EACH: Final = 8
+"""Executions of which one reports its branches."""
+
+Check = Callable[[bytes], None]
 
 
 class Memory(NamedTuple):
@@ -43,8 +53,13 @@ def memory() -> Memory:
     try:
         rss_mb = int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
     except OSError:
-        rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # the most it ever was: good enough to see a leak
+        rss_mb = peak_mb()  # good enough to see a leak
     return Memory(sys.getallocatedblocks(), rss_mb)
+
+
+def peak_mb() -> float:
+    """The most that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 class Leaked(AssertionError):
@@ -55,7 +70,7 @@ class Run:
     """Counts executions of `check`; call it with an input. `finished` after `count` of them. Raises Leaked with the last, and
     whatever `check` raises, after saying for which input."""
 
-    def __init__(self, name: str, check: Callable[[bytes], None], count: int, say: Callable[[str], None]) -> None:
+    def __init__(self, name: str, check: Check, count: int, say: Callable[[str], None]) -> None:
         self.name, self.count, self.executions = name, count, 0
         self._check, self._say = check, say
         self._began, self._warm = time.monotonic(), Memory(0, 0.0)
@@ -63,6 +78,11 @@ class Run:
         self._stop_at = {self._warm_at, count}
         if count >= LONG_RUN:
             self._stop_at |= {count * tenth // 10 for tenth in range(1, 10)}
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since it was made."""
+        return time.monotonic() - self._began
 
     @property
     def finished(self) -> bool:
@@ -91,7 +111,7 @@ class Run:
 
     def line(self, now: Memory, word: str) -> str:
         """Counts so far."""
-        rate = self.executions / max(time.monotonic() - self._began, 1e-9)
+        rate = self.executions / max(self.elapsed_s, 1e-9)
         warm = self._warm if self.executions >= self._warm_at else now
         return (
             f"fuzz: {self.name} {word} executions={self.executions} a_second={rate:.0f} rss_mb={now.rss_mb:.1f}"
@@ -117,15 +137,16 @@ def guided(decoder: Decoder, count: int, seed: int, corpus: Path, say: Callable[
     executions, with another status after a finding."""
     import atheris
 
-    with atheris.instrument_imports(include=list(decoder.packages)):
-        check, seeds = decoder.load()
     corpus.mkdir(parents=True, exist_ok=True)
+    plain, traced, seeds = _twice(decoder)
     _plant(seeds, corpus)
-    run = Run(decoder.name, check, count, say)
+    check = in_turn(plain, traced, 1_000 + sum(1 for _ in corpus.iterdir()))
+    run, code = Run(decoder.name, check, count, say), code_of(decoder.packages)
 
     def once(data: bytes) -> None:
         run(data)
         if run.finished:
+            add(Finished(decoder.name, count, code, seed, round(run.elapsed_s, 1), peak_mb()))
             sys.stdout.flush()
             os._exit(0)  # libFuzzer has no other end that leaves the figures to us
 
@@ -139,6 +160,28 @@ def guided(decoder: Decoder, count: int, seed: int, corpus: Path, say: Callable[
     ]
     atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={corpus.parent}/{decoder.name}-", str(corpus)], once)
     atheris.Fuzz()
+
+
+def _twice(decoder: Decoder) -> tuple[Check, Check, list[bytes]]:
+    """The check as it is, the check with its decoder's branches traced, and the seeds: two copies of every module."""
+    import atheris
+
+    plain, seeds = decoder.load()
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"tests", *decoder.packages}]:
+        del sys.modules[name]  # what was loaded lives on in `plain`; the next import makes another
+    with atheris.instrument_imports(include=list(decoder.packages)):
+        traced, _ = decoder.load()
+    return plain, traced, seeds
+
+
+def in_turn(plain: Check, traced: Check, first: int) -> Check:
+    """`traced` for the `first` inputs, which are the corpus, and then for one in TRACED_EACH; `plain` for the others."""
+    turns = chain(repeat(traced, first), cycle([traced] + [plain] * (TRACED_EACH - 1)))
+
+    def check(data: bytes) -> None:
+        next(turns)(data)
+
+    return check
 
 
 def _plant(seeds: Sequence[bytes], corpus: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.fuzz.decoders import DECODERS, Decoder
 from tests.fuzz.plain import inputs
-from tests.fuzz.run import BLOCKS_MAX, Leaked, Run, plainly
+from tests.fuzz.run import BLOCKS_MAX, Leaked, Run, in_turn, plainly
+from tests.fuzz.tally import Finished, add, code_of, sums
 
 EXECUTIONS = 2_000
 LONG_BYTES = 60_000
@@ -72,3 +74,40 @@ def test_inputs_are_the_same_in_every_run() -> None:
     assert first[:3] == [b"", *seeds]
     assert len(set(first)) > 250
     assert max(map(len, first)) == 12
+
+
+def test_a_tally_adds_up_runs_of_one_code(tmp_path: Path) -> None:
+    """Executions of two runs are one sum, those of another code or decoder are others; the peak is the highest."""
+    path = tmp_path / "runs.jsonl"
+    assert list(sums(path)) == []
+    for decoder, executions, code, peak_mb in (
+        ("x", 300, "a", 40.0),
+        ("x", 50, "b", 41.0),
+        ("y", 7, "a", 1.0),
+        ("x", 200, "a", 39.0),
+    ):
+        add(Finished(decoder, executions, code, 1, 2.0, peak_mb), path)
+    said = [" ".join(line.split()[:5]) + " " + line.split()[5] for line in sums(path)]
+    assert said == [
+        "x executions=500 runs=2 code=a a_second=125 peak_mb=40.0",
+        "x executions=50 runs=1 code=b a_second=25 peak_mb=41.0",
+        "y executions=7 runs=1 code=a a_second=4 peak_mb=1.0",
+    ]
+
+
+def test_a_code_is_of_the_packages_that_are_named() -> None:
+    """What smpp's modules are changes with each of them, and not with those of others."""
+    assert code_of({"smpp"}) == code_of({"smpp"}) != code_of({"smpp", "dispatcher"}) != code_of({"dispatcher"})
+    assert code_of({"nothing"}) == code_of(())
+
+
+def test_every_eighth_input_is_traced_and_the_whole_corpus() -> None:
+    """libFuzzer sees the branches of all that it reads at first, then of one in eight; no input is checked twice or never."""
+    plain: list[bytes] = []
+    traced: list[bytes] = []
+    check = in_turn(plain.append, traced.append, 5)
+    drawn = [bytes((each,)) for each in range(21)]
+    for data in drawn:
+        check(data)
+    assert traced == [*drawn[:5], drawn[5], drawn[13]]
+    assert plain == [data for data in drawn if data not in traced]
