@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from tests.fuzz.decoders import Decoder
 from tests.fuzz.plain import inputs
-from tests.fuzz.tally import Finished, add, code_of
+from tests.fuzz.tally import Instalments, code_of
 
 WARM_PART: Final = 0.25
 """Of a run, after which everything that is remembered once (patterns, tables, corpora) should be."""
@@ -141,12 +141,14 @@ def guided(decoder: Decoder, count: int, seed: int, corpus: Path, say: Callable[
     plain, traced, seeds = _twice(decoder)
     _plant(seeds, corpus)
     check = in_turn(plain, traced, 1_000 + sum(1 for _ in corpus.iterdir()))
-    run, code = Run(decoder.name, check, count, say), code_of(decoder.packages)
+    run, instalments = Run(decoder.name, check, count, say), Instalments(decoder.name, code_of(decoder.packages), seed)
+    tenth = max(1, count // 10)
 
     def once(data: bytes) -> None:
         run(data)
+        if run.executions % tenth == 0 or run.finished:
+            instalments.reached(run.executions, run.elapsed_s, peak_mb())
         if run.finished:
-            add(Finished(decoder.name, count, code, seed, round(run.elapsed_s, 1), peak_mb()))
             sys.stdout.flush()
             os._exit(0)  # libFuzzer has no other end that leaves the figures to us
 

@@ -1,6 +1,7 @@
-"""Executions added up over runs: a line in .fuzz/runs.jsonl for each run that ended well, under a hash of the code it ran.
+"""Executions added up over runs: a line in .fuzz/runs.jsonl for each tenth of a run, under a hash of the code it ran.
 
-It refuses to know how inputs are made. Executions of another code, or of a run that found something, count for nothing.
+It refuses to know how inputs are made. What ran after the last whole tenth before a finding or an interruption is not counted,
+nor is another code: who mends a finding begins at nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import msgspec
 RUNS = Path(__file__).parents[2] / ".fuzz" / "runs.jsonl"
 
 
-class Finished(msgspec.Struct, frozen=True):
-    """A run without a finding; `peak_mb` the most that its process held, `code` of the decoder and what it imports."""
+class Done(msgspec.Struct, frozen=True):
+    """Executions without a finding; `peak_mb` the most that their process held, `code` of the decoder and what it imports."""
 
     decoder: str
     executions: int
@@ -37,20 +38,32 @@ def code_of(packages: Iterable[str]) -> str:
     return found.hexdigest()[:12]
 
 
-def add(run: Finished, path: Path = RUNS) -> None:
-    """Another line."""
-    path.parent.mkdir(exist_ok=True)
-    with path.open("ab") as file:
-        file.write(msgspec.json.encode(run) + b"\n")
+class Instalments:
+    """Lines of one run as it goes on."""
+
+    def __init__(self, decoder: str, code: str, seed: int, path: Path = RUNS) -> None:
+        self.decoder, self.code, self.seed, self._path = decoder, code, seed, path
+        self._executions, self._elapsed_s = 0, 0.0
+
+    def reached(self, executions: int, elapsed_s: float, peak_mb: float) -> None:
+        """Since its beginning; a line says what is new of it."""
+        new, new_s = executions - self._executions, elapsed_s - self._elapsed_s
+        self._executions, self._elapsed_s = executions, elapsed_s
+        if new:
+            done = Done(self.decoder, new, self.code, self.seed, round(new_s, 3), round(peak_mb, 1))
+            self._path.parent.mkdir(exist_ok=True)
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(done) + b"\n")
 
 
 def sums(path: Path = RUNS) -> Iterator[str]:
     """A line for each decoder and code, in the order of their first runs."""
-    runs = [msgspec.json.decode(line, type=Finished) for line in path.read_bytes().splitlines()] if path.exists() else []
-    for decoder, code in dict.fromkeys((run.decoder, run.code) for run in runs):
-        own = [run for run in runs if (run.decoder, run.code) == (decoder, code)]
-        executions, elapsed_s = sum(run.executions for run in own), sum(run.elapsed_s for run in own)
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    every = [msgspec.json.decode(line, type=Done) for line in lines]
+    for decoder, code in dict.fromkeys((done.decoder, done.code) for done in every):
+        own = [done for done in every if (done.decoder, done.code) == (decoder, code)]
+        executions, elapsed_s = sum(done.executions for done in own), sum(done.elapsed_s for done in own)
         yield (
-            f"{decoder:10} executions={executions} runs={len(own)} code={code} a_second={executions / max(elapsed_s, 1e-9):.0f}"
-            f" peak_mb={max(run.peak_mb for run in own):.1f} last={own[-1].date}"
+            f"{decoder:10} executions={executions} code={code} a_second={executions / max(elapsed_s, 1e-9):.0f}"
+            f" peak_mb={max(done.peak_mb for done in own):.1f} last={own[-1].date}"
         )

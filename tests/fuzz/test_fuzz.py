@@ -10,7 +10,7 @@ import pytest
 from tests.fuzz.decoders import DECODERS, Decoder
 from tests.fuzz.plain import inputs
 from tests.fuzz.run import BLOCKS_MAX, Leaked, Run, in_turn, plainly
-from tests.fuzz.tally import Finished, add, code_of, sums
+from tests.fuzz.tally import Instalments, code_of, sums
 
 EXECUTIONS = 2_000
 LONG_BYTES = 60_000
@@ -77,26 +77,24 @@ def test_inputs_are_the_same_in_every_run() -> None:
 
 
 def test_a_tally_adds_up_runs_of_one_code(tmp_path: Path) -> None:
-    """Executions of two runs are one sum, those of another code or decoder are others; the peak is the highest."""
+    """Each instalment is what is new; two runs of one code are one sum, another code or decoder is another."""
     path = tmp_path / "runs.jsonl"
     assert list(sums(path)) == []
-    for decoder, executions, code, peak_mb in (
-        ("x", 300, "a", 40.0),
-        ("x", 50, "b", 41.0),
-        ("y", 7, "a", 1.0),
-        ("x", 200, "a", 39.0),
-    ):
-        add(Finished(decoder, executions, code, 1, 2.0, peak_mb), path)
-    said = [" ".join(line.split()[:5]) + " " + line.split()[5] for line in sums(path)]
-    assert said == [
-        "x executions=500 runs=2 code=a a_second=125 peak_mb=40.0",
-        "x executions=50 runs=1 code=b a_second=25 peak_mb=41.0",
-        "y executions=7 runs=1 code=a a_second=4 peak_mb=1.0",
+    for decoder, code, seed in (("x", "a", 1), ("x", "b", 1), ("y", "a", 1), ("x", "a", 2)):
+        run = Instalments(decoder, code, seed, path)
+        for executions in (100, 300, 300):
+            run.reached(executions, executions / 50, 40.0 + seed + executions / 1e6)
+    assert [line.rpartition(" last=")[0].split() for line in sums(path)] == [
+        ["x", "executions=600", "code=a", "a_second=50", "peak_mb=42.0"],
+        ["x", "executions=300", "code=b", "a_second=50", "peak_mb=41.0"],
+        ["y", "executions=300", "code=a", "a_second=50", "peak_mb=41.0"],
     ]
+    assert len(path.read_bytes().splitlines()) == 8
 
 
 def test_a_code_is_of_the_packages_that_are_named() -> None:
-    """What smpp's modules are changes with each of them, and not with those of others."""
+    """Each package that is named counts, and none that is not."""
+    DECODERS["ids"].load()
     assert code_of({"smpp"}) == code_of({"smpp"}) != code_of({"smpp", "dispatcher"}) != code_of({"dispatcher"})
     assert code_of({"nothing"}) == code_of(())
 
