@@ -1,10 +1,11 @@
 """How a rate follows what a carrier takes: a whole installation against the simulator, whose limit falls and rises unannounced.
 
-`python -m benchmarks.adaptive [fall|auto] [--svg DIR]` (fall 75 s, auto 90 s)
+`python -m benchmarks.adaptive [fall|auto|whims] [--svg DIR]` (fall 75 s, auto 90 s, whims 60 s)
 
 fall: 100 a second are configured; the carrier's limit falls from 100 to 40 and rises again. auto: `rate = "auto"` and a limit
-of 60 that nobody told. Engine, server and links are the real ones; the carrier runs here and notes when each submit arrived and
-how it was answered. Judged at the end, and a figure that is not met makes the command fail; `--svg` draws what happened.
+of 60 that nobody told. whims: one in a hundred is refused at random, as handsets' full queues are, at a rate of 100. Engine,
+server and links are the real ones; the carrier runs here and notes when each submit arrived and how it was answered. Judged at
+the end, and a figure that is not met makes the command fail; `--svg` draws what happened.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from benchmarks.tables import curves
 from dispatcher.client import Producer
 from dispatcher.commands.load.own import ACCOUNT, Own, Wish, own
 from dispatcher.core.tables import Auto
-from smpp.simulator.scenario import Account, Scenario
+from smpp import constants as c
+from smpp.simulator.scenario import Account, Fate, Outcome, Scenario, Weighted
 from smpp.simulator.smsc import Simulator, serve
 
 RATE, LOW, FALL_S, RISE_S = 100, 40, 15.0, 40.0
 UNTOLD = 60
+WHIMS = 0.01
 ANSWER_MS = 20.0
 FOUND_S = 60.0
 PROBE_S = 0.9
@@ -85,9 +88,17 @@ def carrier(scenario: Scenario) -> Iterator[tuple[Simulator, trio.lowlevel.TrioT
         thread.join(10)
 
 
-def play(rate: float | Auto, limits: tuple[tuple[float, int], ...], seconds: float, most: int) -> Play:
-    """Saturates the carrier for so long; `most`: submits a second that the sends must suffice for."""
-    scenario = Scenario((Account("load", "load"),), "127.0.0.1:0", rate_curve=limits, answer_ms=(ANSWER_MS, ANSWER_MS))
+def play(rate: float | Auto, limits: tuple[tuple[float, int], ...], seconds: float, most: int, whims: float) -> Play:
+    """Saturates the carrier for so long; `most`: submits a second that the sends must suffice for;
+    `whims`: the part that is refused at random."""
+    full = Weighted(Fate(Outcome.THROTTLED, status=c.ESME_RMSGQFUL), whims)
+    scenario = Scenario(
+        (Account("load", "load"),),
+        "127.0.0.1:0",
+        rate_curve=limits,
+        answer_ms=(ANSWER_MS, ANSWER_MS),
+        mix=(Weighted(Fate(), 1 - whims), *([full] if whims else [])),
+    )
     with (
         carrier(scenario) as (smsc, token),
         own(Wish(port=smsc.port, rate=rate, sessions=1, durability="everysec")) as installed,
@@ -174,6 +185,22 @@ def auto(found: Play, seconds: float) -> Judged:
     ]
 
 
+def whims(found: Play, seconds: float) -> Judged:
+    """The figures of refusals that have nothing to do with pace."""
+    arrived = sorted(found.accepted + found.refused)
+    figures: dict[str, float] = {
+        "accepted_per_s": round(sum(0 <= at < seconds for at in found.accepted) / seconds, 1),
+        "least_allowed": min(limit for at, limit in found.allowed if at > 1),
+        "most_in_a_second": max(found.seconds(arrived, 0, seconds, 0.01, 1 - LATE_S)),
+        "refused_percent": round(100 * len(found.refused) / len(arrived), 2),
+    }
+    return figures, [
+        ("random refusals cost more than a twentieth", figures["accepted_per_s"] >= 0.95 * 0.97 * RATE),
+        ("the ceiling was passed", figures["most_in_a_second"] <= RATE),
+        ("hardly any was refused", figures["refused_percent"] >= 50 * WHIMS),
+    ]
+
+
 def _longest(flags: Sequence[bool]) -> int:
     """The longest run of true ones."""
     longest = run = 0
@@ -203,10 +230,11 @@ class Case(NamedTuple):
     limits: tuple[tuple[float, int], ...]
     seconds: float
     judge: Callable[[Play, float], Judged]
+    whims: float = 0.0
 
     def run(self, name: str, folder: Path | None) -> bool:
         """Plays, draws, prints; were all figures met?"""
-        found = play(self.rate, self.limits, self.seconds, max(limit for _, limit in self.limits))
+        found = play(self.rate, self.limits, self.seconds, max(limit for _, limit in self.limits), self.whims)
         if folder is not None:
             text = draw(f"rate = {json.dumps(self.rate)}; segments a second", found, self.limits, self.seconds)
             (folder / f"adaptive-{name}.svg").write_text(text, encoding="utf-8")
@@ -219,6 +247,7 @@ class Case(NamedTuple):
 CASES = {
     "fall": Case(RATE, ((0.0, RATE), (FALL_S, LOW), (RISE_S, RATE)), 75.0, fall),
     "auto": Case("auto", ((0.0, UNTOLD),), 90.0, auto),
+    "whims": Case(RATE, ((0.0, RATE),), 60.0, whims, WHIMS),
 }
 
 
@@ -226,7 +255,7 @@ def main() -> int:
     """Command line: one JSON line each; 1 when a figure is not met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="?", choices=("", *CASES), default="")
-    parser.add_argument("--svg", type=Path, help="directory for adaptive-fall.svg and adaptive-auto.svg")
+    parser.add_argument("--svg", type=Path, help="directory for adaptive-fall.svg and so on")
     a = parser.parse_args()
     met = [case.run(name, a.svg) for name, case in CASES.items() if a.what in {"", name}]
     return int(not all(met))

@@ -6,7 +6,8 @@ seconds, an argument), and says how many segments a second may leave now.
 Theory. A limit is *good* once it was used for a whole epoch (a sliding second and a response time) without a refusal. Above
 it there is only probing: one step up for an epoch, then the step is good and the next one twice as large. A refusal of a
 probe costs the probe: back to what was good, a step a quarter as large, and a rest before the next one, twice as long as the
-last. A refusal of what was good is news, or a whim. It takes a seventh off the limit. Where it came within a second after a
+last. A refusal of what was good is news, or a whim (core/whims.py). News takes a seventh off the limit,
+and a trial there, if whims are likely, may take it back. Where it came within a second after a
 pause, when the carrier's own count had started from nothing, what it took until then *is* its limit, and the cut lands
 there; else, if the lower limit is good, the next epoch tries nearly the old one again. No cut takes more than 70 % at
 once, so that a few refusals that have nothing to do with pace do not stop the traffic.
@@ -20,6 +21,8 @@ from __future__ import annotations
 
 import math
 from typing import Final
+
+from dispatcher.core.whims import AGAIN, AGAIN_BAR, COMPANY_BAR, LEAST, LEAST_AUTO, PROBE_BAR, Sign, Verdict, Whims
 
 START_PER_S: Final = 10.0
 """Where "auto" begins."""
@@ -60,12 +63,14 @@ class Adaptation:
         "_since",
         "_step",
         "_sure",
+        "_tried",
         "ceiling",
         "floor",
         "good",
         "limit",
         "refusals",
         "response_s",
+        "whims",
     )
 
     def __init__(self, ceiling: float, floor: float) -> None:
@@ -81,6 +86,8 @@ class Adaptation:
         self._since, self._sent = math.inf, 0  # the epoch's beginning, and what left in it
         self._fresh = self.untold  # did the carrier's count start from nothing when it began?
         self._judge_at = math.inf
+        self.whims = Whims(LEAST_AUTO if self.untold else LEAST)
+        self._tried = 0.0  # the limit to which a trial that did not help goes back
 
     @property
     def untold(self) -> bool:
@@ -95,17 +102,26 @@ class Adaptation:
         self._step *= factor
         self._back *= factor
         self._sure *= factor
+        self._tried *= factor
 
     def left(self, segments: int, now: float) -> None:
         """So many left at `now`."""
         if self._since == math.inf:
             self._since, self._judge_at = now, now + self._epoch_s()
         self._sent += segments
+        self.whims.left(segments, now)
 
     def advance(self, now: float) -> bool:
         """Ends an epoch whose time is over. True when the limit changed."""
         if now < self._judge_at or self.good >= self.ceiling:
             return False
+        if self.whims.trial is not None:
+            verdict = self.whims.verdict(now - self.response_s, now)
+            if verdict is None:
+                self._judge_at = now + self._epoch_s() / 4
+                return False
+            if not verdict.helps:
+                return self._did_not_help(verdict, now)
         used = self._sent >= USED * self.limit * (now - self._since)
         self._since, self._sent, self._fresh = now, 0, False
         self._judge_at = now + self._epoch_s()
@@ -130,30 +146,70 @@ class Adaptation:
         self.limit = min(self.ceiling, self.good + self._step)
         return True
 
-    def refused(self, now: float, resume_at: float) -> None:
-        """The carrier said "too fast" at `now`; nothing leaves before `resume_at`."""
+    def refused(self, now: float, left_at: float, pause_s: float) -> float | None:
+        """The carrier said "too fast" at `now` to what left at `left_at`. Until when nothing leaves (`now`: no pause); None: it
+        is not about pace."""
+        whims = self.whims
+        probe = self.limit > self.good
+        again = self._fresh and self._sent <= AGAIN
+        sign = whims.refused(now, left_at, PROBE_BAR if probe else AGAIN_BAR if again else COMPANY_BAR)
+        if sign is Sign.NOTHING:
+            return None
+        resume_at = now + pause_s if sign is Sign.COMPANY else now
         self.refusals += 1
         self._raises = 0
         rest_s = self._epoch_s()
         self._back = 0.0
-        if self.limit > self.good:
+        if probe:
             rest_s = max(self._rest_s, rest_s)
             self._step = (self.limit - self.good) / 4
             self.limit = self.good = max(self._sure, RETURN * self.good)
             longest = max(REST_AUTO_S, REST_AUTO_SEGMENTS / self.limit) if self.untold else REST_MAX_S
             self._rest_s = min(2 * self._rest_s, longest)
         else:
-            floor = _FLOOR_AUTO if self.untold else self.floor * self.ceiling
-            cut = DECREASE * self.limit
-            if self._fresh and now - self._since < EPOCH_S and MARGIN * (self._sent - 1) < cut:
-                cut = max(DEEPEST * self.limit, MARGIN * (self._sent - 1))
-            elif cut > floor:
-                self._back = RETURN * self.limit
-            self._step = self._sure = 0.0
-            self.limit = self.good = max(floor, cut)
+            self._cut(sign, now)
+        whims.heeded(probe=probe)
         self._bound_step()
-        self._since, self._sent, self._fresh = resume_at, 0, True
+        self._since, self._sent, self._fresh = resume_at, 0, sign is Sign.COMPANY
         self._judge_at = resume_at + rest_s
+        return resume_at
+
+    def _cut(self, sign: Sign, now: float) -> None:
+        """What was good is refused."""
+        floor, share = self._least(), self.whims.share(sign)
+        below = self._below(share)
+        cut = below if sign is Sign.EXCESS else min(below, DECREASE * self.limit)
+        tried = self.limit if self.whims.trial is None else self._tried
+        self._step = self._sure = 0.0
+        if self._fresh and now - self._since < EPOCH_S and MARGIN * (self._sent - 1) < cut:
+            cut = max(DEEPEST * self.limit, MARGIN * (self._sent - 1))
+        elif cut > floor:
+            self._back = RETURN * self.limit
+        self.limit = self.good = max(floor, cut)
+        if self.whims.begin(share, now):
+            self._tried, self._back = tried, 0.0
+
+    def _did_not_help(self, verdict: Verdict, now: float) -> bool:
+        """A trial's limit: back to the one before, or, where that is not sure, to a lower one yet. Always true."""
+        if verdict.helps is None:
+            self.limit = self.good = max(self._least(), self._below(verdict.found))
+            self.whims.begin(verdict.found, now, sure=True)
+        else:
+            self.limit = self.good = max(self.good, self._tried)
+        self._back = self._step = self._sure = 0.0
+        self._bound_step()
+        self.whims.heeded(probe=False)
+        self._since, self._sent, self._fresh = now, 0, False
+        self._judge_at = now + self._epoch_s()
+        return True
+
+    def _least(self) -> float:
+        return _FLOOR_AUTO if self.untold else self.floor * self.ceiling
+
+    def _below(self, share: float) -> float:
+        """Safely below the limit that a refused share tells, if it is about pace."""
+        over = max(0.0, share - self.whims.background)
+        return max(DEEPEST, 1 - 1.3 * over - STEP) * self.limit
 
     def _epoch_s(self) -> float:
         return EPOCH_S + self.response_s

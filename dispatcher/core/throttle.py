@@ -18,6 +18,7 @@ import math
 
 from dispatcher.core.adaptation import Adaptation
 from dispatcher.core.tables import Auto
+from dispatcher.core.whims import COMPANY_BAR, LEAST_UNLIMITED, Sign, Whims
 
 BURST = 0.01
 PAIR = 50
@@ -34,13 +35,26 @@ class Throttle:
     `floor` is the part of the rate below which adaptation never goes; `pause_s` how long a refusal silences it.
     """
 
-    __slots__ = ("_at", "_burst", "_cut_at", "_paused_until", "_permits", "_refill", "_whole", "adaptation", "pause_s", "rate")
+    __slots__ = (
+        "_at",
+        "_burst",
+        "_cut_at",
+        "_paused_until",
+        "_permits",
+        "_refill",
+        "_whims",
+        "_whole",
+        "adaptation",
+        "pause_s",
+        "rate",
+    )
 
     def __init__(self, rate: float | Auto | None, floor: float = 0.05, pause_s: float = 1.0) -> None:
         if rate is not None and rate != "auto" and not 0 < rate < math.inf:
             raise ValueError(f"rate {rate} must be above 0 and finite, or None")
         self.rate: float | None = math.inf if rate == "auto" else rate
         self.adaptation = None if self.rate is None else Adaptation(self.rate, floor)
+        self._whims = Whims(LEAST_UNLIMITED) if self.adaptation is None else self.adaptation.whims
         self.pause_s = pause_s
         self._whole = self.rate
         self._at = self._cut_at = -math.inf
@@ -88,6 +102,7 @@ class Throttle:
         if now < self._paused_until:
             return 0
         if self.adaptation is None:
+            self._whims.left(n, now)
             return n
         self._advance(now)
         granted = min(n, int(self._permits + _EPSILON))
@@ -117,18 +132,26 @@ class Throttle:
         return max(start, self._at + missing / self._refill)
 
     def refused(self, now: float, left_at: float = 0.0) -> bool:
-        """The carrier said throttled or queue full: pause, and slow down. Repeats within the pause are one refusal, and so is
-        what had left before the last one (`left_at`; 0: nobody knows): they answer the same haste, and False is returned."""
+        """The carrier said throttled or queue full. Is it to pause? Where it is about pace (core/whims.py), and then the limit
+        falls, too. Repeats within the pause are one refusal, and so is what had left before the last one (`left_at`; 0: nobody
+        knows): they answer the same haste."""
         if now < self._paused_until or 0 < left_at <= self._cut_at:
             return False
-        self._cut_at = now
-        self._paused_until = now + self.pause_s
-        if self.adaptation is not None:
+        if self.adaptation is None:
+            if self._whims.refused(now, left_at or now, COMPANY_BAR) is not Sign.COMPANY:
+                return False
+            self._whims.heeded(probe=False)
+            until = now + self.pause_s
+        else:
             self._advance(now)
-            self.adaptation.refused(now, self._paused_until)
+            yielded = self.adaptation.refused(now, left_at or now, self.pause_s)
+            if yielded is None:
+                return False
+            until = yielded
             self._reckon()
             self._permits = min(self._permits, self._burst)
-        return True
+        self._cut_at, self._paused_until = now, until
+        return until > now
 
     def responded(self, seconds: float) -> None:
         """The carrier took so long for an answer: how long adaptation waits for what its steps bring. Up fast, down slowly."""

@@ -3,7 +3,8 @@
 It refuses to know leases: which sessions are ours, and since when, it is told (`reshare`). Links ask `permits` at the moment of
 writing.
 
-A refusal slows one rate down, the narrowest that can learn from it: the last "auto", else the bind's own, else the carrier's.
+A refusal slows one rate down, the narrowest that can learn from it: the last "auto", else the bind's own, else the carrier's;
+without any it is only the pause.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ class Rates:
                     throttle, _, members = found.setdefault(key, (throttle, rate, []))
                     members.append(seat)
                     own.append(throttle)
+            own = own or [Throttle(None, pause_s=carrier.throttle_pause_s)]
             seat.throttles = tuple(own)
-            seat.yielding = next((throttle for throttle in reversed(own) if throttle.auto), own[-1] if own else None)
+            seat.yielding = next((throttle for throttle in reversed(own) if throttle.auto), own[-1])
         self._shared = [(throttle, rate, members) for throttle, rate, members in found.values() if not isinstance(rate, str)]
 
     def reshare(self, settled: Collection[Seat], now: float) -> None:

@@ -88,7 +88,7 @@ class Seat(Slot):
         self.leased = False
 
     def refused(self, now: float, left_at: float) -> None:
-        """The carrier said "too fast" to what left at `left_at` (0: nobody knows): pause and slow down."""
+        """The carrier said "too fast" to what left at `left_at` (0: nobody knows): pause and slow down, if it is about pace."""
         yielding = self.yielding
         if yielding is None or yielding.refused(now, left_at):
             self.paused_until = max(self.paused_until, now + self.carrier_settings.throttle_pause_s)
@@ -96,7 +96,8 @@ class Seat(Slot):
     @property
     def watched(self) -> bool:
         """Does anything here depend on how long answers take?"""
-        return self.yielding is not None or self.breadth is not None
+        yielding = self.yielding
+        return (yielding is not None and yielding.rate is not None) or self.breadth is not None
 
     def responded(self, seconds: float, now: float) -> None:
         """The carrier took so long for an answer."""

@@ -1,4 +1,4 @@
-"""A carrier that counts in a sliding second, and a sender with more than enough to say; time is a number."""
+"""Carriers that count in sliding seconds, whole ones or by a bucket, and a sender that never lacks work; time is a number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dispatcher.core.throttle import Throttle
 
@@ -28,13 +28,69 @@ class Play(NamedTuple):
         return [limit for when, limit in self.limits if when <= at][-1]
 
 
+class Counter(Protocol):
+    """How a carrier counts."""
+
+    def takes(self, now: float, limit: float) -> bool:
+        """Does it take one more now? Then that is counted."""
+
+
+class Sliding:
+    """In any second. `counts_refused`: what it refuses, too."""
+
+    def __init__(self, *, counts_refused: bool = False) -> None:
+        self._counts_refused = counts_refused
+        self._taken: deque[float] = deque()
+
+    def takes(self, now: float, limit: float) -> bool:
+        """As said."""
+        taken = self._taken
+        while taken and taken[0] <= now - 1.0:
+            taken.popleft()
+        takes = len(taken) < limit
+        if takes or self._counts_refused:
+            taken.append(now)
+        return takes
+
+
+class Whole:
+    """In each second of its clock: what is over comes together at the end of it."""
+
+    def __init__(self) -> None:
+        self._second, self._taken = -1, 0
+
+    def takes(self, now: float, limit: float) -> bool:
+        """As said."""
+        if int(now) != self._second:
+            self._second, self._taken = int(now), 0
+        takes = self._taken < limit
+        self._taken += takes
+        return takes
+
+
+class Bucket:
+    """Permits that come evenly, so that what is over is refused evenly; it holds `depth` of them."""
+
+    def __init__(self, depth: float = 5.0) -> None:
+        self._depth = self._permits = depth
+        self._at = 0.0
+
+    def takes(self, now: float, limit: float) -> bool:
+        """As said."""
+        self._permits = min(self._depth, self._permits + (now - self._at) * limit) if limit < math.inf else self._depth
+        self._at = now
+        takes = self._permits >= 1
+        self._permits -= takes
+        return takes
+
+
 def play(
     throttle: Throttle,
     curve: Callable[[float], float],
     seconds: float,
     *,
     response_s: float = 0.02,
-    counts_refused: bool = False,
+    counter: Counter | None = None,
     late_s: Callable[[], float] = lambda: 0.0,
     whim: Callable[[], bool] = lambda: False,
     tell: bool = True,
@@ -42,7 +98,7 @@ def play(
     """Saturates the throttle; `curve(t)` is the carrier's limit. `late_s`: how late the sender wakes each time; `whim`: does
     the carrier refuse for a reason of its own? `tell`: the response time is measured, as the engine does."""
     now, found = 0.0, Play([], [], [])
-    window: deque[float] = deque()
+    counter = counter or Sliding()
     answers: list[tuple[float, float, bool]] = []
     if tell and throttle.adaptation is not None:
         throttle.adaptation.response_s = response_s
@@ -52,11 +108,7 @@ def play(
             if not ok:
                 throttle.refused(at, left_at)
         for _ in range(throttle.take(10**6, now)):
-            while window and window[0] <= now - 1.0:
-                window.popleft()
-            ok = len(window) < curve(now) and not whim()
-            if ok or counts_refused:
-                window.append(now)
+            ok = not whim() and counter.takes(now, curve(now))
             found.left.append(now)
             if not ok:
                 found.refused.append(now)
@@ -65,6 +117,21 @@ def play(
         wake = throttle.next_at(now) + late_s()
         now = max(min(wake, answers[0][0] if answers else math.inf), math.nextafter(now, math.inf))
     return found
+
+
+def used(throttle: Throttle, submits: int = 300) -> Throttle:
+    """It has sent so many, until now, which is 0."""
+    now = -2.0 * submits / (throttle.rate or 1.0)
+    for _ in range(submits):
+        now = throttle.next_at(now)
+        throttle.take(1, now)
+    return throttle
+
+
+def company(throttle: Throttle, now: float, left_at: float = 0.0) -> bool:
+    """Two refusals, one after the other; was that heeded?"""
+    first = throttle.refused(now, left_at)
+    return throttle.refused(now, left_at) or first
 
 
 def bursts(times: Sequence[float], apart_s: float) -> list[int]:

@@ -88,6 +88,26 @@ def test_auto_finds_a_limit_that_nobody_told() -> None:
     trio.run(main)
 
 
+def test_a_carrier_that_refuses_one_in_fifty_at_random_costs_next_to_nothing() -> None:
+    """Handsets' queues told as 0x14: the rate stays where it was, and what was refused is delivered in the end."""
+
+    async def main() -> None:
+        full = sim.Fate(sim.Outcome.THROTTLED, status=0x14)
+        scenario = {"mix": (sim.Weighted(sim.Fate(), 98), sim.Weighted(full, 2)), "answer_ms": (5.0, 5.0)}
+        async with world(_settings(100.0), scenarios={"alpha": scenario}) as here:
+            here.send_many(1500)
+            began, smsc = await _flows(here), here.smscs["alpha"]
+            await trio.sleep(12.0)
+            accepted = [at - began for at in _arrived(smsc, accepted=True)]
+            assert len(accepted) >= 0.85 * 95 * 12
+            assert 5 <= smsc.stats.refused[0x14] <= 60
+            assert most([at - began for at in _arrived(smsc, accepted=False)]) <= 100
+            await here.until({"delivered": 1500}, 20.0)
+            assert smsc.stats.accepted == 1500
+
+    trio.run(main)
+
+
 def test_a_refusal_slows_the_bind_and_not_its_neighbour() -> None:
     """Two binds with rates of their own: what one carrier account refuses costs that bind only."""
 
