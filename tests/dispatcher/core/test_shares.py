@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dispatcher.core.shares import SETTLE_S, part, quota
 from dispatcher.core.throttle import Throttle
+from tests.dispatcher.core.limited import company, used
 
 
 @given(st.one_of(st.integers(1, 500), st.floats(0.05, 500.0)), st.integers(1, 40))
@@ -60,11 +61,11 @@ def test_no_sliding_second_of_all_engines_sees_more_than_the_rate(rate: int, pla
 
 def test_a_smaller_part_holds_at_once_and_a_larger_one_brings_no_permits() -> None:
     """Resizing is no refill, keeps the pause, and keeps what adaptation took away."""
-    throttle = Throttle(200.0)
+    throttle = used(Throttle(200.0))
     assert throttle.take(10, 0.0) == 2
     throttle.resize(400.0, 0.0)
     assert throttle.take(10, 0.0) == 0
-    throttle.refused(0.0)
+    company(throttle, 0.0)
     throttle.resize(100.0, 0.0)
     assert throttle.limit == pytest.approx(85.0)
     assert throttle.take(10, 0.5) == 0
