@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -91,8 +91,11 @@ class NoticeStore(Protocol):
     async def notice_targets(self, at: int, limit: int, skip: int = 0) -> list[str]:
         """Targets that want to be looked at by `at`, longest waiting first."""
 
-    async def due_notices(self, wanted: Sequence[tuple[str, int]], at: int) -> list[list[Notice]]:
-        """For each (target, limit) the first notices of its messages that are due at `at`, longest due first."""
+    async def due_notices(
+        self, wanted: Sequence[tuple[str, int]], at: int, held: Mapping[str, Container[str]] | None = None
+    ) -> list[list[Notice]]:
+        """For each (target, limit) the first notices of its messages that are due at `at`, longest due first. Messages that are
+        `held` by their target count towards the limit and are not read again."""
 
     async def settle_notices(self, owner: Owner, settled: Sequence[Settled], pauses: Sequence[tuple[str, int]]) -> None:
         """Applies what became of tries; one whose notice is not the first of its list any more changes nothing. `pauses`:

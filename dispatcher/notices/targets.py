@@ -4,7 +4,7 @@ Refuses to know stores and sockets. Theory: what a customer's receiver does to u
 A target starts with one call at a time and earns more with each success; three failures in a row open its *circuit*: for a
 while, doubling up to a minute, nothing is tried, then one call tries it. Calls go round the targets. An account has at
 most a quarter of all calls, targets that answer slowly at most half of them together, so that whatever some targets do there
-is room for the others. What is loaded is bounded: twice the calls that a target may have.
+is room for the others. What is loaded is bounded: four times the calls that a target may have.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ REMEMBERED_MS: Final = 600_000
 SLOW_S: Final = 1.0
 ACCOUNT_PART: Final = 4
 SLOW_PART: Final = 2
+LOADED_TIMES: Final = 4
 
 
 class Target:
@@ -75,12 +76,12 @@ class Round:
             found = self.targets[name] = Target(name)
         return found
 
-    def wanted(self, target: Target, now: int) -> int:
-        """How many of its first due notices to load, those that are held included; 0: none."""
+    def room(self, target: Target, now: int) -> int:
+        """How many notices to load beyond those that are held; 0: none."""
         if now < target.open_until or (target.failing and target.flying):
             return 0
-        room = 2 * target.slots - len(target.ready)
-        return len(target.held) + room if room > target.slots // 2 else 0
+        room = LOADED_TIMES * target.slots - len(target.ready)
+        return room if room > target.slots // 2 else 0
 
     def load(self, target: Target, notices: Iterable[Notice], now: int) -> int:
         """Takes what is not held; returns how many. Nothing when the circuit has opened since they were asked for."""

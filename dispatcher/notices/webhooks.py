@@ -3,7 +3,8 @@
 Refuses to know how a call is made and whose turn it is (client, targets). Theory: everything that must survive is in the
 store, and every write there is fenced and may be repeated; what is in memory can be lost at any moment, and then a call
 is made again under the same id. One task reads, one pumps (settle, load, dispatch, in that order, in batches), one task per
-call. A lease that is lost ends them all.
+call, which in the end begins the next of what is loaded, while the store has just been heard. A lease that is lost ends them
+all.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ from dispatcher.notices.targets import Round, Target
 
 POLL_S: Final = 0.05
 LOOK_S: Final = 0.1
+LINGER_S: Final = 0.005
+MANY: Final = 64
+"""What became of calls is written together: when so many have ended, else a moment after the first."""
+FRESH_S: Final = 0.25
+"""When the store has not answered the pump for so long, nothing of what is loaded is called: the lease may be another's."""
 STANDBY_S: Final = 0.5
 AWAY_S: Final = 0.25
 DRAIN_S: Final = 5.0
@@ -97,6 +103,7 @@ class _Shift:
         self._aged: set[str] = set()
         self._more: set[str] = set()
         self._looked_at = 0.0
+        self._fresh_until = 0.0
         self._skip = 0
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -164,17 +171,23 @@ class _Shift:
         return {t.name: t.open_until for t in self._round.targets.values() if t.failing}
 
     async def _pump(self) -> None:
-        while True:
-            await self._whatever(self._settle)
-            await self._whatever(self._load)
-            self._dispatch()
-            if not self._settled:
-                try:
-                    async with asyncio.timeout(LOOK_S):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
-            self._wake.clear()
+        try:
+            while True:
+                await self._whatever(self._settle)
+                await self._whatever(self._load)
+                self._fresh_until = self._clock.monotonic() + FRESH_S
+                self._dispatch()
+                if not self._settled:
+                    try:
+                        async with asyncio.timeout(LOOK_S):
+                            await self._wake.wait()
+                    except TimeoutError:
+                        pass
+                if 0 < len(self._settled) < MANY:  # each step is a write to disk: what ends within a moment shares it
+                    await asyncio.sleep(LINGER_S)
+                self._wake.clear()
+        finally:
+            self._fresh_until = 0.0
 
     async def _tidy(self) -> None:
         swept_at = self._clock.monotonic()
@@ -226,11 +239,12 @@ class _Shift:
         if self._aged:
             await self._park_aged(now)
         targets = [self._round.target(name) for name in self._more]
-        wanted = [(t, count) for t in targets if (count := self._round.wanted(t, now))]
+        wanted = [(t, room) for t in targets if (room := self._round.room(t, now))]
         self._more = set()
-        found = await self._store.due_notices([(t.name, count) for t, count in wanted], now)
-        for (target, count), notices in zip(wanted, found, strict=True):
-            if self._round.load(target, notices, self._clock.now_ms()) and len(notices) == count:
+        held = {t.name: t.held for t, _ in wanted}
+        found = await self._store.due_notices([(t.name, len(t.held) + room) for t, room in wanted], now, held)
+        for (target, room), notices in zip(wanted, found, strict=True):
+            if self._round.load(target, notices, self._clock.now_ms()) and len(notices) >= room:
                 self._more.add(target.name)
 
     async def _park_aged(self, now: int) -> None:
@@ -266,6 +280,8 @@ class _Shift:
         took_s = asyncio.get_running_loop().time() - started
         self._landed(target, notice, outcome, began, took_s)
         self._wake.set()
+        if self._clock.monotonic() < self._fresh_until:  # a place is free: not to be held up by the pump's linger
+            self._dispatch()
 
     async def _secret(self, name: str) -> str:
         account = await self._home._accounts.get(name)

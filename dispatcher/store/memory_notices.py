@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from dispatcher.core import notices as rules
@@ -67,11 +67,14 @@ class MemoryNotices(MemoryState):
         return [target for _, target in found[skip : skip + limit]]
 
     @step
-    async def due_notices(self, wanted: Sequence[tuple[str, int]], at: int) -> list[list[Notice]]:
+    async def due_notices(
+        self, wanted: Sequence[tuple[str, int]], at: int, held: Mapping[str, Container[str]] | None = None
+    ) -> list[list[Notice]]:
         out: list[list[Notice]] = []
         for target, limit in wanted:
             due = sorted((when, i) for i, when in self.notices_due.get(target, {}).items() if when <= at)
-            out.append([records.decode_notice(self.notice_lists[i][0], i) for _, i in due[:limit]])
+            some = [i for _, i in due[:limit] if i not in (held or {}).get(target, ())]
+            out.append([records.decode_notice(self.notice_lists[i][0], i) for i in some])
         return out
 
     @step

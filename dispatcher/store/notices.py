@@ -6,7 +6,7 @@ a lost reply is answered by doing it again, and that looks at the fence, so that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from dispatcher.core import notices as rules
 from dispatcher.core.notices import Notice, Parked, Settled
@@ -59,12 +59,16 @@ class NoticeSteps(RedisBase):
         wire = resp.of("ZRANGEBYSCORE", self.k.notice_targets, "-inf", at, "LIMIT", skip, limit)
         return [name.decode() for name in (await self.ask(NOTICES, wire, 1))[0]]
 
-    async def due_notices(self, wanted: Sequence[tuple[str, int]], at: int) -> list[list[Notice]]:
+    async def due_notices(
+        self, wanted: Sequence[tuple[str, int]], at: int, held: Mapping[str, Container[str]] | None = None
+    ) -> list[list[Notice]]:
         if not wanted:
             return []
         k = self.k
         wire = [resp.of("ZRANGEBYSCORE", k.notices_due_ + t.encode(), "-inf", at, "LIMIT", 0, n) for t, n in wanted]
         ids = await self.ask(NOTICES, b"".join(wire), len(wire))
+        if held:
+            ids = [[i for i in some if i.decode() not in held.get(t, ())] for (t, _), some in zip(wanted, ids, strict=True)]
         looks = [resp.command(b"LINDEX", k.notice_ + i, b"0") for some in ids for i in some]
         firsts = iter(await self.ask(NOTICES, b"".join(looks), len(looks)) if looks else [])
         out: list[list[Notice]] = []
@@ -92,7 +96,7 @@ class NoticeSteps(RedisBase):
             target = rules.target_of(notice)
             targets[target] = 0
             arguments += (notice.message_id.encode(), target.encode(), records.pack(notice), fate.encode(), b"%d" % at)
-            arguments += (notice.id.encode(), records.pack(kept))
+            arguments += (notice.id.encode(), b"" if fate == "gone" else records.pack(kept))
         targets.update(pauses)
         for target, until in targets.items():
             arguments += (target.encode(), b"%d" % until)

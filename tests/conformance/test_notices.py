@@ -136,6 +136,25 @@ def test_a_failed_try_is_due_later(world: World) -> None:
     world.run(case)
 
 
+def test_what_is_held_is_not_read_again(world: World) -> None:
+    """It counts towards the limit, of its own target only."""
+
+    async def case(store: AnyStore) -> None:
+        owner = await owner_of(store, rules.LEASE)
+        ones = [notice(new_id(), 1) for _ in range(4)]
+        await queue(store, owner, *ones)
+        everything = (await store.due_notices([(target(), 9)], T0 + 40))[0]
+        assert {n.id for n in everything} == {n.id for n in ones}
+        held = {everything[0].message_id, everything[2].message_id}
+        some, none = await store.due_notices([(target(), 3), ("other https://example.com", 3)], T0 + 40, {target(): held})
+        assert [n.id for n in some] == [everything[1].id]
+        assert none == []
+        (unheld,) = await store.due_notices([(target(), 3)], T0 + 40, {"other https://example.com": held})
+        assert unheld == everything[:3]
+
+    world.run(case)
+
+
 def test_targets_are_apart_and_can_be_paused(world: World) -> None:
     """An account's host is a target; one that is paused is not shown until then, what is due there stays due."""
 

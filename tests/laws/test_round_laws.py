@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatcher.core.notices import Notice
-from dispatcher.notices.targets import Round, Target
+from dispatcher.notices.targets import LOADED_TIMES, Round, Target
 
 CONCURRENCY, TARGET_CONCURRENCY = 12, 4
 START = 1_790_000_000_000
@@ -40,8 +40,8 @@ class Model:
     def ask_for(self, name: str) -> None:
         """The same for one target, if it wants any."""
         target = self.round.target(name)
-        if count := self.round.wanted(target, self.now):
-            self.asked.append((target, self.waiting[name][:count]))
+        if room := self.round.room(target, self.now):
+            self.asked.append((target, self.waiting[name][: len(target.held) + room]))
 
     def answer(self) -> None:
         """An answer of the store comes."""
@@ -77,7 +77,7 @@ class Model:
     def bounded(self) -> None:
         """What is loaded stays within twice the calls."""
         for target in self.round.targets.values():
-            assert len(target.ready) <= 2 * TARGET_CONCURRENCY
+            assert len(target.ready) <= LOADED_TIMES * TARGET_CONCURRENCY
             assert target.held >= {n.message_id for n in target.ready}
 
 

@@ -19,7 +19,7 @@ def loaded(whole: Round, name: str, count: int = 100) -> Target:
     """A target with as much as it wants."""
     account, _, host = name.partition(" ")
     target = whole.target(name)
-    whole.load(target, notices(count, account, host)[: whole.wanted(target, T0)], T0)
+    whole.load(target, notices(count, account, host)[: whole.room(target, T0)], T0)
     return target
 
 
@@ -29,10 +29,10 @@ def land(whole: Round, target: Target, *, well: bool, now: int = T0, began: int 
 
 
 def test_a_target_earns_its_slots() -> None:
-    """One call, then one more with each success, up to the limit; loaded is at most twice that."""
+    """One call, then one more with each success, up to the limit; loaded is at most four times that."""
     whole = Round(100, 3)
     target = loaded(whole, "acme a")
-    assert len(target.ready) == 2
+    assert len(target.ready) == 4
     for slots in (1, 2, 3, 3):
         picked = list(whole.picks(T0))
         assert target.flying == slots
@@ -43,7 +43,7 @@ def test_a_target_earns_its_slots() -> None:
             target.slots = min(target.slots, slots + 1)
         target.held.difference_update(n.message_id for n in target.ready)
         target.ready.clear()
-        assert whole.wanted(target, T0) == 2 * target.slots
+        assert whole.room(target, T0) == 4 * target.slots
         loaded(whole, "acme a")
 
 
@@ -54,7 +54,7 @@ def test_three_failures_open_the_circuit_and_one_call_tries_it() -> None:
     pauses = []
     now = T0
     for number in range(1, 10):
-        loaded_now = whole.wanted(target, now)
+        loaded_now = whole.room(target, now)
         whole.load(target, notices(50, "acme", "a")[:loaded_now], now)
         ((_, notice),) = list(whole.picks(now))
         opened = whole.landed(target, well=False, took_s=0.01, began=now, now=now)
@@ -64,16 +64,16 @@ def test_three_failures_open_the_circuit_and_one_call_tries_it() -> None:
             pauses.append(target.open_until - now)
             assert not target.ready
             assert not target.held
-            assert whole.wanted(target, target.open_until - 1) == 0
+            assert whole.room(target, target.open_until - 1) == 0
             assert list(whole.picks(target.open_until - 1)) == []
             now = target.open_until
-            assert whole.wanted(target, now) > 0
+            assert whole.room(target, now) > 0
     assert pauses == [min(PAUSE_FIRST_MS << n, PAUSE_MAX_MS) for n in range(7)]
     target.flying, whole.flying, whole._accounts["acme"] = 1, 1, 1
     assert not whole.landed(target, well=False, took_s=0.01, began=target.opened_at - 1, now=now)
-    whole.load(target, notices(9)[: whole.wanted(target, now)], now)
+    whole.load(target, notices(9)[: whole.room(target, now)], now)
     assert len(list(whole.picks(now))) == 1
-    assert whole.wanted(target, now) == 0
+    assert whole.room(target, now) == 0
     land(whole, target, well=True, now=now, began=now)
     assert not target.failing
     assert target.slots == 2
@@ -99,8 +99,8 @@ def test_what_was_asked_for_before_the_circuit_opened_is_not_taken() -> None:
     assert land(whole, target, well=False)
     whole.release("acme a", notice.message_id)
     assert whole.load(target, notices(5), T0) == 0
-    assert whole.wanted(target, target.open_until) == 2
-    assert whole.load(target, notices(5)[:2], target.open_until) == 2
+    assert whole.room(target, target.open_until) == 4
+    assert whole.load(target, notices(5)[:4], target.open_until) == 4
     assert len(list(whole.picks(target.open_until))) == 1
 
 

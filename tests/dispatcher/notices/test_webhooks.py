@@ -11,6 +11,7 @@ import pytest
 
 from dispatcher.core import notices as rules
 from dispatcher.core.ports import StoreUnavailable
+from dispatcher.notices.webhooks import FRESH_S
 from tests.dispatcher.notices.world import (
     ANSWER,
     DOWN,
@@ -273,6 +274,39 @@ def test_a_store_that_goes_away_loses_and_doubles_nothing(fault: str) -> None:
                 assert len(ids) == 60
             assert left["before"] == 0
             assert left["after"] < 3
+
+    run(case)
+
+
+def test_what_is_loaded_is_not_called_when_the_store_is_silent() -> None:
+    """Another may have the lease by then. The calls under way end, no new ones begin, and nothing is told twice."""
+
+    async def case() -> None:
+        async def waits(_: Request, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.2)
+            writer.write(OK)
+
+        async with world() as w, Receiver(waits) as receiver:
+            silent = asyncio.Event()
+            answers = asyncio.Event()
+
+            async def hook(when: str, name: str) -> None:
+                if (when, name) == ("before", "settle_notices") and len(receiver.requests) > 60 and not answers.is_set():
+                    silent.set()
+                    await answers.wait()
+
+            for _ in range(200):
+                w.happens(await w.message(receiver.url, events="final"), "delivered")
+            w.store.hook = hook
+            await until(silent.is_set, 20)
+            await asyncio.sleep(FRESH_S + 0.25)
+            told = len(receiver.requests)
+            await asyncio.sleep(0.3)
+            assert len(receiver.requests) == told < 200
+            answers.set()
+            await until(lambda: not w.store.notice_lists, 20)
+            ids = [r.headers["webhook-id"] for r in receiver.requests]
+            assert len(ids) == len(set(ids)) == 200
 
     run(case)
 
