@@ -46,44 +46,6 @@ def config(app: Any, http: Http, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(app, **(settings | more))
 
 
-class Joined:
-    """A connection's transport whose answers leave in one write. uvicorn writes head and body apart, and uvloop hands each
-    write to the kernel at once: a second system call, a second packet, and a second read for the caller. A head waits for
-    the first bytes of its body, or for the end of its answer; what goes before it (100 Continue) does not wait."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self._head_comes = True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """See asyncio."""
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif self._head_comes and not data.startswith(b"HTTP/1.1 100"):
-            self._head, self._head_comes = data, False
-            return
-        self._transport.write(data)
-
-    def ended(self) -> None:
-        """The answer is whole."""
-        self._release()
-        self._head_comes = True
-
-    def close(self) -> None:
-        """See asyncio."""
-        self._release()
-        self._transport.close()
-
-    def _release(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
-
-
 async def _crowded(_scope: Scope, _receive: Receive, send: SendEvent) -> None:
     """Answers whatever is asked with 503, and ends the connection."""
     problem = Problem("overloaded", "too many connections", retry_after_s=1, close=True)
@@ -99,12 +61,9 @@ def protocol(header_timeout_s: float, connections_max: int) -> type[HttpToolsPro
         _head_timer: asyncio.TimerHandle | None = None
         _head_bytes = 0
         _in_head = True
-        _joined: Joined
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._joined = Joined(transport)
-            self.transport = self._joined  # type: ignore[assignment]  # what is not its own it hands on
             if len(self.connections) > connections_max:
                 self.app = _crowded
             self._start_head()
@@ -124,10 +83,6 @@ def protocol(header_timeout_s: float, connections_max: int) -> type[HttpToolsPro
             super().on_message_begin()
             if self._head_timer is None:
                 self._start_head()
-
-        def on_response_complete(self) -> None:
-            self._joined.ended()
-            super().on_response_complete()
 
         def on_headers_complete(self) -> None:
             self._end_head()
