@@ -262,7 +262,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     notes: list[str] = []
     began = time.monotonic()
     with Installation(directory, carriers, CONFIG.replace("RATE", str(options.rate)), workers=options.workers) as installation:
-        key = installation.account(ACCOUNT, "--tariff", "retail")
+        key = installation.account(
+            ACCOUNT, "--tariff", "retail", money=str(options.rounds * options.sends)
+        )  # more than it costs
         for number in range(1, options.rounds + 1):
             print(f"round {number}", flush=True)
             verdicts.append(one_round(installation, key, number, options, notes))
