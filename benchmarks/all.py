@@ -73,7 +73,7 @@ Step = Callable[[Size], Figures]
 
 
 def streams(size: Size) -> Figures:
-    """End to end in turn: both durabilities, and three segments, in a window of as many segments and in one of as many messages."""
+    """End to end in turn: both durabilities; three segments, in a window of as many segments and in one of as many messages."""
     kinds: dict[str, tuple[Durability, int, int]] = {
         "fsync": ("fsync", 1, WINDOW),
         "everysec": ("everysec", 1, WINDOW),
