@@ -16,6 +16,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ LONG_RUN: Final = 100_000
 BLOCKS_MAX: Final = 4_000
 """Growth of Python's blocks between then and the end: a leak of one block in 1,000 executions is 7,500 in ten million."""
 RSS_MB_MAX: Final = 64.0
+HUNG_CPU_S: Final = 30.0
+"""What one execution may cost, of the process's own time: a machine that stands still for minutes is no finding."""
 TRACED_EACH: Final = 8
 """Executions of which one reports its branches."""
 
@@ -64,6 +67,10 @@ def peak_mb() -> float:
 
 class Leaked(AssertionError):
     """Memory has grown with the number of executions."""
+
+
+class Hung(AssertionError):
+    """One execution goes on and on."""
 
 
 class Run:
@@ -119,6 +126,20 @@ class Run:
         )
 
 
+def watch(run: Run, cpu_s: float = HUNG_CPU_S) -> None:
+    """From now on an execution of `run` that takes between one and two `cpu_s` raises Hung where it is."""
+    seen = 0
+
+    def tick(*_: object) -> None:
+        nonlocal seen
+        if run.executions == seen:
+            raise Hung(f"{run.name}: an execution takes more than {cpu_s:g} s of CPU")
+        seen = run.executions
+
+    signal.signal(signal.SIGVTALRM, tick)
+    signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s, cpu_s)
+
+
 def silent(_: str) -> None:
     """Says nothing."""
 
@@ -143,6 +164,7 @@ def guided(decoder: Decoder, count: int, seed: int, corpus: Path, say: Callable[
     check = in_turn(plain, traced, 1_000 + sum(1 for _ in corpus.iterdir()))
     run, instalments = Run(decoder.name, check, count, say), Instalments(decoder.name, code_of(decoder.packages), seed)
     tenth = max(1, count // 10)
+    watch(run)
 
     def once(data: bytes) -> None:
         run(data)
@@ -155,9 +177,9 @@ def guided(decoder: Decoder, count: int, seed: int, corpus: Path, say: Callable[
     options = [
         f"-max_len={decoder.longest}",
         f"-seed={seed}",
-        "-timeout=300",
+        "-timeout=86400",  # by the clock on the wall: see watch()
+        "-report_slow_units=86400",
         "-rss_limit_mb=2048",
-        "-report_slow_units=300",
         "-verbosity=0",
     ]
     atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={corpus.parent}/{decoder.name}-", str(corpus)], once)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.fuzz.decoders import DECODERS, Decoder
 from tests.fuzz.plain import inputs
-from tests.fuzz.run import BLOCKS_MAX, Leaked, Run, in_turn, plainly
+from tests.fuzz.run import BLOCKS_MAX, Hung, Leaked, Run, in_turn, plainly, watch
 from tests.fuzz.tally import Instalments, code_of, sums
 
 EXECUTIONS = 2_000
@@ -64,6 +65,29 @@ def test_a_leak_is_seen() -> None:
         else:
             run(b"")
         assert run.finished
+
+
+def test_a_hang_is_seen_and_a_machine_that_stands_still_is_none() -> None:
+    """Time of the process counts, not that of the wall: a check that computes for ever ends with its input, one that rests does
+    not."""
+    said: list[str] = []
+
+    def check(data: bytes) -> None:
+        time.sleep(0.3)
+        while data:
+            pass
+
+    run = Run("x", check, 3, said.append)
+    watch(run, 0.05)
+    try:
+        run(b"")
+        run(b"")
+        with pytest.raises(Hung, match="CPU"):
+            run(b"\x07")
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
+    assert said[-1] == "fuzz: x FOUND after 3 executions: 07"
 
 
 def test_inputs_are_the_same_in_every_run() -> None:
