@@ -52,7 +52,8 @@ class Backlog:
             await store.control("carrier", "main", wish)
 
         self.installed.context.with_store(work)
-        time.sleep(3)  # engines follow within a few seconds
+        if wish == "pause":
+            time.sleep(3)  # engines follow within a few seconds
 
     def waiting(self) -> int:
         """Messages in the queues."""
