@@ -18,19 +18,12 @@ import pytest
 
 from dispatcher.cli import main
 from dispatcher.ops.embedded import EmbeddedServer, _alive
+from tests.process.installation import free_ports
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 30.0
 
 pytestmark = pytest.mark.process
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def _until(ready: Callable[[], Any], what: str) -> Any:
@@ -48,7 +41,7 @@ class Installation:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        smsc, self.http, self.metrics, self.server = _free_ports(4)
+        smsc, self.http, self.metrics, self.server = free_ports(4)
         text = (ROOT / "deploy" / "dispatcher.toml").read_text()
         for old, new in (("2775", smsc), ("8080", self.http), ("9464", self.metrics), ("6390", self.server)):
             text = text.replace(f":{old}", f":{new}").replace(f"port = {old}", f"port = {new}")
