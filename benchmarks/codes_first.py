@@ -59,14 +59,14 @@ def measure(bulk: int, rate: float, codes: int, window: int) -> dict[str, Any]:
         wait_for("every code is delivered", 30, lambda: len(_told(installed, "delivered")) >= codes)
         queued = _told(installed, "queued")
         arrivals = installed.carrier()["arrivals"]
-    places = {to: place for place, (_, to) in enumerate(arrivals)}
+    places = {to: place for place, (_, to, *_) in enumerate(arrivals)}
     assert len(places) == len(arrivals), f"{len(arrivals) - len(places)} numbers were sent to twice"
     assert sorted(number for _, _, number in queued) == list(range(codes))
     assert {to for to in places if to.startswith(_CODES)} == {_number(n) for n in range(codes)}
     before, admitted, took = [], [], []
     for at_ms, accepted_ms, number in queued:
         place = places[_number(number)]
-        came = [at_s * 1000 for at_s, to in arrivals[:place] if to.startswith(_BULK)]
+        came = [at_s * 1000 for at_s, to, *_ in arrivals[:place] if to.startswith(_BULK)]
         before.append(sum(at >= at_ms + 1 for at in came))
         admitted.append(sum(at >= accepted_ms for at in came))
         took.append(arrivals[place][0] * 1000 - accepted_ms)

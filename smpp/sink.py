@@ -17,7 +17,7 @@ import sys
 import time
 from collections import deque
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 _HEADER = Struct(">IIII")
 _SUBMIT, _DELIVER, _ENQUIRE, _UNBIND = 0x4, 0x5, 0x15, 0x6
@@ -31,21 +31,33 @@ ARRIVALS_MAX = 200_000
 _RECEIPT_BYTES = 16 + len(_RECEIPT_HEAD) + _ID_CHARS + len(_TEXT_TAIL)
 
 
-class Peer:
-    """One accepted connection: unread bytes, unwritten bytes, its receipt sequence."""
+class Arrival(NamedTuple):
+    """A submit: seconds since 1970 of the read that brought it, its destination, the other end's port, and how many bytes that
+    connection had brought before it."""
 
-    __slots__ = ("inbox", "outbox", "sequence", "sock")
+    at_s: float
+    to: str
+    port: int
+    offset: int
+
+
+class Peer:
+    """One accepted connection: the other end's port, bytes taken so far, unread and unwritten bytes, its receipt sequence."""
+
+    __slots__ = ("inbox", "outbox", "port", "sequence", "sock", "taken")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.port = int(sock.getpeername()[1])
+        self.taken = 0
         self.inbox = b""
         self.outbox = bytearray()
         self.sequence = 0
 
 
 class Sink:
-    """All connections and the counts. With `note` it also keeps when each submit came and where it goes, in their order:
-    so that one can say how long it took, and what went before it."""
+    """All connections and the counts. With `note` it also keeps an `Arrival` of each submit, in their order: so that one can
+    say how long it took, and what went before it."""
 
     def __init__(self, port: int, receipt_delay_s: float, *, note: bool = False) -> None:
         self.listener = socket.create_server(("127.0.0.1", port), backlog=64)
@@ -59,8 +71,7 @@ class Sink:
         self.next_id = int(time.time()) % 1000 * 10_000_000
         self.running = True
         self.note = note
-        self.arrivals: list[tuple[float, str]] = []
-        """Time (seconds since 1970, of the read that brought it) and destination."""
+        self.arrivals: list[Arrival] = []
 
     def serve(self) -> None:
         """Runs until `running` is cleared."""
@@ -92,7 +103,12 @@ class Sink:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.counts["sessions"] += 1
-        self.selector.register(sock, selectors.EVENT_READ, Peer(sock))
+        try:
+            peer = Peer(sock)
+        except OSError:
+            sock.close()
+            return
+        self.selector.register(sock, selectors.EVENT_READ, peer)
 
     def _read(self, peer: Peer) -> None:
         try:
@@ -126,7 +142,7 @@ class Sink:
                 name = b"%010d" % number
                 ids.append(name)
                 if note and len(self.arrivals) < ARRIVALS_MAX:
-                    self.arrivals.append((now, _destination(data[at : at + length])))
+                    self.arrivals.append(Arrival(now, _destination(data[at : at + length]), peer.port, peer.taken + at))
                 out += pack(27, 0x80000004, 0, sequence) + name + b"\0"
             elif command == 0x80000005:
                 answered += 1
@@ -136,6 +152,7 @@ class Sink:
                 out += pack(16, command | 0x80000000, 0, sequence)
             at += length
         peer.inbox = data[at:]
+        peer.taken += at
         self.next_id = number
         counts = self.counts
         counts["answered"] += answered
@@ -223,7 +240,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--receipt-delay", type=float, default=0.0, help="seconds between answer and receipt")
-    parser.add_argument("--arrivals", action="store_true", help="keep when each submit came and where it goes")
+    parser.add_argument("--arrivals", action="store_true", help="keep when each submit came, where it goes, and its place")
     parser.add_argument("--ceiling", action="store_true", help="measure the sink itself and end")
     arguments = parser.parse_args()
     if arguments.ceiling:

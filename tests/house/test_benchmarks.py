@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import socket
 from typing import Any
 
 import pytest
 
 from benchmarks import all as everything
+from benchmarks.batches import WINDOW, bulk_before
+from benchmarks.received import received
 from benchmarks.tables import bars, spreads
+from smpp.sink import Arrival
 from tests.house.tree import ROOT
 
 NAMED = re.compile(r"python -m (benchmarks[\w.]*)")
-NOT_COMMANDS = {"installation", "speed", "stage_world", "tables"}
+NOT_COMMANDS = {"installation", "received", "speed", "stage_world", "tables"}
 """What others are made of."""
 
 
@@ -55,3 +59,33 @@ def test_a_failed_step_is_in_the_table_and_no_figure() -> None:
     assert "| webhook, a signed callback | 400 us | 150 | 150 | goal |" in text
     assert bars("x", []).endswith("</svg>\n")
     assert "webhook" in everything.picture(results)
+
+
+def test_what_was_received_counts_what_was_not_read() -> None:
+    """By connection, since it was opened; of others and of another port's nothing."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_server(("127.0.0.1", 0)) as other,
+        socket.create_connection(listener.getsockname()) as one,
+        socket.create_connection(listener.getsockname()) as two,
+        socket.create_connection(other.getsockname()) as elsewhere,
+    ):
+        elsewhere.sendall(b"x")
+        one.sendall(b"x" * 1000)
+        taker, _ = listener.accept()
+        with taker:
+            assert len(taker.recv(300)) == 300
+            expected = {one.getsockname()[1]: 1000, two.getsockname()[1]: 0}
+            assert received(listener.getsockname()[1]) == expected
+
+
+def test_before_a_code_is_what_left_after_it_was_accepted() -> None:
+    """In the order of arrival; what a connection had received at the 202 is left out, codes are no bulk."""
+    arrivals = [Arrival(1.0, f"bulk {n}", 1 + n % 2, 100 * (n // 2)) for n in range(8)]
+    arrivals[5:5] = [Arrival(1.0, "first", 1, 300), Arrival(1.0, "second", 2, 250)]
+    assert bulk_before({"first": {1: 150, 2: 100}, "second": {1: 400, 2: 250}}, arrivals, bulk=8) == 2
+    assert bulk_before({"first": {1: 400, 2: 300}, "second": {}}, arrivals, bulk=8) == 5
+    with pytest.raises(RuntimeError, match="10 segments to 10 numbers"):
+        bulk_before({"first": {}, "second": {}}, arrivals, bulk=9)
+    with pytest.raises(RuntimeError, match=f"{WINDOW + 1} segments left before a code"):
+        bulk_before({"code": {}}, [*(Arrival(1.0, f"{n}", 1, n) for n in range(WINDOW + 1)), Arrival(1.0, "code", 1, 999)], 201)

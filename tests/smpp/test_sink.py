@@ -35,6 +35,7 @@ def test_every_submit_is_answered_and_receipted_once() -> None:
     try:
         with socket.create_connection(("127.0.0.1", sink.port)) as client:
             client.settimeout(10)
+            port = client.getsockname()[1]
             numbers = [b"447900000001", b"447800000001", b"447900000002"]
             wire = b"".join(_submit(n, to) for n, to in enumerate(numbers, 1))
             client.sendall(wire[:50])
@@ -51,8 +52,9 @@ def test_every_submit_is_answered_and_receipted_once() -> None:
     ids = [pdu[16:-1].decode() for pdu in answers]
     assert sorted(receipt.id for receipt in receipts if receipt) == sorted(ids)
     assert (sink.counts["submits"], sink.counts["receipts"]) == (3, 3)
-    assert [to.encode() for _, to in sink.arrivals] == numbers
-    assert [at for at, _ in sink.arrivals] == sorted(at for at, _ in sink.arrivals)
+    assert [arrival.to.encode() for arrival in sink.arrivals] == numbers
+    assert [arrival.at_s for arrival in sink.arrivals] == sorted(arrival.at_s for arrival in sink.arrivals)
+    assert [(arrival.port, arrival.offset) for arrival in sink.arrivals] == [(port, n * len(wire) // 3) for n in range(3)]
 
 
 def test_its_own_ceiling_counts_every_message() -> None:
