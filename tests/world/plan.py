@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -118,11 +118,15 @@ def draw(seed: int, size: int = 200) -> Plan:
     count = rng.choice((1, 1, 2, 2, 3))
     settings = _settings(rng, count)
     wanted, orders = _sends(rng, size, heal_at * 0.85)
+    engines = rng.choice((1, 2))
+    tempers = [_temper(rng, carrier.bind[0].response_timeout_s) for carrier in settings.carrier]
+    if chance(seed, "both accepted").random() < _BOTH_ACCEPTED:
+        settings = _both_accepted(settings, tempers, wanted)
     return Plan(
         seed,
         settings,
-        rng.choice((1, 2)),
-        [_temper(rng, carrier.bind[0].response_timeout_s) for carrier in settings.carrier],
+        engines,
+        tempers,
         wanted,
         orders,
         _faults(rng, heal_at, count),
@@ -169,6 +173,29 @@ def _temper(rng: random.Random, timeout_s: float) -> Temper:
         odds,
         rng.choices((_STATES, (("DELIVRD", "000", 1.0),), _AGAIN), (5, 2, again))[0],
         rng.choice(("decimal", "hex", "case", "padded")),
+    )
+
+
+_BOTH_ACCEPTED: Final = 0.1
+"""So many of the seeds are given to what needs two accepted attempts of one segment at once."""
+
+
+def _both_accepted(settings: Settings, tempers: list[Temper], wanted: list[Wanted]) -> Settings:
+    """What is answered late is sent again meanwhile over another session, so that both attempts are accepted; receipts take
+    their time, so that one often fails while the other is undecided."""
+    for temper in tempers:
+        timeout_s = temper.late_s[0]
+        temper.odds = dict.fromkeys(ODDS, 0.0) | {"answer late": 0.3, "unbind answered late": 1.0}
+        temper.answer_s, temper.late_s = (0.001, 0.05), (timeout_s + 0.7, timeout_s + 2.0)
+        temper.receipt_s, temper.states = (0.001, 6.0), _AGAIN
+    for one in wanted:
+        one.fields["on_unknown"] = "resend"
+    replace = msgspec.structs.replace
+    return replace(
+        settings,
+        receipts=replace(settings.receipts, grace_s=0.2),
+        retry=replace(settings.retry, retry_cost_max=50.0, retry_cost_max_otp=50.0),
+        carrier=[replace(each, bind=[replace(bind, sessions=4) for bind in each.bind]) for each in settings.carrier],
     )
 
 

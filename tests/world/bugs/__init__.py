@@ -9,9 +9,6 @@ from unittest import mock
 
 Plant = Callable[[Callable[[Any, str, Any], None]], None]
 BUGS: dict[str, Plant] = {}
-OWED = frozenset({"retry-while-undecided"})
-"""Not caught within 200 seeds: two attempts of one segment must be accepted and open at once, and the earlier must fail before
-the later is decided. The plans lead there once in ten seeds or less, and mostly the later one is decided in time."""
 
 
 def bug(function: Plant) -> Plant:
@@ -30,4 +27,4 @@ def planted(name: str) -> Iterator[None]:
 
 from tests.world.bugs import doors, receiving, sending  # noqa: E402 - they register themselves
 
-__all__ = ["BUGS", "OWED", "doors", "planted", "receiving", "sending"]
+__all__ = ["BUGS", "doors", "planted", "receiving", "sending"]
