@@ -43,7 +43,9 @@ PAUSE_S = 0.005
 SLOW_US = 100
 CODE_S = 0.02
 WINDOW = 200
-"""Of the carrier in `doors`: four sessions of 50."""
+"""Of the draining carrier's one session: over several it could not be said what left first."""
+CODES_S = 2.0
+"""So long codes are posted after the batch was accepted too, while both batches drain."""
 
 
 class Cost(NamedTuple):
@@ -205,10 +207,13 @@ class _Codes(threading.Thread):
 
 def bulk_before(codes: dict[str, dict[int, int]], arrivals: list[Arrival], bulk: int) -> int:
     """Of the batches' `bulk` segments those that left between a code's 202 and the code, at most. `codes`: bytes received at
-    its 202, by port. Raises RuntimeError unless every message came once, or when it is more than a window."""
+    its 202, by port. Raises RuntimeError unless every message came once, when it is more than a window, and when the batches
+    were through before the last code."""
     places = {arrival.to: place for place, arrival in enumerate(arrivals)}
     if len(arrivals) != bulk + len(codes) or len(places) != len(arrivals):
         raise RuntimeError(f"{len(arrivals)} segments to {len(places)} numbers came, not {bulk + len(codes)}")
+    if arrivals[-1].to in codes:
+        raise RuntimeError("the batches were through before the last code")
     most = max(
         sum(a.offset >= left.get(a.port, 0) for a in arrivals[: places[code]] if a.to not in codes)
         for code, left in codes.items()
@@ -225,13 +230,14 @@ def draining(durability: Durability) -> dict[str, dict[str, float]]:
     try:
         assert sink.stdout is not None
         port = int(json.loads(sink.stdout.readline())["port"])
-        with tempfile.TemporaryDirectory() as folder, doors(durability, Path(folder), sink_port=port) as found:
+        with tempfile.TemporaryDirectory() as folder, doors(durability, Path(folder), sink_port=port, window=WINDOW) as found:
             native(found, 0)
             time.sleep(1.5)
             codes, money, body = _Codes(found, port), _available(found), _bulk_body(BATCH)
             codes.start()
             with _measured(found, costs):
                 batch = chinqit(found, BATCH, body)
+            time.sleep(CODES_S)
             codes.end()
             _paid(found, money, BATCH + len(codes.left))
             headers, path = _chinqit_headers(found), f"/api/v2/bulk/status/{batch}"

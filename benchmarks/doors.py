@@ -63,9 +63,9 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def doors(durability: Durability, folder: Path, *, sink_port: int = 0) -> Iterator[Doors]:
+def doors(durability: Durability, folder: Path, *, sink_port: int = 0, window: int = 50) -> Iterator[Doors]:
     """Starts a server and one HTTP process, nothing else: what is accepted stays queued. With the port of a carrier an engine
-    too, which sends it."""
+    too, which sends it over one session with this window."""
     server_port, http_port, metrics_port, other_port = _free_ports(4)
     server = EmbeddedServer(folder / "server", port=server_port, durability=durability)
     server.start()
@@ -74,7 +74,7 @@ def doors(durability: Durability, folder: Path, *, sink_port: int = 0) -> Iterat
         f'[server]\nurl = "redis://127.0.0.1:{server_port}/0"\ndurability = "{durability}"\ndata_dir = "{folder}"\n'
         f'[http]\nlisten = "127.0.0.1:{http_port}"\n[metrics]\nlisten = "127.0.0.1:{metrics_port}"\n'
         f'[[carrier]]\nname = "nobody"\n[[carrier.bind]]\nhost = "127.0.0.1"\nport = {sink_port or 2775}\n'
-        'system_id = "bench"\npassword = "bench"\npassword_plain = true\nsessions = 4\nwindow = 50\n'
+        f'system_id = "bench"\npassword = "bench"\npassword_plain = true\nwindow = {window}\n'
         '[[route]]\nname = "all"\n[[route.group]]\ncarriers = [{name = "nobody"}]\n'
         '[[tariff]]\nname = "price"\ncurrency = "EUR"\nprices = {"" = "0.0300"}\n',
         encoding="utf-8",

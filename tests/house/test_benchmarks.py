@@ -87,5 +87,10 @@ def test_before_a_code_is_what_left_after_it_was_accepted() -> None:
     assert bulk_before({"first": {1: 400, 2: 300}, "second": {}}, arrivals, bulk=8) == 5
     with pytest.raises(RuntimeError, match="10 segments to 10 numbers"):
         bulk_before({"first": {}, "second": {}}, arrivals, bulk=9)
+    late = [*(Arrival(1.0, f"{n}", 1, n) for n in range(WINDOW + 1)), Arrival(1.0, "code", 1, 999)]
+    with pytest.raises(RuntimeError, match="through before the last code"):
+        bulk_before({"code": {}}, late, bulk=WINDOW + 1)
+    late.append(Arrival(1.0, "last", 1, 1000))
     with pytest.raises(RuntimeError, match=f"{WINDOW + 1} segments left before a code"):
-        bulk_before({"code": {}}, [*(Arrival(1.0, f"{n}", 1, n) for n in range(WINDOW + 1)), Arrival(1.0, "code", 1, 999)], 201)
+        bulk_before({"code": {}}, late, bulk=WINDOW + 2)
+    assert bulk_before({"code": {1: 1}}, late, bulk=WINDOW + 2) == WINDOW
