@@ -62,6 +62,9 @@ def decode_sends(kind: str, payload: bytes) -> list[Send | Refused]:
     """The sends of an entry's field `kind` ("json" or "msgpack"), each a Send or a Refused, in order and never empty.
 
     A payload that is no send at all (malformed, too large, more than 1,000 sends, none) is one Refused. Raises nothing.
+
+    Errors are kept without their traceback: it would hold this frame, which holds the error, and so the payload of every chunk
+    until a collection of cycles, which an engine hardly ever makes.
     """
     if kind not in {"json", "msgpack"}:
         return [
@@ -73,7 +76,7 @@ def decode_sends(kind: str, payload: bytes) -> list[Send | Refused]:
     try:
         return [one.decode(payload)]
     except _BROKEN as error:
-        as_one = error
+        as_one = error.with_traceback(None)
     try:
         return _bounded(chunk.decode(payload).sends)
     except _BROKEN:
@@ -81,7 +84,7 @@ def decode_sends(kind: str, payload: bytes) -> list[Send | Refused]:
     try:
         return _bounded([_alone(one, item) for item in raw.decode(payload).sends])
     except _BROKEN as error:
-        as_chunk = error
+        as_chunk = error.with_traceback(None)
     if kind == "json" and not (isinstance(as_one, _MISSHAPEN) and isinstance(as_chunk, _MISSHAPEN)):
         halves = _with_halves(payload)
         if halves is not None:

@@ -65,9 +65,7 @@ async def accept(
             door.count_sends(lane.wire, why, times)
         rejected = sorted(rejected + beyond, key=lambda item: item.index)
     if not admissions:
-        problem = Problem("batch_rejected", f"{len(rejected)} of {len(rejected)} messages were refused")
-        problem.document.rejected = rejected
-        raise problem
+        raise _all_refused(rejected)
     price = sum(admission.price for admission in admissions)
     currency = caller.account.currency
     plan = GroupPlan(group_id, caller.account.name, lane, len(admissions), price, currency, now, key, digest, ticket)
@@ -84,6 +82,13 @@ async def accept(
         count, price, currency = before.members, before.price, before.currency
     answer = BatchAccepted(group=verdict.id, accepted=count, rejected=rejected, price=to_decimal(price), currency=currency)
     return answer, again
+
+
+def _all_refused(rejected: Sequence[RejectedItem]) -> Problem:
+    """Made apart: a local of the frame that raises it would hold the whole batch until a collection of cycles."""
+    problem = Problem("batch_rejected", f"{len(rejected)} of {len(rejected)} messages were refused")
+    problem.document.rejected = rejected
+    return problem
 
 
 async def judge(door: Door, caller: Caller, items: Sequence[Send | list[FieldError]], group_id: str, now: int) -> Judged:

@@ -124,9 +124,7 @@ class Door:
     def check_promise(self) -> None:
         """Raises Problem while an acceptance could not be kept (P1)."""
         if self.reasons:
-            problem = Problem("promise_not_kept", "see /readyz", retry_after_s=5)
-            problem.document.reasons = tuple(self.reasons)
-            raise problem
+            raise _not_kept(self.reasons)
 
     async def within(self, step: Awaitable[T]) -> T:
         """A read of the store in bounded time. Raises Problem store_unavailable."""
@@ -214,6 +212,12 @@ class Door:
 def field_error(refused: Refused, path: str) -> FieldError:
     """A refusal at its place in the body."""
     return FieldError(f"{path}.{refused.field}" if refused.field else path, refused.reason, refused.detail)
+
+
+def _not_kept(reasons: Sequence[str]) -> Problem:
+    problem = Problem("promise_not_kept", "see /readyz", retry_after_s=5)
+    problem.document.reasons = tuple(reasons)
+    return problem
 
 
 def _presented(headers: Mapping[bytes, bytes]) -> str:

@@ -13,6 +13,11 @@ from tests.house.tree import ROOT, modules, path_of
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 BANNED_NAMES = re.compile(r"(^|_)(utils?|helpers?|managers?|common|misc)(_|$)")
+ROOMS_THAT_STAY_UP = (
+    "smpp",
+    "accounting",
+    *(f"dispatcher.{room}" for room in ("core", "store", "engine", "ingest", "notices")),
+)
 PRIVATE_PATH = re.compile(r"/(?:work|root|home/\w+)/")
 
 
@@ -32,6 +37,28 @@ def test_function_size(module: str) -> None:
         and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
     }
     assert long == {}
+
+
+@pytest.mark.parametrize("module", sorted(m for m in modules() if m.startswith(ROOMS_THAT_STAY_UP)))
+def test_no_frame_keeps_the_error_that_passes_it(module: str) -> None:
+    """An error's traceback holds the frames that it passed. One of them that has it in a local makes a cycle, and all that
+    they hold (payloads, requests) stays until a collection: `raise made(...)`, and `error.with_traceback(None)` to keep one."""
+    guilty = []
+    for function in ast.walk(modules()[module]):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            nodes = list(ast.walk(function))
+            caught = {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+            guilty += [node.lineno for node in nodes if isinstance(node, ast.Assign | ast.AnnAssign) and _keeps(node, caught)]
+            made = {t.id for node in nodes if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)}
+            raised = [node for node in nodes if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name)]
+            guilty += [node.lineno for node in raised if isinstance(node.exc, ast.Name) and node.exc.id in made - caught]
+    assert guilty == []
+
+
+def _keeps(node: ast.Assign | ast.AnnAssign, caught: set[str]) -> bool:
+    """Does it give a caught error a name that outlives its handler?"""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return isinstance(node.value, ast.Name) and node.value.id in caught and any(isinstance(t, ast.Name) for t in targets)
 
 
 @pytest.mark.parametrize("module", sorted(modules()))

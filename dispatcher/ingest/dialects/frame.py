@@ -246,18 +246,13 @@ class Frame:
             request.replayed = True
             return replayed.answer
         except NotAnObject:
-            problem = Problem("malformed", "not a JSON object, or not UTF-8")
-        except Problem as raised:
-            problem = raised
+            return _refusal(place, request, Problem("malformed", "not a JSON object, or not UTF-8"))
+        except Problem as problem:
+            return _refusal(place, request, problem)
         except Disconnected:
             raise
         except Exception as error:  # the last line of defence: 500, naming class and place
-            problem = self._door.unforeseen(error)
-        answer = place.dialect.word(problem, request)
-        for name, value in problem.headers():
-            if name != "www-authenticate":  # no seed shows one
-                answer = _with(answer, (name.encode(), value.encode()))
-        return _with(answer, (b"allow", ", ".join(request.allowed).encode())) if request.allowed else answer
+            return _refusal(place, request, self._door.unforeseen(error))
 
     async def _handle(self, place: _Place, request: Request, receive: Receive) -> Answer:
         if request.method == "OPTIONS" and place.dialect.name == "laravel":
@@ -301,6 +296,16 @@ def _match(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | Non
         elif wanted != part:
             return None
     return names
+
+
+def _refusal(place: _Place, request: Request, problem: Problem) -> Answer:
+    """A problem in its dialect's words. By a function of its own: whoever caught it must not keep it in a local, which its
+    traceback holds, or the request stays until a collection of cycles."""
+    answer = place.dialect.word(problem, request)
+    for name, value in problem.headers():
+        if name != "www-authenticate":  # no seed shows one
+            answer = _with(answer, (name.encode(), value.encode()))
+    return _with(answer, (b"allow", ", ".join(request.allowed).encode())) if request.allowed else answer
 
 
 def _with(answer: Answer, header: tuple[bytes, bytes]) -> Answer:

@@ -94,25 +94,25 @@ class Laravel:
 
     async def _counted(self, request: Request, credential: str | tuple[str, str] | None) -> Caller:
         """The caller, after the call was counted. Raises Problem: that of the credential, or rate_limited."""
-        caller, objection = None, None
         try:
             caller = await self._desk.credential(NAME, credential)
         except Problem as problem:
-            if problem.status != 401:
-                raise
-            objection = problem
+            if problem.status == 401:
+                await self._count(request, f"laravel:address:{request.client}")
+            raise
+        await self._count(request, f"laravel:account:{caller.account.name}")
+        return caller
+
+    async def _count(self, request: Request, subject: str) -> None:
+        """Counts a call. Raises Problem rate_limited."""
         door, front = self._desk.door, self._desk.front
         now = door.clock.now_ms()
-        subject = f"laravel:account:{caller.account.name}" if caller is not None else f"laravel:address:{request.client}"
         used, ends_at = await door.within(front.count_call(subject, WINDOW_S, now))
         left = max(0, CALLS_MAX - used)
         request.answer_headers += ((b"x-ratelimit-limit", b"%d" % CALLS_MAX), (b"x-ratelimit-remaining", b"%d" % left))
         if used > CALLS_MAX:
             request.answer_headers.append((b"x-ratelimit-reset", b"%d" % math.ceil(ends_at / 1000)))
             raise Problem("rate_limited", retry_after_s=math.ceil((ends_at - now) / 1000))
-        if caller is None:
-            raise objection or Problem("unauthorized")
-        return caller
 
     # -- keys
 

@@ -11,6 +11,7 @@ import pytest
 from dispatcher.core.model import Refusal, Send
 from dispatcher.core.refusal import Refused
 from dispatcher.core.wire import PAYLOAD_BYTES_MAX, SENDS_MAX, decode_sends
+from tests.cycles import none_of_ours
 
 GOOD = {"to": "+22238000000", "text": "hello", "from": "ACME", "class": "otp"}
 
@@ -131,6 +132,18 @@ def test_broken_utf8_spoils_its_own_send_only() -> None:
     assert isinstance(first, Send)
     assert isinstance(second, Refused)
     assert second.reason == Refusal.TEXT_INVALID
+
+
+@pytest.mark.parametrize("kind", ["json", "msgpack"])
+def test_nothing_of_a_payload_stays_behind(kind: str) -> None:
+    """I15: each payload is let go at once, a good chunk and any kind of bad one. 200 bytes a queued message were not."""
+    good = {"sends": [GOOD, GOOD]}
+    for value in (GOOD, good, {"sends": [GOOD, {"to": 5}]}, {"sends": []}, {"send": 1}, 7):
+        with none_of_ours():
+            decode_sends(kind, packed(kind, value))
+    for broken in (b"\xc1", packed(kind, good)[:-1], packed(kind, good).replace(b"hello", b"\xff\xfehel")):
+        with none_of_ours():
+            decode_sends(kind, broken)
 
 
 def test_no_bytes_make_it_raise() -> None:

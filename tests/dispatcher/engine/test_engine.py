@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from tests.cycles import none_of_ours
 from tests.dispatcher.engine.world import MONEY, PRICE, World, carrier, eventually, route, settings_of, world
 
 
@@ -26,3 +27,19 @@ def test_a_send_is_delivered_and_charged_once() -> None:
 
 async def _uncorrelated(here: World) -> bool:
     return not any(here.store.corr.values())
+
+
+def test_what_is_done_with_goes_at_once() -> None:
+    """I15: records form no cycles, so a message's memory is free when it is delivered or refused, and not at a collection."""
+
+    async def main() -> None:
+        async with world(settings_of([carrier()], [route({"alpha": 1})])) as here:
+            with none_of_ours():
+                here.send_many(2000)
+                here.send(text="x" * 400)
+                here.send(account="nobody")
+                here.store.add_send("json", b'{"sends":[{"to":"?"}, 7]}')
+                await here.until({"delivered": 2001})
+                await eventually(lambda: _uncorrelated(here), 1.0)
+
+    trio.run(main)
