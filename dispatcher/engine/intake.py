@@ -35,8 +35,11 @@ _SMALL_READ: Final = 64
 PAUSE_POLLS: Final = 3
 """A trickle is read each third poll, for at low rates wake-ups cost more than sends; the first one after a silence at once."""
 FIRST_ENTRIES: Final = 16
-READ_BYTES: Final = 8_388_608
-"""What one read of the stream should bring at most; entries may hold 4 MiB each."""
+"""The first read's, and after a trickle: nobody knows how long the entries of the next burst are."""
+_GROWTH: Final = 4
+"""So many times the entries of one read the next one may bring."""
+READ_BYTES: Final = 1_048_576
+"""What one read of the stream should bring at most; entries may hold 4 MiB each. It is held until all of it is admitted."""
 RAW_BYTES_MAX: Final = 16_384
 """Of a refused send's own bytes at most so many are kept in its reject."""
 PAUSES_TTL_S: Final = 0.5
@@ -95,21 +98,28 @@ class Intake:
 
     async def _work(self, lease: Lease) -> None:
         works = self._works
-        poll_s, most = works.settings.engine.poll_ms / 1000, works.settings.engine.intake_entries_max
+        poll_s = works.settings.engine.poll_ms / 1000
         await works.persist("reject", works.store.publish_rejects)  # what a predecessor left
         cursor = await works.persist("intake", works.store.cursor)
         while not works.stopping and lease.valid(works.clock.monotonic()):
             if not self._open():
                 await works.nap(0.1)
                 continue
-            after, limit = cursor.entry, self._limit
-            entries = await works.persist("intake", lambda a=after, n=limit: works.store.read_sends(a, n, _BLOCK_MS))  # type: ignore[misc]
-            if entries:
-                self._limit = entries_for(sum(len(e.payload) for e in entries), len(entries), most)
-                cursor = await self._admit(lease, entries, cursor)
+            limit = self._limit
+            cursor, came = await self._read(lease, cursor, limit)
             await self._trim(cursor)  # also when nothing came: the last ones were too young
-            if len(entries) < min(_SMALL_READ, limit):
+            if came < min(_SMALL_READ, limit):
                 await trio.sleep(PAUSE_POLLS * poll_s)
+
+    async def _read(self, lease: Lease, cursor: Cursor, limit: int) -> tuple[Cursor, int]:
+        """One read and its admission; returns how many entries came. They go with this frame, before the next read."""
+        works = self._works
+        entries = await works.persist("intake", lambda: works.store.read_sends(cursor.entry, limit, _BLOCK_MS))
+        if entries:
+            size = sum([len(entry.payload) for entry in entries])
+            self._limit = entries_for(size, len(entries), works.settings.engine.intake_entries_max)
+            cursor = await self._admit(lease, entries, cursor)
+        return cursor, len(entries)
 
     async def _admit(self, lease: Lease, entries: list[SendEntry], cursor: Cursor) -> Cursor:
         items = unpack(entries, cursor)
@@ -213,8 +223,9 @@ class Intake:
 
 
 def entries_for(size_bytes: int, entries: int, most: int) -> int:
-    """How many entries the next read may bring, when they are as long as these were."""
-    return max(1, min(most, READ_BYTES * entries // max(1, size_bytes)))
+    """How many entries the next read may bring, if they are as long as these were; and as they may be longer, never many more
+    than these were."""
+    return max(1, min(most, max(FIRST_ENTRIES, _GROWTH * entries), READ_BYTES * entries // max(1, size_bytes)))
 
 
 class _Chunk(msgspec.Struct):

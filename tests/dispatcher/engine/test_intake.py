@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+
 import msgspec
 import pytest
 import trio
 
 from dispatcher.core.model import Send
 from dispatcher.core.ports import Cursor, SendEntry, StoreUnavailable
-from dispatcher.engine.intake import READ_BYTES, entries_for, raw_of, unpack
+from dispatcher.engine.intake import FIRST_ENTRIES, READ_BYTES, entries_for, raw_of, unpack
 from dispatcher.store.memory import MemoryStore
 from tests.dispatcher.engine.world import MONEY, PRICE, World, carrier, eventually, route, settings_of, world
 
@@ -50,11 +52,64 @@ def test_a_bad_send_in_a_chunk_is_kept_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "entries", "wanted"), [(0, 1, 500), (READ_BYTES, 1, 1), (READ_BYTES * 4, 1, 1), (READ_BYTES, 64, 64)]
+    ("size", "entries", "wanted"),
+    [
+        (READ_BYTES, 1, 1),
+        (READ_BYTES * 4, 1, 1),
+        (READ_BYTES, 64, 64),
+        (0, 1, FIRST_ENTRIES),
+        (0, FIRST_ENTRIES, 4 * FIRST_ENTRIES),
+        (0, 400, 500),
+    ],
 )
 def test_a_read_is_bounded_in_bytes(size: int, entries: int, wanted: int) -> None:
-    """I15: long entries are read few at a time, never none."""
+    """I15: long entries are read few at a time, never none; short ones are no promise that the next are short."""
     assert entries_for(size, entries, 500) == wanted
+
+
+class Reading(list[SendEntry]):
+    """A list that can be watched."""
+
+
+class Metered(MemoryStore):
+    """Notes how many bytes each read of sends brings, and that the reads before it are held no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.held = 0
+        self._last: weakref.ref[Reading] | None = None
+
+    async def read_sends(self, after: str, limit: int, block_ms: int) -> list[SendEntry]:
+        """See Store."""
+        self.held += self._last is not None and self._last() is not None
+        found = Reading(await super().read_sends(after, limit, block_ms))
+        self.sizes.append(sum(len(entry.payload) for entry in found))
+        self._last = weakref.ref(found)
+        return found
+
+
+def test_a_backlog_is_not_read_ahead() -> None:
+    """I15: 60 long entries wait after a trickle of short ones. The first read, which cannot know, brings a few of them, every
+    other one READ_BYTES at most, and none is held beside the next."""
+
+    async def main() -> None:
+        store, size = Metered(), READ_BYTES // 4
+        async with world(settings_of([carrier()], [route({"alpha": 1})]), store=store) as here:
+            for n in range(3):
+                here.send()
+                await here.until({"delivered": n + 1})
+            long = msgspec.json.encode({"account": "shop", "from": "Shop", "to": "491711234500", "text": "Hello"}).ljust(size)
+            for _ in range(60):
+                store.add_send("json", long)
+            await here.until({"delivered": 63})
+        first, *others = [read for read in store.sizes if read >= size]
+        assert first == FIRST_ENTRIES * size
+        assert sum(others) == (60 - FIRST_ENTRIES) * size
+        assert max(others) == READ_BYTES
+        assert store.held == 0
+
+    trio.run(main)
 
 
 class Stumbling:
