@@ -208,6 +208,7 @@ class Link(Generic[T]):
             reason = self._reason or self.session.close_reason or reason
             unknown, not_sent = self.session.lost()
             self.ended = Ended(reason, unknown, not_sent + self.unqueue())
+            self._on_events = _deaf  # whoever hears events mostly holds the link: a cycle, with all that was in flight
             self._done.set()
             await trio.aclose_forcefully(self._stream)
         return self.ended
@@ -322,6 +323,10 @@ class Link(Generic[T]):
         self._reason = self._reason or self.session.close_reason or reason
         if self._scope is not None:
             self._scope.cancel()
+
+
+def _deaf(_: object) -> None:
+    """A link that has ended tells nobody."""
 
 
 def _sender(stream: trio.abc.Stream, wrote: Callable[[int], None]) -> Callable[[bytes], Awaitable[None]]:

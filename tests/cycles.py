@@ -16,19 +16,20 @@ _OURS = ("dispatcher", "smpp", "accounting")
 
 
 @contextmanager
-def none_of_ours() -> Iterator[None]:
-    """Fails when what the block left in cycles holds a frame or an object of ours. No collection runs within the block."""
+def none_of_ours(*kinds: type) -> Iterator[None]:
+    """Fails when what the block left in cycles holds a frame or an object of ours, of these kinds where some are given. No
+    collection runs within the block."""
     gc.collect()
     gc.disable()
     try:
         yield
-        found = _held()
+        found = _held(kinds)
     finally:
         gc.enable()
     assert not found, f"held by cycles: {dict(found)}"
 
 
-def _held() -> Counter[str]:
+def _held(kinds: tuple[type, ...]) -> Counter[str]:
     """Frames and objects of ours in cycles, and next to them, by name."""
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
@@ -38,7 +39,8 @@ def _held() -> Counter[str]:
     garbage, gc.garbage[:] = list(gc.garbage), []
     found: Counter[str] = Counter()
     for held in garbage:
-        found.update(name for one in (held, *_untracked(held)) if (name := _name_of(one)))
+        near = [one for one in (held, *_untracked(held)) if not kinds or isinstance(one, kinds)]
+        found.update(name for one in near if (name := _name_of(one)))
     return found
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import trio
 
+from dispatcher.core.model import Message
+from dispatcher.engine.works import Flight
+from smpp.link import Link
 from tests.cycles import none_of_ours
 from tests.dispatcher.engine.world import MONEY, PRICE, World, carrier, eventually, route, settings_of, world
 
@@ -23,6 +26,27 @@ def test_a_send_is_delivered_and_charged_once() -> None:
             await eventually(lambda: _uncorrelated(here), 1.0)  # the last batch's go when nothing follows
 
     trio.run(main)
+
+
+def test_a_link_that_dies_holds_no_message() -> None:
+    """I15: what was in flight on it is told, settled and let go, although link and engine knew each other."""
+
+    async def main() -> None:
+        slow = {"alpha": {"answer_ms": (20.0, 40.0)}}
+        async with world(settings_of([carrier()], [route({"alpha": 1})]), scenarios=slow) as here:
+            with none_of_ours(Message, Flight, Link):
+                here.send_many(200, on_unknown="resend")
+                for taken in (20, 100):
+                    await eventually(lambda taken=taken: _taken(here, taken))
+                    assert await here.smscs["alpha"].drop() == 1
+                await here.until({"delivered": 200})
+            assert "submits_unknown" in here.log.names()
+
+    trio.run(main)
+
+
+async def _taken(here: World, count: int) -> bool:
+    return len(here.smscs["alpha"].received) >= count
 
 
 async def _uncorrelated(here: World) -> bool:
