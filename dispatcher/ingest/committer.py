@@ -54,7 +54,10 @@ class Committer:
         answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(admission, answer))
         self._wake.set()
-        return await answer
+        try:
+            return await answer
+        finally:
+            del answer  # with an error it would hold this frame by its traceback, and the frame it: a cycle, with the request
 
     async def run(self) -> None:
         """Serves until cancelled; those then waiting get StoreUnavailable."""

@@ -62,12 +62,11 @@ class Wire(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             raise Broken("closed", unused=self.calls > 0)
-        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting = waiting
+        self._waiting = asyncio.get_running_loop().create_future()  # nowhere else: its error's traceback holds this frame
         self._received, self._retry_after = 0, ""
         try:
             transport.write(request)
-            return await waiting
+            return await self._waiting
         except asyncio.CancelledError:
             transport.abort()
             raise

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from dispatcher.core.ports import StoreUnavailable
 from dispatcher.ingest.keys import issue_for
+from dispatcher.store.memory import MemoryStore
 from tests.cycles import none_of_ours
 from tests.dispatcher.ingest.world import NUMBER, TEXT, world
 
@@ -60,5 +62,21 @@ def test_nor_does_one_that_came_while_promises_are_not_kept() -> None:
                 with none_of_ours():
                     answer = await w.http.post(path, json=body)
                 assert answer.status_code == 503
+
+    asyncio.run(scenario())
+
+
+def test_nor_does_one_that_the_store_does_not_take() -> None:
+    """503, several in one step of the store, which fails for all of them."""
+
+    async def hook(when: str, name: str) -> None:
+        if (when, name) == ("before", "admit"):
+            raise StoreUnavailable("away")
+
+    async def scenario() -> None:
+        async with world(MemoryStore(hook=hook)) as w:
+            with none_of_ours():
+                answers = await asyncio.gather(*[w.http.post("/v1/messages", json=GOOD) for _ in range(5)])
+            assert [answer.status_code for answer in answers] == [503] * 5
 
     asyncio.run(scenario())

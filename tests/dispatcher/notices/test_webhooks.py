@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from types import FrameType
 
 import msgspec
 import pytest
@@ -12,11 +13,14 @@ import pytest
 from dispatcher.core import notices as rules
 from dispatcher.core.ports import StoreUnavailable
 from dispatcher.notices.webhooks import FRESH_S
+from dispatcher.notices.wire import Broken
+from tests.cycles import none_of_ours
 from tests.dispatcher.notices.world import (
     ANSWER,
     DOWN,
     OK,
     OPEN,
+    Behave,
     Receiver,
     Request,
     World,
@@ -152,6 +156,25 @@ def test_a_dead_or_slow_target_holds_up_nobody_else() -> None:
             await until(lambda: len(well.requests) == 51, 5)
             for one in slow:
                 await one.__aexit__()
+
+    run(case)
+
+
+async def _hangs_up(_: Request, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("behave", [says(OK), says(DOWN), _hangs_up])
+def test_a_call_is_let_go_however_it_ended(behave: Behave) -> None:
+    """I15: nothing of a call waits for a collection of cycles, and a receiver that hangs up is no exception."""
+
+    async def case() -> None:
+        async with world() as w, Receiver(behave) as receiver:
+            with none_of_ours(FrameType, Broken):
+                for message in [await w.message(receiver.url) for _ in range(3)]:
+                    w.happens(message, *LIFE)
+                await until(lambda: len(receiver.requests) >= 3)
+                await asyncio.sleep(0.1)  # the last call's end
 
     run(case)
 
