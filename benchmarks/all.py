@@ -184,7 +184,7 @@ STEPS: dict[str, tuple[Step, tuple[Row, ...]]] = {
     "queued": (
         queued,
         (
-            Row("queue: engine's memory", "MB", 200, 120, "engine_rss_mb"),
+            Row("queue: engine's memory, at most", "MB", 200, 120, "engine_peak_mb"),
             Row("queue: cost of a message against 10,000 queued", "x", 1.2, 1.05, "cost_ratio"),
             Row("store, a queued message", "bytes", 700, 450, "bytes_queued"),
             Row("store, a final message", "bytes", 250, 140, "bytes_final"),

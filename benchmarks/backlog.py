@@ -5,7 +5,8 @@
 With the carrier paused, messages are queued; then it is resumed and a stretch of messages is timed, first with some 10,000
 queued behind it, then, after the rest was queued too, with all. Store bytes are differences of used_memory, less what the
 streams hold (events, charges, sends), which have limits of their own. Among the queued ones are some final ones
-(`final_before`), which count as nothing: bytes of a queued message are a little overstated.
+(`final_before`), which count as nothing: bytes of a queued message are a little overstated. `engine_rss_mb` is with all queued,
+`engine_peak_mb` the most from the start until all are final.
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ def measure(messages: int) -> dict[str, Any]:
         backlog.control("resume")
         wait_for("all are final", 60 + messages / 500, lambda: backlog.waiting() == 0 and installed.charged() >= total)
         time.sleep(3)  # receipts of the last
+        found["engine_peak_mb"] = round(processes.peak_mb(backlog.pid), 1)
         found["bytes_final"] = round((backlog.held() - empty) / total)
         backlog.redis.close()
         charged, taken = installed.charged(), installed.carrier()["taken"]
