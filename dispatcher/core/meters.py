@@ -3,8 +3,9 @@
 It refuses to know engines, links and the store. Seconds are monotonic and an argument.
 
 Theory. A limit is asked twice. At the claim (`admit`), so that what could not leave soon is not claimed: no more waits in
-links than the rate lets leave in a fifth of a second, or one long message. And at the moment of writing (`free`), segment by
-segment, by a throttle that keeps the rate in every sliding second; what it holds is passed by others in the link's queue.
+links than the rate lets leave in a fifth of a second, or one long message. And at the moment of writing (`free`), submit by
+submit, by a throttle that keeps the rate in every sliding second; what it holds is passed by others in the link's queue. A
+submit is one segment, or all of a long message that goes whole: its first waits for its permit, and the next submit for all.
 What a dead link takes with it is not told here: when nothing moved for STALE_S, nothing waits.
 
 What is not admitted is put back with an instant of its own: each lane has a line, whose places are as far apart as the rate
@@ -19,6 +20,7 @@ from itertools import islice
 from typing import Final
 
 from dispatcher.core.allotment import Allotment
+from dispatcher.core.front import Take
 from dispatcher.core.model import Body
 from dispatcher.core.settings import Limit
 from dispatcher.core.throttle import Throttle
@@ -88,6 +90,7 @@ class Meters:
             (limit, frozenset(limit.sender), frozenset(limit.country), frozenset(limit.network)) for limit in limits
         ]
         self._meters: dict[tuple[str, str], Meter] = {}
+        self._left: list[Take] = []
         self._parts = {limit.name: 0.0 for limit in limits}  # nothing is ours before somebody says so
 
     def of(self, body: Body, now: float) -> list[Meter]:
@@ -107,20 +110,25 @@ class Meters:
         """Every meter there is."""
         return self._meters.values()
 
-    def admit(self, body: Body, now: float) -> tuple[float, Meter | None]:
-        """`now` and None when the message may be claimed, and counts it; else when to try again, and whose limit it is: the
-        strictest wins."""
+    def left_behind(self) -> list[Take]:
+        """What forgotten meters had taken of their days and nobody used, to be given back; once."""
+        left, self._left = self._left, []
+        return left
+
+    def admit(self, body: Body, segments: int, now: float) -> tuple[float, Meter | None]:
+        """`now` and None when so many of the message's segments may be claimed, and counts them; else when to try again, and
+        whose limit it is: the strictest wins."""
         meters = self.of(body, now)
         for meter in meters:
-            at = meter.open_at(body.segments, body.lane, now)
+            at = meter.open_at(segments, body.lane, now)
             if at > now:
                 return at, meter
         for meter in meters:
-            meter.claim(body.segments, now)
+            meter.claim(segments, now)
         return now, None
 
-    def free(self, body: Body, now: float) -> float:
-        """0 when one segment may leave now, and counts it; else when to ask again."""
+    def free(self, body: Body, segments: int, now: float) -> float:
+        """0 when a submit of so many segments may leave now, and counts it; else when to ask again."""
         taken: list[tuple[Meter, Throttle]] = []
         for meter in self.of(body, now):
             rate = meter.rate
@@ -131,16 +139,17 @@ class Meters:
                     earlier.give_back(1, now)
                 return rate.next_at(now)
             taken.append((meter, rate))
-        for meter, _ in taken:
-            meter.left(1, now)
+        for meter, rate in taken:
+            rate.owe(segments - 1, now)
+            meter.left(segments, now)
         return 0.0
 
-    def back(self, body: Body, now: float) -> None:
-        """A segment that was free at this very instant did not leave after all."""
+    def back(self, body: Body, segments: int, now: float) -> None:
+        """A submit that was free at this very instant did not leave after all."""
         for meter in self.of(body, now):
             if meter.rate is not None:
-                meter.rate.give_back(1, now)
-                meter.left(-1, now)
+                meter.rate.give_back(segments, now)
+                meter.left(-segments, now)
 
     def resize(self, parts: dict[str, float], now: float) -> None:
         """Our part of each limit's rate, by its name, from now on (core/shares.py)."""
@@ -152,8 +161,10 @@ class Meters:
     def _new(self, limit: Limit, value: str, now: float) -> Meter:
         for key in list(islice(self._meters, LOOK_AT)) if len(self._meters) >= METERS_MAX else ():
             old = self._meters.pop(key)
-            if now - old.used_at < IDLE_S or (old.day is not None and old.day.left):
+            if now - old.used_at < IDLE_S:
                 self._meters[key] = old
+            elif old.day is not None:
+                self._left += old.day.unused()
         meter = self._meters[limit.name, value] = Meter(limit, f"limit:{limit.name}:{value}")
         if meter.rate is not None:
             meter.rate.resize(self._parts[limit.name], now)

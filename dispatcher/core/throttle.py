@@ -112,6 +112,12 @@ class Throttle:
         self.adaptation.left(granted, now)
         return granted
 
+    def owe(self, n: int, now: float) -> None:
+        """So many more left with the one that was just taken, and could not wait: what comes next waits for them."""
+        if self.adaptation is not None:
+            self._permits -= n
+            self.adaptation.left(n, now)
+
     def give_back(self, n: int, now: float) -> None:
         """Returns permits of this very instant that another throttle on the way did not match."""
         if self.adaptation is not None and now == self._at:

@@ -121,7 +121,7 @@ class Feeder:
         await self._meet(messages)
         count, held = len(messages), list[tuple[Message, float]]()
         if works.limits is not None:
-            messages, held = works.limits.sift(messages, works.clock.monotonic())
+            messages, held = works.limits.sift(messages, works.clock.monotonic(), now)
         going, effects = self._prepare(messages)
         for message, again_at in held:
             self._hold_back(effects, message, again_at)

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from dispatcher.core.allotment import Allotment
 from dispatcher.core.counters import Counters
+from dispatcher.core.front import Take
+from dispatcher.core.lifecycle import ready
 from dispatcher.core.meters import Meters
 from dispatcher.core.model import Message
 from dispatcher.core.settings import Limit
@@ -18,9 +20,10 @@ from dispatcher.core.shares import part
 
 
 class Carried(Protocol):
-    """What a link carries: a message in our hands (works.Flight)."""
+    """What a link carries: a message in our hands (works.Flight). `whole`: its segments, where one submit is all of them."""
 
     message: Message
+    whole: Sequence[int]
 
 
 class Limits:
@@ -31,12 +34,14 @@ class Limits:
         self._meters = Meters(limits)
         self._counters = counters
 
-    def sift(self, messages: Sequence[Message], now: float) -> tuple[list[Message], list[tuple[Message, float]]]:
-        """The messages of a claim that may go on, and those that must wait, with the instants at which to try again."""
+    def sift(self, messages: Sequence[Message], now: float, now_ms: int) -> tuple[list[Message], list[tuple[Message, float]]]:
+        """The messages of a claim that may go on, and those that must wait, with the instants at which to try again. Only
+        segments that may be submitted now (ms) count."""
         going: list[Message] = []
         held: list[tuple[Message, float]] = []
         for message in messages:
-            at, meter = (now, None) if message.body is None else self._meters.admit(message.body, now)
+            body, segments = message.body, len(ready(message, now_ms))
+            at, meter = self._meters.admit(body, segments, now) if body is not None and segments else (now, None)
             if meter is None:
                 going.append(message)
                 continue
@@ -48,13 +53,13 @@ class Limits:
     def free(self, token: tuple[Carried, int], now: float) -> float:
         """For links."""
         body = token[0].message.body
-        return 0.0 if body is None else self._meters.free(body, now)
+        return 0.0 if body is None else self._meters.free(body, _segments(token), now)
 
     def back(self, token: tuple[Carried, int], now: float) -> None:
         """For links."""
         body = token[0].message.body
         if body is not None:
-            self._meters.back(body, now)
+            self._meters.back(body, _segments(token), now)
 
     def reshare(self, seats: Sequence[Any], settled: Collection[Any], now: float) -> None:
         """From now on the `settled` of all sessions that submit are ours alone."""
@@ -65,6 +70,16 @@ class Limits:
         }
         self._meters.resize(parts, now)
 
+    def left_behind(self) -> list[Take]:
+        """Permits of days to be given back, of meters that were forgotten since the last call."""
+        return self._meters.left_behind()
+
     def days(self) -> Iterator[Allotment]:
         """The allotments in use."""
         return (meter.day for meter in list(self._meters.all()) if meter.day is not None)
+
+
+def _segments(token: tuple[Carried, int]) -> int:
+    """Of the submit: a number is one segment, WHOLE (0) all of its flight's."""
+    flight, number = token
+    return 1 if number else len(flight.whole)

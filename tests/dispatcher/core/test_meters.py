@@ -83,16 +83,16 @@ def test_the_strictest_wins_in_every_sliding_second(per_sender: int, per_country
     while now < 12.0:
         for place, (at, message) in enumerate(waiting):
             if at <= now:
-                waiting[place] = (meters.admit(message, now)[0], message)
+                waiting[place] = (meters.admit(message, message.segments, now)[0], message)
                 if waiting[place][0] <= now:
                     queued += [message] * message.segments
                     waiting[place] = (float("inf"), message)
         held: list[Body] = []
         for message in queued:
-            if meters.free(message, now) > 0:
+            if meters.free(message, 1, now) > 0:
                 held.append(message)
             elif chance.random() < 0.1:
-                meters.back(message, now)
+                meters.back(message, 1, now)
                 held.append(message)
             else:
                 left.append((now, message))
@@ -110,41 +110,57 @@ def test_the_strictest_wins_in_every_sliding_second(per_sender: int, per_country
 def test_a_backlog_comes_back_as_it_can_leave_and_an_otp_before_it() -> None:
     """500 bulk messages at 10 a second get places a tenth of a second apart; the OTP behind them the first of its own."""
     meters = meters_of({"name": "s", "sender": ["Shop"], "rate": 10})
-    places = [meters.admit(body(), 0.0)[0] for _ in range(500)]
+    places = [meters.admit(body(), 1, 0.0)[0] for _ in range(500)]
     assert places[:3] == pytest.approx([0.0, 0.0, 0.1])
     assert places[-1] == pytest.approx(49.8)
-    assert meters.admit(body(lane=Lane.OTP), 0.0)[0] == pytest.approx(0.1)
+    assert meters.admit(body(lane=Lane.OTP), 1, 0.0)[0] == pytest.approx(0.1)
 
 
 def test_what_a_dead_link_took_with_it_does_not_stop_a_limit() -> None:
     """What was claimed and never left is forgotten when nothing has moved for a while."""
     meters = meters_of({"name": "s", "sender": ["Shop"], "rate": 1})
-    assert meters.admit(body(segments=3), 0.0) == (0.0, None)
-    assert meters.admit(body(), 4.0)[0] > 4.0
-    assert meters.admit(body(), 6.0) == (6.0, None)
+    assert meters.admit(body(segments=3), 3, 0.0) == (0.0, None)
+    assert meters.admit(body(), 1, 4.0)[0] > 4.0
+    assert meters.admit(body(), 1, 6.0) == (6.0, None)
+
+
+def test_a_long_message_that_goes_whole_counts_as_its_segments() -> None:
+    """Submits of three segments at ten a second: as many segments leave as if each had left by itself, at once or given back
+    between, and nothing is taken for waiting that has left."""
+    meters = meters_of({"name": "s", "sender": ["Shop"], "rate": 10})
+    now, left, waiting = 0.0, 0, 0
+    while now < 10.0:
+        if not waiting and meters.admit(body(segments=3), 3, now)[0] <= now:
+            waiting = 1
+        if waiting and meters.free(body(segments=3), 3, now) == 0.0:
+            meters.back(body(segments=3), 3, now)
+            assert meters.free(body(segments=3), 3, now) == 0.0
+            waiting, left = 0, left + 3
+        now += 0.01
+    assert 90 <= left <= 100 + 2
 
 
 def test_a_day_lets_through_what_was_taken_for_it() -> None:
     """Nothing before permits are there, a long message only whole; the limit that held it is told."""
     meters = meters_of({"name": "d", "each": "country", "per_day": 300})
-    at, meter = meters.admit(body(segments=5), 0.0)
+    at, meter = meters.admit(body(segments=5), 5, 0.0)
     assert at > 0
     assert meter is not None
     assert meter.day is not None
     takes = meter.day.asking("e")
     meter.day.told(takes, [Taken(granted=True)] * len(takes), 0.0)
-    assert meters.admit(body(segments=5), 0.1) == (0.1, None)
-    assert meters.admit(body(segments=5), 0.1)[0] > 0.1
+    assert meters.admit(body(segments=5), 5, 0.1) == (0.1, None)
+    assert meters.admit(body(segments=5), 5, 0.1)[0] > 0.1
 
 
 def test_an_engine_without_a_part_lets_nothing_go() -> None:
     """Other engines hold the whole rate; a part that comes opens the gate."""
     meters = meters_of({"name": "s", "each": "sender", "rate": 4}, part=0.0)
-    assert meters.admit(body(), 1.0)[0] > 1.0
-    assert meters.free(body(), 1.0) > 1.0
+    assert meters.admit(body(), 1, 1.0)[0] > 1.0
+    assert meters.free(body(), 1, 1.0) > 1.0
     meters.resize({"s": 4.0}, 2.0)
-    assert meters.admit(body(), 3.0) == (3.0, None)
-    assert meters.free(body(), 3.0) == 0.0
+    assert meters.admit(body(), 1, 3.0) == (3.0, None)
+    assert meters.free(body(), 1, 3.0) == 0.0
 
 
 def test_meters_are_bounded() -> None:
@@ -153,3 +169,19 @@ def test_meters_are_bounded() -> None:
     for number in range(2 * METERS_MAX):
         meters.of(body(sender=str(number)), number * 0.01)
     assert len(list(meters.all())) <= METERS_MAX
+
+
+def test_meters_with_a_day_are_bounded_and_give_back_what_they_took() -> None:
+    """Each sender has permits at hand, as an engine takes them; who is forgotten leaves them behind, once."""
+    meters = meters_of({"name": "s", "each": "sender", "per_day": 300})
+    for number in range(2 * METERS_MAX):
+        (meter,) = meters.of(body(sender=str(number)), number * 0.01)
+        meter.open_at(1, 0, number * 0.01)
+        assert meter.day is not None
+        takes = meter.day.asking("e")
+        meter.day.told(takes, [Taken(granted=True)] * len(takes), number * 0.01)
+    kept = list(meters.all())
+    assert len(kept) <= METERS_MAX
+    left = meters.left_behind()
+    assert len(left) + sum(meter.day.left for meter in kept if meter.day is not None) == 3 * 2 * METERS_MAX
+    assert meters.left_behind() == []

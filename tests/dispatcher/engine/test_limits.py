@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import trio
 
+from dispatcher.core.counters import Counters
+from dispatcher.core.model import Body, Message, Segment, State
+from dispatcher.core.rounds import head_of
+from dispatcher.core.settings import Limit
+from dispatcher.engine.limits import Limits
 from tests.dispatcher.engine.test_rates import most
 from tests.dispatcher.engine.world import World, carrier, eventually, route, settings_of, world
 
@@ -79,3 +85,36 @@ def test_the_strictest_of_several_limits_wins() -> None:
 
 async def _accepted(here: World, count: int) -> bool:
     return here.smscs["alpha"].stats.accepted >= count
+
+
+def test_a_long_message_that_goes_whole_counts_as_its_segments() -> None:
+    """One submit of three segments at six a second: five of them take two seconds, and nobody waits for what has left."""
+
+    async def main() -> None:
+        limits = [{"name": "shop", "sender": ["Shop"], "rate": 6}]
+        settings = settings_of([carrier(quirks={"concat": "payload"})], [route({"alpha": 1})], limit=limits)
+        async with world(settings) as here:
+            for number in range(5):
+                here.send(491711000000 + number, text="A long one. " * 30)
+            await here.until({"delivered": 5}, 4.5)
+            times = _by_sender(here)["Shop"]
+            assert len(times) == 5
+            assert times[-1] - times[0] >= 1.9
+
+    trio.run(main)
+
+
+def test_of_a_long_message_only_what_goes_again_counts() -> None:
+    """Two of three segments are delivered: the third is claimed as one, so that a second such message may be claimed, too."""
+    body = Body("4917", "x", "Shop", "shop", 2, "main", 0, 3, 1, "EUR", "t", "h", 0, 10**15, 0)
+    messages = []
+    for number in range(3):
+        head = head_of(body)
+        head.state = State.WAITING
+        head.segments = [Segment(State.DELIVERED), Segment(State.DELIVERED), Segment(State.WAITING, due_at=1)]
+        messages.append(Message(str(number), 1, head, body))
+    limits = Limits(msgspec.convert([{"name": "shop", "sender": ["Shop"], "rate": 10}], tuple[Limit, ...]), Counters("test"))
+    limits.reshare(["seat"], {"seat"}, 0.0)
+    going, held = limits.sift(messages, 1.0, 1_000)
+    assert [message.id for message in going] == ["0", "1"]
+    assert [message.id for message, _ in held] == ["2"]
