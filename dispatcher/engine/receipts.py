@@ -63,7 +63,7 @@ class Receipts:
     @property
     def pending(self) -> int:
         """deliver_sm taken and not yet done with."""
-        return len(self._new) + len(self._waiting) + bool(self._dropped)
+        return len(self._open) + len(self._new) + len(self._waiting) + bool(self._dropped)
 
     # -- from the links (synchronous)
 
@@ -130,8 +130,8 @@ class Receipts:
         items = self._waiting + self._new
         self._waiting, self._new = [], []
         for start in range(0, len(items), BATCH_MAX):
-            self._open = items[start : start + BATCH_MAX]
-            await self._apply(self._open)
+            self._open = items[start:]
+            await self._apply(items[start : start + BATCH_MAX])
         self._open = ()
         if self._dropped and (works.stopping or not items):
             await self._forget()

@@ -137,6 +137,36 @@ def test_receipts_are_never_met_with_silence() -> None:
     trio.run(main)
 
 
+def test_no_receipt_of_many_is_met_with_silence() -> None:
+    """More come at once than one commit takes, while the store is away: each is answered 0x08 before it is back."""
+    more: dict[str, Any] = {"receipts": {"deliver_answer_s": 0.2}, "engine": {"lease_s": 10.0}}
+    settings = settings_of([carrier(window=1300)], [route({"alpha": 1})], **more)
+
+    async def main() -> None:
+        flaky = Flaky()
+        scenario = {"alpha": {"receipt_ms": (1500.0, 1500.0), "receipt_retry_ms": 60_000.0, "window": 1300}}
+        async with world(settings, scenarios=scenario, store=MemoryStore(hook=flaky)) as here:
+            smsc = here.smscs["alpha"]
+            here.send_many(1200)
+            await here.until({"submitted": 1200})
+            smsc.stall(True)
+            await trio.sleep(1.6)
+            assert smsc.stats.receipts_sent == 0
+            flaky.away = True
+            smsc.stall(False)
+            await eventually(lambda: _refused(here, 1200), 5.0, lambda: _shown(here))
+            flaky.away = False
+            await here.until({"delivered": 1200})
+
+    async def _shown(here: World) -> object:
+        return here.smscs["alpha"].snapshot(), here.log.lines[-5:]
+
+    async def _refused(here: World, count: int) -> bool:
+        return here.smscs["alpha"].stats.receipts_refused >= count
+
+    trio.run(main)
+
+
 def test_intake_restarts_at_its_cursor() -> None:
     """Engines killed again and again while they admit chunks: every send is admitted once."""
 
