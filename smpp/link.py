@@ -137,6 +137,7 @@ class Link(Generic[T]):
                 taken += gone
                 waiting.clear()
                 waiting.extend([] if unwanted is None else [item for item in items if not unwanted(item[1])])
+        self.held = min(self.held, self.queued)
         return taken
 
     def answer(self, sequences: Sequence[int], status: int = 0) -> None:

@@ -103,6 +103,9 @@ class Carriers:
                 await works.nap(0.25)
                 continue
             wait_s = await attempt(works, seat)
+            if wait_s is None:
+                await works.nap(1.0)
+                continue
             if wait_s > 0:
                 if seat.state != "paused":
                     works.log.error("binds_per_hour_reached", **labels(seat), wait_s=round(wait_s))

@@ -65,11 +65,13 @@ class Days:
         """A carrier or bind whose day is over cannot carry, and what waits in its links goes back: others may have room."""
         works = self._works
         for seat in works.seats:
-            if day in seat.days and seat.paused_until < day.spent_until:
+            if day not in seat.days:
+                continue
+            if seat.paused_until < day.spent_until:
                 seat.paused_until = day.spent_until
                 works.log.warning("day_spent", carrier=seat.carrier, bind=seat.bind, session=seat.session, per_day=day.per_day)
-                if seat.link is not None and seat.link.ended is None:
-                    self._committer.closed(seat, seat.link.unqueue(), Outcome.NOT_SENT)
+            if seat.link is not None and seat.link.queued:  # also what a claim under way brought since the last look
+                self._committer.closed(seat, seat.link.unqueue(), Outcome.NOT_SENT)
 
     async def close(self) -> None:
         """Gives back what nobody used."""
@@ -77,6 +79,8 @@ class Days:
 
     async def _back(self, left: list[Take]) -> None:
         works = self._works
+        if works.limits is not None:
+            left = [*left, *works.limits.left_behind()]
         if not left:
             return
         try:
@@ -85,8 +89,9 @@ class Days:
             works.lost_store("days", error)
 
 
-async def attempt(works: Works, seat: Seat) -> float:
-    """Counts an attempt to open the session, in any hour, over all engines and their lives. Seconds until it may be one."""
+async def attempt(works: Works, seat: Seat) -> float | None:
+    """Counts an attempt to open the session, in any hour, over all engines and their lives. Seconds until it may be one; None:
+    the store is away, so nobody can say."""
     most = seat.bind_settings.binds_per_hour
     if most is None:
         return 0.0
@@ -96,5 +101,5 @@ async def attempt(works: Works, seat: Seat) -> float:
         taken = (await works.store.take([take], works.clock.now_ms()))[0]
     except StoreUnavailable as error:
         works.lost_store("binds", error)
-        return 1.0
+        return None
     return 0.0 if taken.granted else max(1.0, taken.retry_after_ms / 1000)

@@ -106,6 +106,7 @@ class Questions:
         self._asked: dict[str, dict[str, int]] = {}
         self._open_wishes: dict[str, int] = {}
         self._outcomes: list[tuple[Cancelling, bool]] = []
+        self._ended: list[str] = []
         self._bell = Bell()
         self._sweep_s = works.settings.receipts.sweep_s
         self._last_ms = int(2000 * self._sweep_s)
@@ -191,7 +192,7 @@ class Questions:
         """Wishes to cancel of which a segment went over a login that is ours to ask over."""
         works = self._works
         wishes = await works.store.cancel_wishes(works.clock.now_ms())
-        fresh = [i for i, done in wishes.items() if not done and i not in self._open_wishes]
+        fresh = [i for i, done in wishes.items() if not done and i not in self._open_wishes and i not in self._ended]
         for message in await works.read(fresh, bodies=True) if fresh else []:
             head = message.head
             pieces = [] if head is None else list(open_attempts(head))
@@ -282,7 +283,7 @@ class Questions:
     async def _conclude(self) -> None:
         """What carriers cancelled is written; then who wished it may look."""
         works = self._works
-        if not self._outcomes:
+        if not self._outcomes and not self._ended:
             return
         outcomes, evidence = list(self._outcomes), dict[str, list[Evidence]]()
         for cancelling, done in outcomes:
@@ -294,11 +295,14 @@ class Questions:
             if done and cancelling.id in left and cancelling.id in self._open_wishes:
                 self._outcomes.append((cancelling, done))  # an engine holds it just now
                 continue
-            waiting = self._open_wishes.get(cancelling.id, 0) - 1
-            self._open_wishes[cancelling.id] = waiting
-            if waiting <= 0:
-                del self._open_wishes[cancelling.id]
-                await works.store.end_cancel_wish(cancelling.id, works.clock.now_ms())
+            waiting = self._open_wishes.pop(cancelling.id, 0) - 1
+            if waiting > 0:
+                self._open_wishes[cancelling.id] = waiting
+            else:
+                self._ended.append(cancelling.id)
+        while self._ended:  # of each the store is told, also when it is away in between
+            await works.store.end_cancel_wish(self._ended[-1], works.clock.now_ms())
+            self._ended.pop()
 
 
 def _open(head: Head, row: Correlation) -> Attempt | None:

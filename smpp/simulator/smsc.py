@@ -120,7 +120,7 @@ class Simulator:
         if not on:
             held, self._held = self._held, []
             for peer, answers in held:
-                peer.answer(answers)
+                self._answer(peer, answers)
             for system_id in list(self._backlog):
                 self._flush(system_id)
             self._wake.set()

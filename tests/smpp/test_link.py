@@ -160,6 +160,12 @@ def test_what_is_held_is_passed_by_others_and_keeps_its_order() -> None:
         await client.until(lambda: len(client.answers) == 7)
         assert [token for token, _, _ in client.answers][5:] == ["held1", "held2"]
         assert client.link.held == 0
+        holding.open_at = float("inf")
+        client.link.queue([(BODY, "held3"), (BODY, "f")])
+        await client.until(lambda: len(client.answers) == 8)
+        assert client.link.held == 1
+        assert client.link.unqueue() == ["held3"]
+        assert client.link.held == 0
 
     run_with_server(test, holds=holding, pace=lambda wanted, now: (min(2, wanted), now + 0.01))
 

@@ -9,9 +9,11 @@ import pytest
 import trio
 
 from dispatcher.core.model import Message
+from dispatcher.core.ports import StoreUnavailable
 from dispatcher.core.retry import Rules
 from dispatcher.ingest import cancelling
 from dispatcher.ingest.cancelling import Cancelled
+from dispatcher.store.memory import MemoryStore
 from smpp.constants import Command
 from smpp.simulator.scenario import Fate, Outcome, Rule
 from tests.dispatcher.engine.world import MONEY, NUMBER, PRICE, World, carrier, route, settings_of, world
@@ -144,5 +146,26 @@ def test_of_a_partly_submitted_message_all_is_cancelled() -> None:
             await here.until({"waiting": 1})
             assert await cancel(here) is Cancelled.DONE
             await here.until({"cancelled": 1})
+
+    trio.run(main)
+
+
+def test_the_carriers_word_is_told_when_the_store_is_back() -> None:
+    """The store is away just when a wish is to be ended: the door hears "refused" all the same; the carrier is asked once."""
+
+    async def main() -> None:
+        failures = iter(range(3))
+
+        async def hook(when: str, name: str) -> None:
+            if (when, name) == ("before", "end_cancel_wish") and next(failures, None) is not None:
+                raise StoreUnavailable("away")
+
+        scenario = {"alpha": {"cancel": "refuse", "receipt_ms": (2500, 2500)}}
+        async with world(TAKES, scenarios=scenario, store=MemoryStore(hook=hook)) as here:
+            here.send()
+            await here.until({"submitted": 1})
+            assert await cancel(here) is Cancelled.REFUSED
+            assert next(failures, None) is None
+            assert here.smscs["alpha"].stats.cancels == 1
 
     trio.run(main)

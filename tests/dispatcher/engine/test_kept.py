@@ -13,8 +13,9 @@ from dispatcher.core.model import Outcome
 from smpp.simulator.forms import ReceiptForm
 from smpp.simulator.scenario import Fate, Rule
 from smpp.simulator.scenario import Outcome as Becomes
+from smpp.simulator.smsc import Simulator
 from tests.dispatcher.core.lives import Life
-from tests.dispatcher.engine.world import NUMBER, carrier, route, settings_of, world
+from tests.dispatcher.engine.world import NUMBER, carrier, eventually, route, settings_of, world
 
 KEEPS = carrier(keep_tlvs=["0x1401", "network_error_code"])
 ANSWER = "1401 0005 6e6f727468 1403 0001 01"
@@ -51,6 +52,25 @@ def test_what_is_named_is_on_the_events(text: str, concat: str) -> None:
             told = {row["state"]: row["tlvs"] for row in await here.rows("events")}
             assert told["submitted"] == {"0x1401": "north"}
             assert told["delivered"] == {"0x1401": "north", "network_error_code": "0x030000"}
+
+    trio.run(main)
+
+
+def test_answers_that_a_carrier_held_back_have_theirs_too() -> None:
+    """A stalled carrier that goes on answers as it would have before."""
+
+    async def main() -> None:
+        async with world(settings_of([KEEPS], [route({"alpha": 1})]), scenarios=SCENARIO) as here:
+            smsc = here.smscs["alpha"]
+            smsc.stall(True)
+            here.send()
+            await eventually(lambda: _submitted(smsc))
+            smsc.stall(False)
+            await here.until({"delivered": 1})
+            assert {row["state"]: row["tlvs"] for row in await here.rows("events")}["submitted"] == {"0x1401": "north"}
+
+    async def _submitted(smsc: Simulator) -> bool:
+        return smsc.stats.submits > 0
 
     trio.run(main)
 

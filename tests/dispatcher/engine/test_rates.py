@@ -6,8 +6,10 @@ import itertools
 
 import trio
 
+from dispatcher.core.ports import StoreUnavailable
 from dispatcher.core.settings import Settings
 from dispatcher.engine.works import Seat
+from dispatcher.store.memory import MemoryStore
 from smpp.simulator import scenario as sim
 from smpp.simulator.smsc import Simulator
 from tests.dispatcher.engine.world import World, carrier, eventually, route, settings_of, world
@@ -217,5 +219,53 @@ def test_a_window_follows_response_times_and_never_passes_the_configured_one() -
 
     async def _grown(seat: Seat, most: int) -> bool:
         return seat.window_max >= most
+
+    trio.run(main)
+
+
+def test_what_a_claim_brings_after_the_day_was_spent_goes_on_to_the_next_group() -> None:
+    """Five are claimed for alpha, and while they are written ahead its day is found spent: beta has them at once."""
+
+    async def main() -> None:
+        claimed, takes = trio.Event(), itertools.count(1)
+
+        async def hook(when: str, name: str) -> None:
+            if (when, name) == ("before", "take") and next(takes) > 10:
+                await claimed.wait()
+            if (when, name) == ("before", "write_ahead") and here.smscs["alpha"].stats.accepted == 10:
+                claimed.set()
+                await trio.sleep(0.5)
+
+        settings = settings_of([carrier("alpha", per_day=10), carrier("beta")], [route({"alpha": 1}, {"beta": 1})])
+        async with world(settings, store=MemoryStore(hook=hook), start=False) as here:
+            await here.start()
+            here.send_many(10)
+            await here.until({"delivered": 10})
+            here.send_many(5, first=491711000100)
+            await here.until({"delivered": 15})
+            assert claimed.is_set()
+            assert here.smscs["beta"].stats.submits == 5
+
+    trio.run(main)
+
+
+def test_a_store_that_is_away_is_no_hour_that_is_full() -> None:
+    """Nobody can say how many binds there were: none is tried, nothing is logged as reached, and then it binds."""
+
+    async def main() -> None:
+        away = True
+
+        async def hook(when: str, name: str) -> None:
+            if away and (when, name) == ("before", "take"):
+                raise StoreUnavailable("away")
+
+        settings = settings_of([carrier("alpha", bind={"binds_per_hour": 3})], [route({"alpha": 1})])
+        async with world(settings, store=MemoryStore(hook=hook)) as here:
+            await trio.sleep(0.5)
+            assert here.smscs["alpha"].stats.binds == 0
+            away = False
+            here.send()
+            await here.until({"delivered": 1})
+            assert "binds_per_hour_reached" not in here.log.names()
 
     trio.run(main)
