@@ -7,6 +7,7 @@ sockets: whether a carrier answers is `dispatcher doctor`'s and the engine's bus
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -33,15 +34,15 @@ def check(report: Report, base_dir: FilePath) -> None:
     data = report.data
     carriers = list(tables(data, "carrier"))
     tariffs = [t.get("name") for _, t in tables(data, "tariff")]
-    _unique(report, "carrier", lambda t: t.get("name"), "carrier")
-    _unique(report, "route", lambda t: t.get("name"), "route")
-    _unique(report, "tariff", lambda t: (t["name"], t.get("valid_from", "")) if "name" in t else None, "tariff")
+    _unique(report, "carrier", _name, "carrier")
+    _unique(report, "route", _name, "route")
+    _unique(report, "tariff", lambda t: (_name(t), text(t, "valid_from")) if _name(t) else "", "tariff")
     seen: dict[tuple[Any, ...], str] = {}
     for path, carrier in carriers:
         _carrier(report, path, carrier, tariffs)
         for bind_path, bind in tables(carrier, "bind", path):
             _bind(report, bind_path, bind, base_dir, seen)
-    _unique(report, "limit", lambda t: t.get("name"), "limit")
+    _unique(report, "limit", _name, "limit")
     for path, limit in tables(data, "limit"):
         _limit(report, path, limit)
     _routes(report, [c.get("name") for _, c in carriers if isinstance(c.get("name"), str)])
@@ -76,8 +77,7 @@ def table(data: Table, key: str) -> Table:
 
 def tables(data: Table, key: str, under: Path = ()) -> Iterator[tuple[Path, Table]]:
     """Path and content of each element of an array of tables."""
-    value = data.get(key)
-    for index, item in enumerate(value if isinstance(value, list) else []):
+    for index, item in enumerate(listed(data, key)):
         if isinstance(item, dict):
             yield (*under, key, index), item
 
@@ -89,9 +89,20 @@ def text(data: Table, key: str, default: str = "") -> str:
 
 
 def number(data: Table, key: str, default: float) -> float:
-    """A number, the default when absent or not a number."""
+    """A finite number, the default when absent or not one."""
     value = data.get(key, default)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+    finite = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return value if finite and not isinstance(value, bool) else default
+
+
+def listed(data: Table, key: str) -> list[Any]:
+    """A list, an empty one when absent or not a list."""
+    value = data.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _name(data: Table) -> str:
+    return text(data, "name")
 
 
 def secret_file(report: Report, path: Path, name: str, base_dir: FilePath) -> bytes | None:
@@ -119,7 +130,7 @@ def _unique(report: Report, key: str, name: Callable[[Table], Any], what: str, u
     seen: dict[Any, int] = {}
     for path, item in tables(report.data if data is None else data, key, under):
         own = name(item)
-        if own is None or own == "":
+        if not own:
             continue
         if own in seen:
             shown = own if isinstance(own, str) else own[0]
@@ -134,7 +145,7 @@ def _carrier(report: Report, path: Path, carrier: Table, tariffs: list[Any]) -> 
         report.add((*path, "cost"), "is not the name of a [[tariff]]", _one_of(cost, tariffs, "tariff"), value=cost)
     if sender and not _SENDER.fullmatch(sender):
         report.add((*path, "sender"), "is not a sender", "write 1 to 11 letters and digits, or 3 to 15 digits", value=sender)
-    _unique(report, "bind", lambda t: t.get("name"), "bind", path, carrier)
+    _unique(report, "bind", _name, "bind", path, carrier)
     binds = list(tables(carrier, "bind", path))
     modes = [bind.get("mode", "trx") for _, bind in binds]
     if binds and all(mode == "rx" for mode in modes):
@@ -163,8 +174,7 @@ def _limit(report: Report, path: Path, limit: Table) -> None:
         ("country", r"[A-Z]{2}", 'write the two letters of ISO 3166, like "DE"'),
         ("network", r"[0-9]{5,6}", 'write the 5 or 6 digits of MCC and MNC, like "60901"'),
     ):
-        values = limit.get(key)
-        for index, value in enumerate(values if isinstance(values, list) else []):
+        for index, value in enumerate(listed(limit, key)):
             if isinstance(value, str) and not re.fullmatch(form, value):
                 report.add((*path, key, index), "is not usable", remedy, value=value)
 
@@ -180,7 +190,7 @@ def _codes(report: Report, path: Path, carrier: Table) -> None:
     for key in table(quirks, "statuses"):
         if not re.fullmatch(r"0x[0-9A-Fa-f]{1,8}", key):
             report.add((*path, "quirks", "statuses", key), "is not a command_status", 'write it like "0x58"')
-    for index, word in enumerate(carrier.get("keep_tlvs") or ()):
+    for index, word in enumerate(listed(carrier, "keep_tlvs")):
         if isinstance(word, str) and tag_of(word) is None:
             report.add((*path, "keep_tlvs", index), "is no TLV", 'write a tag like "0x1401", or a name of SMPP', value=word)
     for key, value in table(carrier, "tlvs").items():
@@ -277,8 +287,7 @@ def _match(report: Report, path: Path, match: Table) -> None:
         ("prefix", r"[0-9]{1,15}", 'write digits of E.164 without +, like "222"'),
         ("mcc_mnc", r"[0-9]{5,6}", 'write the 5 or 6 digits of MCC and MNC, like "60901"'),
     ):
-        values = match.get(key)
-        for index, value in enumerate(values if isinstance(values, list) else []):
+        for index, value in enumerate(listed(match, key)):
             if isinstance(value, str) and not re.fullmatch(form, value):
                 report.add((*path, key, index), "is not usable", remedy, value=value)
 
