@@ -25,7 +25,7 @@ from dispatcher.commands.demo.oddities import oddest
 from dispatcher.commands.demo.report import Result
 from dispatcher.commands.demo.rows import Row
 from dispatcher.commands.demo.watch import VICTIM, Progress, Watch
-from dispatcher.commands.demo.world import Failed, Sample, World
+from dispatcher.commands.demo.world import Failed, World
 from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, now_ms
 from dispatcher.commands.money import read_facts
 from dispatcher.core.customer import Account
@@ -44,8 +44,6 @@ ACCOUNT = Account(name="demo", currency=report.CURRENCY, tariff="standard", send
 CREDIT = "250.00"
 READ_AT_ONCE = 500
 ABOUT_S = 30
-METRICS_S = 5.0
-"""Processes write their counts once a second; so long the scrape may lag behind the records."""
 
 
 class Records(NamedTuple):
@@ -166,7 +164,8 @@ class Play:
         records = self._context.with_store(lambda store: _records(store, accepted))
         heads = {i: head for i, head in records.heads.items() if head is not None}
         row_of = self._rows_by_head()
-        sample = self._counted(sum(head.state >= _FINAL for head in heads.values()))
+        finals = sum(head.state >= _FINAL for head in heads.values())
+        sample = self._world.counts(lambda sample: sample("dispatcher_final") == finals)
         evidence = proof.Evidence(
             accepted=accepted,
             expected=len(self._lines) - watch.rejects.total() - sender.refused.total(),
@@ -226,16 +225,6 @@ class Play:
             return prices[max(fitting, key=len)] if fitting and number else None
 
         return price
-
-    def _counted(self, finals: int) -> Sample:
-        """The metrics, once they count `finals`, or as they are after METRICS_S."""
-        until = time.monotonic() + METRICS_S
-        while True:
-            sample = self._world.counts()
-            if sample("dispatcher_final") == finals or time.monotonic() > until:
-                return sample
-            self._world.check()
-            time.sleep(0.2)
 
 
 _FINAL = int(State.DELIVERED)

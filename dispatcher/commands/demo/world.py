@@ -31,6 +31,8 @@ STOP_S = 20.0
 AT_ONCE_S = 3.0
 HURRY_S = 2.0
 """How long an interrupted demo lets its processes drain."""
+COUNTS_S = 5.0
+"""Processes write their counts once a second; so long a scrape may lag behind the records."""
 _HERE = Path(__file__).parent
 _POLL_S = 0.05
 
@@ -210,8 +212,18 @@ class World:
         finally:
             connection.close()
 
-    def counts(self) -> Sample:
-        """The counters as Prometheus would read them."""
+    def counts(self, settled: Callable[[Sample], bool]) -> Sample:
+        """The counters as Prometheus would read them, once they are `settled`, or as they are after COUNTS_S. Raises Failed
+        when a process ends meanwhile."""
+        until = time.monotonic() + COUNTS_S
+        while True:
+            sample = self._sample()
+            if settled(sample) or time.monotonic() > until:
+                return sample
+            self.check()
+            time.sleep(0.2)
+
+    def _sample(self) -> Sample:
         from prometheus_client.parser import text_string_to_metric_families
 
         _, body = self.get(self.ports.metrics, "/metrics")

@@ -9,14 +9,13 @@ import json
 import os
 import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accounting.money import to_micro
-from dispatcher.commands.demo.world import Process, World
+from dispatcher.commands.demo.world import Process, Sample, World
 from dispatcher.commands.frame import Context, now_ms
 from dispatcher.core.customer import Account
 from dispatcher.core.tables import Auto
@@ -27,7 +26,6 @@ CREDIT = "100000000"
 PRICE_MICRO = 30_000
 CURRENCY = "EUR"
 ACCOUNT = "load"
-COUNTS_S = 5.0
 
 
 class Wish(NamedTuple):
@@ -105,15 +103,13 @@ class Own:
         return int(to_micro(CREDIT) - balance.available - balance.reserved) // PRICE_MICRO
 
     def submitted(self, taken: int) -> int:
-        """Segments that the dispatcher says it has submitted and were, or may have been, accepted; its retries are in it. Asks
-        until they are `taken`, or for as long as its counts may lag."""
-        until = time.monotonic() + COUNTS_S
-        while True:
-            counts = self.world.counts()
-            known = sum(counts("dispatcher_segments_submitted", outcome=outcome) for outcome in ("accepted", "unknown"))
-            if known >= taken or time.monotonic() > until:
-                return known
-            time.sleep(0.2)
+        """Segments that the dispatcher says it has submitted and were, or may have been, accepted, once they are `taken` or its
+        counts cannot lag any more; its retries are in it."""
+
+        def known(sample: Sample) -> int:
+            return sum(sample("dispatcher_segments_submitted", outcome=outcome) for outcome in ("accepted", "unknown"))
+
+        return known(self.world.counts(lambda sample: known(sample) >= taken))
 
     @property
     def carrier_pid(self) -> int:
