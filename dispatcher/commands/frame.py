@@ -146,8 +146,7 @@ def expected(error: BaseException) -> OpsError | None:
     if isinstance(error, TariffError):
         return OpsError(f"{error.source}, line {error.line}: {error.column} {error.value!r}", error.remedy)
     if isinstance(error, ScenarioError):
-        what, _, remedy = str(error).rpartition("; ")
-        return OpsError(what or remedy, remedy if what else "see docs/scenarios.md")
+        return OpsError(error.what, error.remedy)
     if isinstance(error, MoneyError):
         return OpsError(str(error), "write a decimal number, like 12.50")
     if isinstance(error, redis.RedisError | StoreError):

@@ -108,5 +108,5 @@ async def _listeners(address: str) -> list[trio.SocketListener]:
         unix.listen(8)
         return [trio.SocketListener(unix)]
     if not kind or not rest.isdigit():
-        raise ScenarioError(f"control: {address!r} is neither unix:PATH nor HOST:PORT")
+        raise ScenarioError(f"control: {address!r} is neither unix:PATH nor HOST:PORT", "write for example 127.0.0.1:2776")
     return await trio.open_tcp_listeners(int(rest), host=kind)

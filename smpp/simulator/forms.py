@@ -80,18 +80,18 @@ class ReceiptForm:
     sequence: Annotated[int, "the sequence number instead of a sensible one; -1: sensible"] = -1
     more_tlvs: Annotated[str, "TLVs behind the others, as octets in hex"] = ""
 
-    def complaint(self) -> str:
-        """What is wrong with it, "" when nothing is."""
+    def complaint(self) -> tuple[str, str] | None:
+        """What is wrong with it, and the remedy; None when nothing is."""
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
-                return f"{name}: {getattr(self, name)!r} is unknown; one of {', '.join(known)}"
+                return f"{name}: {getattr(self, name)!r} is unknown", f"one of {', '.join(known)}"
         if octets_of(self.more_tlvs) is None:
-            return f"more_tlvs: {self.more_tlvs!r} is not octets in hex; write tag, length and value"
+            return f"more_tlvs: {self.more_tlvs!r} is not octets in hex", "write tag, length and value"
         try:
             self.written("1", "DELIVRD", "000", 0.0)
         except (KeyError, IndexError, ValueError, UnicodeError) as error:
-            return f"text: {type(error).__name__}; only id, sub, dlvrd, date, date12, date14, stat and err go in braces"
-        return ""
+            return f"text: {type(error).__name__}", "only id, sub, dlvrd, date, date12, date14, stat and err go in braces"
+        return None
 
     def written(self, identity: str, state: str, code: str, wall_s: float) -> bytes:
         """The receipt's text."""

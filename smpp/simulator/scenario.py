@@ -32,6 +32,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from ssl import SSLContext
 from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
@@ -44,7 +45,11 @@ D = TypeVar("D")
 
 
 class ScenarioError(Exception):
-    """The scenario cannot be meant like this. The text names the key and the remedy."""
+    """The scenario cannot be meant like this. `what` names the key, and the file where it is known; the text is both in one."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what, self.remedy = what, remedy
+        super().__init__(f"{what}; {remedy}")
 
 
 class Outcome(StrEnum):
@@ -190,14 +195,14 @@ class Scenario:
         try:
             return server_context(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
         except OSError as error:  # ssl.SSLError is one
-            raise ScenarioError(f"tls_cert_file: {error}; name PEM files with a certificate and its key") from None
+            raise ScenarioError(f"tls_cert_file: {error}", "name PEM files with a certificate and its key") from None
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of `listen`. Raises ScenarioError."""
         host, colon, port = self.listen.rpartition(":")
         if not colon or not port.isdigit() or int(port) > 65_535:
-            raise ScenarioError(f'listen: {self.listen!r} is not host:port; write for example "127.0.0.1:2775"')
+            raise ScenarioError(f"listen: {self.listen!r} is not host:port", 'write for example "127.0.0.1:2775"')
         return host.strip("[]"), int(port)
 
 
@@ -206,9 +211,9 @@ def load(path: Path) -> Scenario:
     try:
         return parse(path.read_text("utf-8"))
     except OSError as error:
-        raise ScenarioError(f"{path}: {error.strerror}; name a readable file") from None
+        raise ScenarioError(f"{path}: {error.strerror}", "name a readable file") from None
     except ScenarioError as error:
-        raise ScenarioError(f"{path}: {error}") from None
+        raise ScenarioError(f"{path}: {error.what}", error.remedy) from None
 
 
 def parse(text: str) -> Scenario:
@@ -216,7 +221,7 @@ def parse(text: str) -> Scenario:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(f"not TOML: {error}") from None
+        raise ScenarioError(f"not TOML: {error}", "correct this line (texts need quotes, lists need commas)") from None
     return of(tables)
 
 
@@ -225,15 +230,16 @@ def of(tables: Mapping[str, Any]) -> Scenario:
     rest = dict(tables)
     form = rest.pop("receipt", {})
     if not isinstance(form, dict):
-        raise ScenarioError("receipt: not a table; write [receipt]")
+        raise ScenarioError("receipt: not a table", "write [receipt]")
     receipt = _build(ReceiptForm, form, "receipt")
-    if receipt.complaint():
-        raise ScenarioError(f"receipt: {receipt.complaint()}")
+    if complaint := receipt.complaint():
+        what, remedy = complaint
+        raise ScenarioError(f"receipt: {what}", remedy)
     accounts = tuple(_build(Account, each, f"login {n}") for n, each in enumerate(_tables(rest, "login"), 1))
     rules = tuple(_rule(each, f"rule {n}") for n, each in enumerate(_tables(rest, "rule"), 1))
     mix = tuple(_weighted(each, f"mix {n}") for n, each in enumerate(_tables(rest, "mix"), 1))
     if not accounts:
-        raise ScenarioError("login: there is none; add a [[login]] with system_id and password")
+        raise ScenarioError("login: there is none", "add a [[login]] with system_id and password")
     scenario = _build(
         Scenario, {**rest, "accounts": accounts, "rules": rules, "receipt": receipt, **({"mix": mix} if mix else {})}, ""
     )
@@ -241,9 +247,9 @@ def of(tables: Mapping[str, Any]) -> Scenario:
     choices = (("answer_ids", tuple(IDS)), ("receipt_per", ("segment", "first", "last")), ("query", ways), ("cancel", ways))
     for key, known in choices:
         if getattr(scenario, key) not in known:
-            raise ScenarioError(f"{key}: {getattr(scenario, key)!r} is unknown; one of {', '.join(known)}")
+            raise ScenarioError(f"{key}: {getattr(scenario, key)!r} is unknown", f"one of {', '.join(known)}")
     if octets_of(scenario.answer_tlvs) is None:
-        raise ScenarioError(f"answer_tlvs: {scenario.answer_tlvs!r} is not octets in hex; write tag, length and value")
+        raise ScenarioError(f"answer_tlvs: {scenario.answer_tlvs!r} is not octets in hex", "write tag, length and value")
     _ = scenario.address, scenario.tls
     return scenario
 
@@ -251,14 +257,14 @@ def of(tables: Mapping[str, Any]) -> Scenario:
 def _tables(rest: dict[str, Any], key: str) -> list[Mapping[str, Any]]:
     tables = rest.pop(key, [])
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
-        raise ScenarioError(f"{key}: not a list of tables; write [[{key}]]")
+        raise ScenarioError(f"{key}: not a list of tables", f"write [[{key}]]")
     return tables
 
 
 def _rule(table: Mapping[str, Any], where: str) -> Rule:
     matchers = {key: table[key] for key in ("number", "suffix", "prefix") if key in table}
     if len(matchers) != 1:
-        raise ScenarioError(f"{where}: {len(matchers)} of number, suffix, prefix; give exactly one")
+        raise ScenarioError(f"{where}: {len(matchers)} of number, suffix, prefix", "give exactly one")
     return _build(Rule, {**matchers, "fate": _fate({k: v for k, v in table.items() if k not in matchers}, where)}, where)
 
 
@@ -267,7 +273,7 @@ def _weighted(table: Mapping[str, Any], where: str) -> Weighted:
     fate = _fate({key: value for key, value in table.items() if key != "weight"}, where)
     weighted = _build(Weighted, {"fate": fate, **weight}, where)
     if weighted.weight <= 0:
-        raise ScenarioError(f"{where}: weight {weighted.weight} is not positive; leave the entry out instead")
+        raise ScenarioError(f"{where}: weight {weighted.weight} is not positive", "leave the entry out instead")
     return weighted
 
 
@@ -278,12 +284,12 @@ def _fate(table: Mapping[str, Any], where: str) -> Fate:
             values["outcome"] = Outcome(values["outcome"])
     except ValueError:
         known = ", ".join(Outcome)
-        raise ScenarioError(f"{where}: outcome {values['outcome']!r} is unknown; one of {known}") from None
+        raise ScenarioError(f"{where}: outcome {values['outcome']!r} is unknown", f"one of {known}") from None
     if isinstance(values.get("status"), str):
         try:
             values["status"] = int(values["status"], 0)
         except ValueError:
-            raise ScenarioError(f'{where}: status {values["status"]!r} is no number; write for example "0x58"') from None
+            raise ScenarioError(f"{where}: status {values['status']!r} is no number", 'write for example "0x58"') from None
     return _build(Fate, values, where)
 
 
@@ -294,10 +300,10 @@ def _build(kind: type[D], values: Mapping[str, Any], where: str) -> D:
     types = get_type_hints(kind)
     for key in values:
         if key not in known:
-            raise ScenarioError(f"{dot}{key}: unknown key; one of {', '.join(known)}")
+            raise ScenarioError(f"{dot}{key}: unknown key", f"one of {', '.join(known)}")
     for name, each in known.items():
         if name not in values and each.default is MISSING and each.default_factory is MISSING:
-            raise ScenarioError(f"{dot}{name}: missing; add it")
+            raise ScenarioError(f"{dot}{name}: missing", "add it")
     return kind(**{key: _typed(value, types[key], f"{dot}{key}") for key, value in values.items()})
 
 
@@ -307,16 +313,16 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     if kind == tuple[float, float]:
         pair = value if isinstance(value, (list, tuple)) else (value, value)
         if len(pair) != 2 or not all(_is_number(each) for each in pair) or not 0 <= pair[0] <= pair[1]:
-            raise ScenarioError(f"{where}: {value!r} is not [least, most] in milliseconds; write for example [5, 20]")
+            raise ScenarioError(f"{where}: {value!r} is not [least, most] in milliseconds", "write for example [5, 20]")
         return (float(pair[0]), float(pair[1]))
     if kind in (int, float):
         if not _is_number(value) or (kind is int and not isinstance(value, int)) or value < -1:
-            raise ScenarioError(f"{where}: {value!r} is not a {'whole ' if kind is int else ''}number; write one >= 0")
+            raise ScenarioError(f"{where}: {value!r} is not a {'whole ' if kind is int else ''}number", "write one >= 0")
         return kind(value)
     if kind is bool and not isinstance(value, bool):
-        raise ScenarioError(f"{where}: {value!r} is neither true nor false")
+        raise ScenarioError(f"{where}: {value!r} is neither true nor false", "write one of them, without quotes")
     if kind is str and not isinstance(value, str):
-        raise ScenarioError(f'{where}: {value!r} is not text; put it in quotes, "{value}"')
+        raise ScenarioError(f"{where}: {value!r} is not text", f'put it in quotes, "{value}"')
     return value if get_args(kind) or not isinstance(value, (list, dict)) else _refuse(value, where)
 
 
@@ -325,14 +331,14 @@ def _curve(value: Any, where: str) -> tuple[tuple[float, int], ...]:
     fits = all(isinstance(each, (list, tuple)) and len(each) == 2 and all(map(_is_number, each)) for each in points)
     if not fits or any(at < 0 or rate < 0 or rate != int(rate) for at, rate in points) or [*points] != sorted(points):
         raise ScenarioError(
-            f"{where}: {value!r} is not [[seconds, rate], ...] in order; write for example [[0, 100], [10, 40]]"
+            f"{where}: {value!r} is not [[seconds, rate], ...] in order", "write for example [[0, 100], [10, 40]]"
         )
     return tuple((float(at), int(rate)) for at, rate in points)
 
 
 def _refuse(value: Any, where: str) -> Any:
-    raise ScenarioError(f"{where}: {value!r} has no place here; give one value")
+    raise ScenarioError(f"{where}: {value!r} has no place here", "give one value")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and isfinite(value)))

@@ -492,12 +492,26 @@ def test_scenario_file(tmp_path: Path) -> None:
         (GOOD + '[receipt]\ntext = "{nothing}"\n', "receipt: text: KeyError; only id"),
         (GOOD + "[receipt]\nnul = 1\n", "receipt: nul: 1 is neither true nor false"),
         ("receipt = 5\n" + GOOD, "receipt: not a table"),
+        ("rate_curve = [[0, inf]]\n" + GOOD, r"rate_curve: \[\[0, inf\]\] is not \[\[seconds, rate\], ...\] in order"),
+        ("answer_ms = nan\n" + GOOD, r"answer_ms: nan is not \[least, most\]"),
     ],
 )
 def test_scenario_errors_name_key_and_remedy(text: str, complaint: str) -> None:
     """What cannot be meant so is refused by name."""
-    with pytest.raises(ScenarioError, match=complaint):
+    with pytest.raises(ScenarioError, match=complaint) as caught:
         parse(text)
+    assert caught.value.remedy
+
+
+def test_a_scenario_error_holds_what_is_wrong_and_the_remedy_apart(tmp_path: Path) -> None:
+    """Whatever stands in the value; the file's name belongs to what is wrong."""
+    file = tmp_path / "scenario.toml"
+    file.write_text(f'{GOOD}[[rule]]\nprefix = "1"\nstatus = "a; b"\n')
+    with pytest.raises(ScenarioError) as caught:
+        load(file)
+    assert caught.value.what == f"{file}: rule 1: status 'a; b' is no number"
+    assert caught.value.remedy == 'write for example "0x58"'
+    assert str(caught.value) == f"{caught.value.what}; {caught.value.remedy}"
 
 
 def test_as_a_process(tmp_path: Path) -> None:
