@@ -31,6 +31,7 @@ import redis
 from benchmarks.installation import Durability, cpu_s, machine, server_version, wait_for
 from benchmarks.tables import spreads
 from dispatcher.ops.embedded import EmbeddedServer
+from tests.process.ports import free_ports
 
 BATCH = 50_000
 TEXT = "The quick brown fox jumps over the lazy dog and runs away through the gate, far into the wood"
@@ -52,21 +53,11 @@ class Doors(NamedTuple):
     redis: redis.Redis
 
 
-def _free_ports(count: int) -> list[int]:
-    import socket
-
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @contextmanager
 def doors(durability: Durability, folder: Path, *, sink_port: int = 0, window: int = 50) -> Iterator[Doors]:
     """Starts a server and one HTTP process, nothing else: what is accepted stays queued. With the port of a carrier an engine
     too, which sends it over one session with this window."""
-    server_port, http_port, metrics_port, other_port = _free_ports(4)
+    server_port, http_port, metrics_port, other_port = free_ports(4)
     server = EmbeddedServer(folder / "server", port=server_port, durability=durability)
     server.start()
     config = folder / "dispatcher.toml"

@@ -22,6 +22,7 @@ import redis
 
 from dispatcher.commands.load.processes import cpu_s, rss_mb
 from dispatcher.ops.embedded import EmbeddedServer, find_binary
+from tests.process.ports import free_ports
 
 __all__ = ["Bench", "Durability", "cpu_s", "installation", "machine", "rss_mb", "server_version", "wait_for"]
 Durability = Literal["fsync", "everysec"]
@@ -62,7 +63,7 @@ data_dir = "{folder}"
 processes = 0
 
 [metrics]
-listen = "127.0.0.1:{_free_port()}"
+listen = "127.0.0.1:{free_ports(1)[0]}"
 
 [[carrier]]
 name = "sink"
@@ -95,14 +96,6 @@ prices = {{"" = "0.0100"}}
         encoding="utf-8",
     )
     return path
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Bench:
@@ -144,7 +137,7 @@ def installation(
     """Starts all, yields, and ends what it started. `folder` must be empty."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    port = _free_port()
+    port = free_ports(1)[0]
     server = EmbeddedServer(folder / "server", port=port, durability=durability)
     server.start()
     sink = engine = None

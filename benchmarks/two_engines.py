@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.end_to_end import PRICE_MICRO, WARM_UP, _entries, _produce, _produced_cost_s, _settled, _written
-from benchmarks.installation import Bench, Durability, _free_port, cpu_s, installation, wait_for
+from benchmarks.installation import Bench, Durability, cpu_s, installation, wait_for
+from tests.process.ports import free_ports
 
 TURN_S = 0.02
 
@@ -41,7 +42,7 @@ def another(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
     text = bench.config.read_text()
     line = next(each for each in text.splitlines() if each.startswith("listen ="))
     config = bench.config.with_name("second.toml")
-    config.write_text(text.replace(line, f'listen = "127.0.0.1:{_free_port()}"'))
+    config.write_text(text.replace(line, f'listen = "127.0.0.1:{free_ports(1)[0]}"'))
     place = str(bench.config.parent / "second")
     command = [sys.executable, "-m", "dispatcher", "run", "--role", "engine", "--config", str(config), "--run-dir", place]
     with (bench.config.parent / "second.log").open("wb") as log:

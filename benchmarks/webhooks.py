@@ -12,7 +12,6 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,17 +33,12 @@ from dispatcher.core.model import EVENT_COLUMNS, EventRow
 from dispatcher.ops.embedded import EmbeddedServer
 from dispatcher.store import resp
 from dispatcher.store.redis import open_asyncio_store
+from tests.process.ports import free_ports
 
 STATES = ("queued", "submitted", "delivered")
 ROWS_PER_ENTRY = 50
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODw=="
 MUST_US, GOAL_US = 400, 150
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Hook(asyncio.Protocol):
@@ -104,7 +98,7 @@ async def fill(url: str, messages: int, ports: list[int]) -> None:
 def measure(messages: int, targets: int) -> dict[str, float]:
     """One run. Raises AssertionError when an event is missing or came twice."""
     folder = Path(tempfile.mkdtemp(prefix="hooks"))
-    server = EmbeddedServer(folder / "server", port=free_port(), durability="fsync")
+    server = EmbeddedServer(folder / "server", port=free_ports(1)[0], durability="fsync")
     server.start()
     hook = notices = None
     speed = Speed()
@@ -117,7 +111,7 @@ def measure(messages: int, targets: int) -> dict[str, float]:
         ports = json.loads(from_hook.readline())
         config = folder / "dispatcher.toml"
         config.write_text(
-            f'[server]\nurl = "{server.url}"\ndata_dir = "{folder}/var"\n[metrics]\nlisten = "127.0.0.1:{free_port()}"\n'
+            f'[server]\nurl = "{server.url}"\ndata_dir = "{folder}/var"\n[metrics]\nlisten = "127.0.0.1:{free_ports(1)[0]}"\n'
             '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n',
             encoding="utf-8",
         )

@@ -22,9 +22,10 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 from benchmarks.peers.job import SESSIONS, TEXT, Peer, Sides, folder
-from benchmarks.peers.kannel import free_ports, reachable
+from benchmarks.peers.kannel import reachable
 from dispatcher.ops.embedded import EmbeddedServer
 from tests.interop import foreign
+from tests.process.ports import free_ports
 
 VERSION = "0.11.1"
 PLACE = Path(sys.prefix) / "jasmin"

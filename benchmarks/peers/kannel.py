@@ -16,20 +16,12 @@ from urllib.parse import quote_plus
 from benchmarks.peers.job import SESSIONS, TEXT, WINDOW, Peer, Sides, folder
 from dispatcher.ops.embedded import EmbeddedServer
 from tests.interop import foreign
+from tests.process.ports import free_ports
 
 _REQUEST = (
     "GET /cgi-bin/sendsms?username=bench&password=bench&from=Acme&to=%2BNUMBER&text={text}&dlr-mask=1&dlr-url={url} HTTP/1.1\n"
     "Host: bench\n\n"
 )
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def reachable(port: int, seconds: float) -> bool:

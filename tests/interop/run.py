@@ -27,7 +27,8 @@ from tests.interop.foreign import Missing, environment, program
 from tests.interop.pages import show_pages
 from tests.interop.samples import run_samples
 from tests.interop.tshark import tshark_checks
-from tests.process.installation import ROOT, Carrier, Installation, free_ports, wait_for
+from tests.process.installation import ROOT, Carrier, Installation, wait_for
+from tests.process.ports import free_ports
 
 SHIPPED = ROOT / "deploy" / "prometheus"
 DASHBOARDS = ROOT / "grafana" / "dashboards"

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -34,30 +32,11 @@ from dispatcher.cli import main
 from dispatcher.client import Reader
 from dispatcher.core.model import Message
 from dispatcher.store.redis import open_trio_store
+from tests.process.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 START_S = 30.0
 STOP_S = 30.0
-
-
-PORTS_FIRST, PORTS_SPAN = 12_000, 2_500
-"""Below those that the system gives to whoever asks for any port (from 32768): nobody else's socket takes one of ours between
-its choice and its use. Each worker of a parallel run has a span of its own (eight of them)."""
-_numbers = itertools.count(random.randrange(PORTS_SPAN))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, and that this process does not choose again soon."""
-    first = PORTS_FIRST + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8 * PORTS_SPAN
-    found: list[int] = []
-    while len(found) < count:
-        port = first + next(_numbers) % PORTS_SPAN
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        found.append(port)
-    return found
 
 
 def _lives(pid: int) -> bool:

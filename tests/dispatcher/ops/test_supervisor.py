@@ -18,7 +18,7 @@ import pytest
 
 from dispatcher.cli import main
 from dispatcher.ops.embedded import EmbeddedServer, _alive
-from tests.process.installation import free_ports
+from tests.process.ports import free_ports
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 30.0

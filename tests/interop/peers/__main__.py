@@ -20,7 +20,8 @@ from typing import Any
 
 from tests.interop.foreign import OWN, Missing, environment, fetch, program, run
 from tests.interop.peers.kannel import bearerbox
-from tests.process.installation import Carrier, Installation, free_ports, wait_for
+from tests.process.installation import Carrier, Installation, wait_for
+from tests.process.ports import free_ports
 from tests.smpp.foreign_decoder import reassemble
 
 HERE = Path(__file__).parent

@@ -16,7 +16,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tests.interop.foreign import Missing, environment, program
-from tests.process.installation import Carrier, free_ports, wait_for
+from tests.process.installation import Carrier, wait_for
+from tests.process.ports import free_ports
 
 LONG = "x" * 450
 PATIENCE_S = 120.0
