@@ -212,6 +212,8 @@ def load(path: Path) -> Scenario:
         return parse(path.read_text("utf-8"))
     except OSError as error:
         raise ScenarioError(f"{path}: {error.strerror}", "name a readable file") from None
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{path}: octet {error.start} is not UTF-8", "save it as UTF-8") from None
     except ScenarioError as error:
         raise ScenarioError(f"{path}: {error.what}", error.remedy) from None
 

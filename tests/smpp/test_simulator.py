@@ -514,6 +514,14 @@ def test_a_scenario_error_holds_what_is_wrong_and_the_remedy_apart(tmp_path: Pat
     assert str(caught.value) == f"{caught.value.what}; {caught.value.remedy}"
 
 
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    """Named, with its remedy; no traceback."""
+    file = tmp_path / "scenario.toml"
+    file.write_bytes(f"# caf\xe9\n{GOOD}".encode("latin-1"))
+    with pytest.raises(ScenarioError, match="octet 5 is not UTF-8; save it as UTF-8"):
+        load(file)
+
+
 def test_as_a_process(tmp_path: Path) -> None:
     """It says where it listens in one line, ends well on SIGTERM, and refuses a bad scenario with 2 and a reason."""
     command = [sys.executable, "-m", "smpp.simulator", "--scenario", str(tmp_path / "scenario.toml")]
