@@ -12,23 +12,31 @@ from collections.abc import Sequence
 import trio
 
 
+class KeyIsEncrypted(ssl.SSLError):
+    """A key has a passphrase. Nobody is asked for it: a service has nobody to ask, and must not wait for one at a terminal."""
+
+
 def client_context(ca_file: str = "", cert_file: str = "", key_file: str = "") -> ssl.SSLContext:
     """For a client. `ca_file`: the only authorities that count; `cert_file` (a chain) and `key_file` (empty: in the same file):
-    our own certificate, for peers that ask for one. Raises OSError, ssl.SSLError for files that are none."""
+    our own certificate, for peers that ask for one. Raises OSError, ssl.SSLError for files that are none, KeyIsEncrypted."""
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca_file or None)
     if cert_file:
-        context.load_cert_chain(cert_file, key_file or None)
+        context.load_cert_chain(cert_file, key_file or None, _passphrase)
     return context
 
 
 def server_context(cert_file: str, key_file: str = "", client_ca_file: str = "") -> ssl.SSLContext:
     """For a server. With `client_ca_file` only clients with a certificate of that authority are let in. Raises OSError,
-    ssl.SSLError."""
+    ssl.SSLError, KeyIsEncrypted."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca_file or None)
-    context.load_cert_chain(cert_file, key_file or None)
+    context.load_cert_chain(cert_file, key_file or None, _passphrase)
     if client_ca_file:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _passphrase() -> str:
+    raise KeyIsEncrypted(1, "the key is encrypted")
 
 
 async def dial(host: str, port: int, context: ssl.SSLContext | None = None, server_name: str = "") -> trio.abc.Stream:

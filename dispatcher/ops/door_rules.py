@@ -8,6 +8,8 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from dispatcher.ops.findings import Report
+from dispatcher.ops.tls_rules import ENCRYPTED
+from smpp.tls import KeyIsEncrypted, server_context
 
 _CERT, _KEY = ("http", "tls_cert_file"), ("http", "tls_key_file")
 
@@ -42,7 +44,9 @@ def _tls(report: Report, cert: Any, key: Any, base_dir: FilePath) -> None:
         report.add(_CERT, "is missing beside tls_key_file", 'add tls_cert_file = "FILE"')
     else:
         try:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(base_dir / cert, base_dir / key)
+            server_context(str(base_dir / cert), str(base_dir / key))
+        except KeyIsEncrypted:
+            report.add(_KEY, *ENCRYPTED, value=key)
         except ssl.SSLError:
             report.add(_CERT, "and tls_key_file are no PEM certificate with its key", "correct one of them", value=cert)
         except OSError as error:

@@ -12,8 +12,10 @@ from typing import Any
 
 from dispatcher.ops.findings import Report
 from dispatcher.ops.toml_lines import Path
-from smpp.tls import client_context
+from smpp.tls import KeyIsEncrypted, client_context
 
+ENCRYPTED = ("is encrypted", "store the key without a passphrase, in a file that only the service can read")
+"""What is wrong with such a key, and the remedy."""
 _OPTIONS = ("tls_ca_file", "tls_server_name", "tls_cert_file", "tls_key_file")
 
 
@@ -39,6 +41,9 @@ def check_tls(report: Report, path: Path, bind: dict[str, Any], base_dir: FilePa
         return
     try:
         client_context(files.get("tls_ca_file", ""), files.get("tls_cert_file", ""), files.get("tls_key_file", ""))
+    except KeyIsEncrypted:
+        key = "tls_key_file" if "tls_key_file" in texts else "tls_cert_file"
+        report.add((*path, key), *ENCRYPTED, value=texts[key])
     except OSError as error:  # ssl.SSLError is one
         bad = "tls_cert_file" if "tls_cert_file" in files and not _is_bad_ca(files) else "tls_ca_file"
         why = "holds no PEM certificate with its key" if bad == "tls_cert_file" else "holds no PEM certificate"

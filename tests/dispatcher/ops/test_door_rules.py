@@ -15,6 +15,7 @@ import uvicorn
 from dispatcher.core.door_settings import Http
 from dispatcher.ingest import server
 from dispatcher.ops import config
+from smpp.simulator.scenario import ScenarioError, parse
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,29 @@ def test_what_cannot_be_opened_is_refused(pair: tuple[Path, Path], text: str, ke
     assert found, findings
     assert problem in found[0].problem
     assert found[0].remedy
+
+
+def test_nobody_is_asked_for_a_passphrase(pair: tuple[Path, Path]) -> None:
+    """A service that waits for one at a terminal does not start: of the HTTP door, a bind and a simulated carrier the encrypted
+    key is refused by name, with its remedy."""
+    folder = pair[0].parent
+    command = ["openssl", "rsa", "-aes128", "-passout", "pass:secret", "-in", str(pair[1]), "-out", str(folder / "locked.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    files = f'tls_cert_file = "{pair[0]}"\ntls_key_file = "{folder / "locked.pem"}"\n'
+    file = folder / "dispatcher.toml"
+    for text, key in (
+        (f"[http]\n{files}", "http.tls_key_file"),
+        (
+            f'[[carrier]]\nname = "one"\n[[carrier.bind]]\nhost = "::1"\ntls = true\n{files}',
+            "carrier[one].bind[0].tls_key_file",
+        ),
+    ):
+        file.write_text(text)
+        found = [finding for finding in config.inspect(file)[1] if finding.key == key]
+        assert [finding.problem for finding in found] == ["is encrypted"]
+        assert "without a passphrase" in found[0].remedy
+    with pytest.raises(ScenarioError, match="tls_cert_file: the key is encrypted; name PEM files"):
+        parse(f'{files}[[login]]\nsystem_id = "a"\npassword = "b"\n')
 
 
 def test_files_are_looked_for_beside_the_configuration(pair: tuple[Path, Path]) -> None:
