@@ -103,7 +103,8 @@ def test_the_strictest_wins_in_every_sliding_second(per_sender: int, per_country
     german = [at for at, message in left if message.country == "DE"]
     assert most_in_a_second(german) <= per_country
     # Not starved either: the link looks 25 times a second, and below 50 a second one look lets one segment of a sender leave.
-    assert len(left) == sum(m.segments for _, m in waiting) or len(german) > 3 * min(per_country, per_sender, 20)
+    # How many of them are German is chance where only a dozen leave.
+    assert len(left) == sum(m.segments for _, m in waiting) or len(left) >= 6 * min(per_sender, 20)
     assert len(queued) <= 2 * 3 + 0.2 * 2 * per_sender + 3
 
 
