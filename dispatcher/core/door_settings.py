@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from dispatcher.core.tables import NotNegative, Positive, Seconds, Table
+from dispatcher.core.tables import NotNegative, Positive, Seconds, Table, WholeSeconds
 
 DialectName = Literal["chinqit", "chinqit_bulk", "laravel", "smskit", "otpiq"]
 
@@ -51,12 +51,12 @@ class Inbox(Table, kw_only=True, frozen=True):
 
     A word counts when it is the whole message, whatever its case and the punctuation around it."""
 
-    keep_s: Annotated[int, Meta(ge=1, description="how long an account can read a message, seconds")] = 604_800
+    keep_s: Annotated[WholeSeconds, Meta(description="how long an account can read a message, seconds")] = 604_800
     messages_max: Annotated[
         int, Meta(ge=1, le=1_000_000, description="messages kept per account; the oldest goes for the next")
     ] = 10_000
     parts_s: Annotated[
-        int, Meta(ge=1, description="a long message without all its parts is given out as it is after so many seconds")
+        WholeSeconds, Meta(description="a long message without all its parts is given out as it is after so many seconds")
     ] = 86_400
     parts_max: Annotated[int, Meta(ge=1, description="parts that may wait in all; beyond it the oldest are given out")] = 20_000
     carrier_parts_max: Annotated[int, Meta(ge=1, description="parts that may wait of one carrier")] = 10_000
@@ -125,7 +125,7 @@ class Otp(Table, kw_only=True, frozen=True):
     )
     tries: Annotated[int, Meta(ge=1, le=10, description="guesses per code")] = 3
     limits: Annotated[
-        tuple[tuple[Positive, Positive], ...],
+        tuple[tuple[WholeSeconds, Positive], ...],
         Meta(max_length=5, description="accepted sends per number and API key: [seconds, sends], sliding"),
     ] = ((60, 3), (3600, 10), (86_400, 20))
     texts: OtpTexts = OtpTexts()

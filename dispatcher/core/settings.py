@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from dispatcher.core.door_settings import Chinqit, Fraud, Http, Inbound, Inbox, Notices, Otp, Otpiq
-from dispatcher.core.tables import Auto, Name, Positive, Rate, Seconds, Table
+from dispatcher.core.tables import SECONDS_MAX, Auto, Name, Positive, Rate, Seconds, Table, WholeSeconds
 
 
 class Server(Table, kw_only=True, frozen=True):
@@ -147,7 +147,9 @@ class Questions(Table, kw_only=True, frozen=True):
     query_after_s: Annotated[
         float,
         Meta(
-            ge=0, description="a segment without its receipt for so long is asked for (query_sm), then at twice that; 0: never"
+            ge=0,
+            le=SECONDS_MAX,
+            description="a segment without its receipt for so long is asked for (query_sm), then at twice that; 0: never",
         ),
     ] = 0.0
     rate: Annotated[Rate, Meta(description="questions a second over one login, by all engines together")] = 5.0
@@ -281,32 +283,32 @@ class Retry(Table, kw_only=True, frozen=True):
     """When and how often again."""
 
     attempts_max: Annotated[int, Meta(ge=1, le=5, description="the first and up to four retries")] = 5
-    temporary_s: Annotated[float, Meta(gt=0, description="first delay after a temporary refusal; doubles")] = 5.0
-    temporary_max_s: Annotated[float, Meta(gt=0, description="longest delay")] = 300.0
+    temporary_s: Annotated[Seconds, Meta(description="first delay after a temporary refusal; doubles")] = 5.0
+    temporary_max_s: Annotated[Seconds, Meta(description="longest delay")] = 300.0
     jitter: Annotated[float, Meta(ge=0, le=0.5, description="part of a delay")] = 0.2
     absent_s: Annotated[
-        tuple[float, ...],
+        tuple[Seconds, ...],
         Meta(min_length=1, max_length=4, description="delays after absent and memory_full; the last one again"),
     ] = (60.0, 300.0, 900.0, 3600.0)
     otp_s: Annotated[
-        tuple[float, ...], Meta(min_length=1, max_length=4, description="delays of the class otp, whatever the cause")
+        tuple[Seconds, ...], Meta(min_length=1, max_length=4, description="delays of the class otp, whatever the cause")
     ] = (2.0, 5.0, 10.0, 20.0)
     retry_cost_max: Annotated[
         float, Meta(gt=0, description="carriers' cost of all attempts may reach this part of the price")
     ] = 1.0
     retry_cost_max_otp: Annotated[float, Meta(gt=0, description="the same for the class otp")] = 2.0
-    multipart_retry_s: Annotated[float, Meta(gt=0, description="how long one part alone may be sent again")] = 300.0
+    multipart_retry_s: Annotated[Seconds, Meta(description="how long one part alone may be sent again")] = 300.0
 
 
 class Receipts(Table, kw_only=True, frozen=True):
     """How long we wait for the carriers' word."""
 
-    deadline_s: Annotated[float, Meta(gt=0, description="after the last submission")] = 259_200.0
-    deadline_otp_s: Annotated[float, Meta(gt=0, description="the same for the class otp")] = 3600.0
-    grace_s: Annotated[float, Meta(gt=0, description="after an unknown outcome, before the doubt policy applies")] = 60.0
-    deliver_answer_s: Annotated[float, Meta(gt=0, description="a deliver_sm not durable by then is answered 0x08")] = 0.8
-    early_s: Annotated[float, Meta(gt=0, description="how long a receipt of an unknown id is kept")] = 300.0
-    sweep_s: Annotated[float, Meta(gt=0, description="how often missing receipts are looked for")] = 60.0
+    deadline_s: Annotated[Seconds, Meta(description="after the last submission")] = 259_200.0
+    deadline_otp_s: Annotated[Seconds, Meta(description="the same for the class otp")] = 3600.0
+    grace_s: Annotated[Seconds, Meta(description="after an unknown outcome, before the doubt policy applies")] = 60.0
+    deliver_answer_s: Annotated[Seconds, Meta(description="a deliver_sm not durable by then is answered 0x08")] = 0.8
+    early_s: Annotated[Seconds, Meta(description="how long a receipt of an unknown id is kept")] = 300.0
+    sweep_s: Annotated[Seconds, Meta(description="how often missing receipts are looked for")] = 60.0
 
 
 class Lanes(Table, kw_only=True, frozen=True):
@@ -338,8 +340,8 @@ class Privacy(Table, kw_only=True, frozen=True):
 class Retention(Table, kw_only=True, frozen=True):
     """How long what is kept."""
 
-    final_s: Annotated[int, Meta(ge=1, description="records after their final state")] = 86_400
-    streams_s: Annotated[int, Meta(ge=1, description="out streams")] = 604_800
+    final_s: Annotated[WholeSeconds, Meta(description="records after their final state")] = 86_400
+    streams_s: Annotated[WholeSeconds, Meta(description="out streams")] = 604_800
     keys_s: Annotated[
         int,
         Meta(ge=60, le=31_536_000, description="idempotency keys, at least; a change forgets those known so far"),

@@ -6,6 +6,7 @@ by leaf, so that each finding has its own path and a remedy made from the type. 
 
 from __future__ import annotations
 
+import math
 from typing import Any, get_type_hints
 
 import msgspec
@@ -74,6 +75,9 @@ def _leaf(report: Report, path: Path, value: Any, info: inspect.Type, convert: A
             report.add(path, problem, f"{did_you_mean(value, choices)} (allowed: {', '.join(choices)})", value=value)
         else:
             report.add(path, problem, f"write {wanted(info)}", value=value)
+    else:
+        if not _is_finite(value):
+            report.add(path, "is not finite", f"write {wanted(info)}", value=value)
 
 
 def wanted(info: inspect.Type) -> str:
@@ -107,9 +111,9 @@ def wanted(info: inspect.Type) -> str:
 
 def _bounds(info: inspect.IntType | inspect.FloatType) -> str:
     if info.ge is not None and info.le is not None:
-        return f" from {info.ge:g} to {info.le:g}"
+        return f" from {info.ge:.15g} to {info.le:.15g}"
     parts = [
-        f"{word} {bound:g}"
+        f"{word} {bound:.15g}"
         for word, bound in (("above", info.gt), ("at least", info.ge), ("below", info.lt), ("at most", info.le))
         if bound is not None
     ]
@@ -154,6 +158,13 @@ def _right_kind(value: Any, info: inspect.Type) -> bool:
         return any(_right_kind(value, kind) for kind in info.types)
     wanted_kinds = kinds.get(type(info), ())
     return isinstance(value, wanted_kinds) and (bool in wanted_kinds or not isinstance(value, bool))
+
+
+def _is_finite(value: Any) -> bool:
+    """TOML has inf and nan, which a type with one bound or none takes for numbers; no setting means anything by them."""
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _kind(value: Any) -> str:

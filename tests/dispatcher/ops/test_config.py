@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import inspect as inspection
 
-from dispatcher.ops import config
+from dispatcher.core.settings import Settings
+from dispatcher.ops import config, shape
 from dispatcher.ops.config import inspect, load, load_tariffs, masked
-from dispatcher.ops.findings import ConfigError, Finding
+from dispatcher.ops.findings import ConfigError, Finding, Report
 from dispatcher.ops.toml_lines import locate
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +60,31 @@ TEN_EXPECTED = [
     (20, "carrier[One].cost", "'nothing'", "add a [[tariff]] of this name"),
     (21, "carrier[One].bind[0].host", "", "add host = ..."),
 ]
+
+
+def _numbers(info: inspection.Type, key: str = "") -> Iterator[tuple[str, Callable[[float], Any]]]:
+    """Each key that takes a float, and what stands in the file for a number there."""
+    match info:
+        case inspection.Metadata():
+            yield from _numbers(info.type, key)
+        case inspection.FloatType():
+            yield key, lambda number: number
+        case inspection.UnionType():
+            for kind in info.types:
+                yield from _numbers(kind, key)
+        case inspection.StructType():
+            for field in info.fields:
+                name = field.encode_name
+                for place, put in _numbers(field.type, f"{key}.{name}" if key else name):
+                    yield place, lambda number, name=name, put=put: {name: put(number)}
+        case inspection.VarTupleType():
+            row = f"{key}[0]" if isinstance(info.item_type, inspection.StructType) else key
+            for place, put in _numbers(info.item_type, row):
+                yield place, lambda number, put=put: [put(number)]
+        case inspection.TupleType():
+            assert not any(list(_numbers(kind)) for kind in info.item_types), "teach this walk lists of several kinds"
+        case inspection.DictType():
+            assert not list(_numbers(info.value_type)), "teach this walk tables of numbers"
 
 
 def _write(tmp_path: Path, text: str) -> Path:
@@ -105,6 +135,10 @@ def test_the_example_is_accepted_and_complete(monkeypatch: pytest.MonkeyPatch, t
         ('[http]\nlisten = "0.0.0.0:9464"\n', 0, "metrics.listen", "choose another port"),
         ("[retry]\ntemporary_s = 400\n", 2, "retry.temporary_s", "lower it"),
         ("[lanes]\nvalidity_max_s = 500\n", 0, "lanes.validity_otp_s", "lower it or raise validity_max_s"),
+        ("[engine]\nlease_s = inf\n", 2, "engine.lease_s", "write a number above 0 and at most 315360000"),
+        ("[http]\nkey_requests_per_s = 1e999\n", 2, "http.key_requests_per_s", "write a number at least 0"),
+        ("[retry]\nabsent_s = [60, -5]\n", 2, "retry.absent_s", "each a number above 0"),
+        ("[retention]\nstreams_s = 315_360_001\n", 2, "retention.streams_s", "write a whole number from 1 to 315360000"),
         ("[retry]\nattempts_max = 6\n", 2, "retry.attempts_max", "from 1 to 5"),
         ('carrier = "x"\n', 1, "carrier", "write [[carrier]] in front of each"),
         ('[[carrier]]\nname = "one"\n', 1, "carrier[one].bind", "add bind"),
@@ -144,6 +178,21 @@ def test_each_mistake_is_named(tmp_path: Path, text: str, line: int, key: str, r
     found = [f for f in _errors(tmp_path, text) if f.key == key]
     assert [(f.line or 0) for f in found] == [line] or (line == 0 and found)
     assert remedy in found[0].remedy
+
+
+def test_no_number_is_infinite() -> None:
+    """Every key that takes a float refuses what is not finite, and seconds what no clock could add, with key and remedy."""
+    places = dict(_numbers(inspection.type_info(Settings)))
+    assert {"engine.lease_s", "retry.absent_s", "carrier[0].rate", "carrier[0].bind[0].rate", "limit[0].rate"} <= places.keys()
+    assert len(places) > 40
+    for key, put in places.items():
+        seconds = key.endswith("_s") and not key.endswith("_per_s")
+        for number in (math.inf, -math.inf, math.nan, *[1e308, 315_360_000.5] * seconds):
+            report = Report("d.toml", {}, put(number))
+            shape.check(report, Settings)
+            (found,) = [finding for finding in report.findings if finding.key == key]
+            assert (found.level, found.value.strip("[]")) == ("error", str(number)), found
+            assert "number" in found.remedy
 
 
 ONE = f'[[carrier]]\nname = "one"\n{BIND}'
