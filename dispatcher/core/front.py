@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 import msgspec
 
 CANCEL_WISHES_MAX = 1_000
+CANCEL_WISHES_OF_ACCOUNT_MAX = 100
 CANCEL_WISH_MS = 60_000
-"""How many wishes to cancel wait at once, and for how long they are known."""
+"""How many wishes to cancel are open at once, of all accounts and of one, and for how long they are known."""
 
 
 class Callback(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
@@ -183,11 +184,15 @@ class FrontStore(Protocol):
     async def key_uses(self) -> Mapping[str, int]:
         """Last uses by key id."""
 
-    async def wish_cancel(self, message_id: str, at: int) -> bool:
-        """Asks the engines to have carriers cancel what they have accepted of a message. False: CANCEL_WISHES_MAX wait."""
+    async def wish_cancel(self, account: str, message_id: str, at: int) -> bool:
+        """Asks the engines to have carriers cancel what they have accepted of a message. False: as many as may be are open, of
+        its account or of all."""
 
-    async def cancel_wishes(self, at: int) -> Mapping[str, bool]:
-        """Message ids of the last CANCEL_WISH_MS, and whether the carrier's word on each has been taken; forgets older ones."""
+    async def cancel_wishes(self, at: int) -> Sequence[str]:
+        """Message ids whose wish is open and not older than CANCEL_WISH_MS, the oldest first."""
 
-    async def end_cancel_wish(self, message_id: str, at: int) -> None:
+    async def cancel_words(self, ids: Sequence[str], at: int) -> Mapping[str, bool]:
+        """Of these messages those wished in the last CANCEL_WISH_MS, and whether the carrier's word on each has been taken."""
+
+    async def end_cancel_wish(self, account: str, message_id: str, at: int) -> None:
         """Whatever the carrier said has taken effect."""

@@ -64,6 +64,7 @@ class Cancelling(NamedTuple):
     """The wish to cancel one accepted segment."""
 
     id: str
+    account: str
     segment: int
     attempt: int
     pdu: Pdu
@@ -106,7 +107,7 @@ class Questions:
         self._asked: dict[str, dict[str, int]] = {}
         self._open_wishes: dict[str, int] = {}
         self._outcomes: list[tuple[Cancelling, bool]] = []
-        self._ended: list[str] = []
+        self._ended: dict[str, str] = {}
         self._bell = Bell()
         self._sweep_s = works.settings.receipts.sweep_s
         self._last_ms = int(2000 * self._sweep_s)
@@ -192,7 +193,7 @@ class Questions:
         """Wishes to cancel of which a segment went over a login that is ours to ask over."""
         works = self._works
         wishes = await works.store.cancel_wishes(works.clock.now_ms())
-        fresh = [i for i, done in wishes.items() if not done and i not in self._open_wishes and i not in self._ended]
+        fresh = [i for i in wishes if i not in self._open_wishes and i not in self._ended]
         for message in await works.read(fresh, bodies=True) if fresh else []:
             head = message.head
             pieces = [] if head is None else list(open_attempts(head))
@@ -203,9 +204,11 @@ class Questions:
             login = (asker.carrier.name, asker.bind)
             mine = {a.carrier_id: (number, a) for number, a in pieces if (a.carrier, a.bind) == login}  # one for each submit
             for number, a in mine.values():
-                asker.wished.append(Cancelling(message.id, number, a.number, self._cancel(head, a, asker.carrier, to)))
+                asker.wished.append(
+                    Cancelling(message.id, head.account, number, a.number, self._cancel(head, a, asker.carrier, to))
+                )
             self._open_wishes[message.id] = len(mine)
-        for message_id in self._open_wishes.keys() - wishes.keys():  # its time is over
+        for message_id in self._open_wishes.keys() - set(wishes):  # its time is over
             del self._open_wishes[message_id]
 
     def _source(self, head: Head, carrier: Carrier) -> dict[str, int | str]:
@@ -299,10 +302,11 @@ class Questions:
             if waiting > 0:
                 self._open_wishes[cancelling.id] = waiting
             else:
-                self._ended.append(cancelling.id)
+                self._ended[cancelling.id] = cancelling.account
         while self._ended:  # of each the store is told, also when it is away in between
-            await works.store.end_cancel_wish(self._ended[-1], works.clock.now_ms())
-            self._ended.pop()
+            message_id, account = next(iter(self._ended.items()))
+            await works.store.end_cancel_wish(account, message_id, works.clock.now_ms())
+            self._ended.pop(message_id, None)
 
 
 def _open(head: Head, row: Correlation) -> Attempt | None:

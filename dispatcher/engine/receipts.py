@@ -263,9 +263,9 @@ class Receipts:
     async def _wished(self, items: list[Item]) -> Collection[str]:
         """Messages that somebody wished to cancel; looked for only when a receipt says DELETED where that may be why."""
         store, clock = self._works.store, self._works.clock
-        if any(item.receipt.state == "DELETED" and item.read.carrier in self._cancels for item in items):
-            return await self._works.persist("wishes", lambda: store.cancel_wishes(clock.now_ms()))
-        return ()
+        told = (item for item in items if item.receipt.state == "DELETED" and item.read.carrier in self._cancels)
+        ids = list({item.correlation.id for item in told})
+        return await self._works.persist("wishes", lambda: store.cancel_words(ids, clock.now_ms())) if ids else ()
 
     def _build(self, effects: Effects, items: list[Item], messages: dict[str, Message], wished: Collection[str]) -> list[Item]:
         """Decides; returns the items that change nothing."""

@@ -35,6 +35,7 @@ class Cancelled(enum.Enum):
     TOO_LATE = "it is final, or all of it has been submitted"
     BUSY = "it is being submitted right now"
     REFUSED = "it has been submitted, and the carrier did not cancel it"
+    TOO_MANY = "it has been submitted, and its carrier was not asked: too many cancels wait for carriers; try again later"
     NO_WORD = "it has been submitted, and the carrier has not said whether it cancels it; look at its state later"
 
 
@@ -86,11 +87,11 @@ async def _withdraw(desk: Desk, message: Message) -> Cancelled:
     """Asks for what carriers have accepted, and waits for their word."""
     if message.head is None or not can_be_withdrawn(message.head, desk.carriers):
         return Cancelled.TOO_LATE
-    if not await desk.within(desk.store.wish_cancel(message.id, desk.now_ms())):
-        return Cancelled.NO_WORD
+    if not await desk.within(desk.store.wish_cancel(message.head.account, message.id, desk.now_ms())):
+        return Cancelled.TOO_MANY
     for _ in range(round(WORD_S / LOOK_S)):
         await desk.sleep(LOOK_S)
-        word = (await desk.within(desk.store.cancel_wishes(desk.now_ms()))).get(message.id, True)
+        word = (await desk.within(desk.store.cancel_words([message.id], desk.now_ms()))).get(message.id, True)
         head = (await desk.read()).head  # after the wish: what it led to was written before it ended
         if head is not None and head.state == State.CANCELLED:
             return Cancelled.DONE

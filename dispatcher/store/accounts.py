@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dispatcher.core.customer import Account, ApiKey, Balance
-from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX
+from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX, CANCEL_WISHES_OF_ACCOUNT_MAX
 from dispatcher.core.model import Message
 from dispatcher.core.ports import CorruptRecord
 from dispatcher.store import records, resp
@@ -189,24 +189,29 @@ class Accounts(RedisBase):
             wishes[carrier, bind] = command.decode()
         return wishes
 
-    async def wish_cancel(self, message_id: str, at: int) -> bool:
-        key = self.k.cancels
-        if (await self.ask(DESK, resp.of("HLEN", key), 1))[0] >= CANCEL_WISHES_MAX:
-            return False
-        await self.ask(DESK, resp.of("HSET", key, message_id, at), 1)
-        return True
+    async def wish_cancel(self, account: str, message_id: str, at: int) -> bool:
+        keys = [self.k.wishes, self.k.wishes_ + account.encode(), self.k.wished]
+        numbers = (at, CANCEL_WISH_MS, CANCEL_WISHES_OF_ACCOUNT_MAX, CANCEL_WISHES_MAX)
+        return bool(await self.run(DESK, "wish", keys, [message_id.encode(), *(b"%d" % number for number in numbers)]))
 
-    async def cancel_wishes(self, at: int) -> Mapping[str, bool]:
-        """A wish is its ms, with a dot behind it once it is done with."""
-        flat = (await self.ask(DESK, resp.of("HGETALL", self.k.cancels), 1))[0]
-        wishes = {i.decode(): value for i, value in zip(flat[::2], flat[1::2], strict=True)}
-        old = [i for i, value in wishes.items() if int(value.rstrip(b".")) <= at - CANCEL_WISH_MS]
-        if old:
-            await self.ask(DESK, resp.of("HDEL", self.k.cancels, *old), 1)
-        return {i: value.endswith(b".") for i, value in wishes.items() if i not in old}
+    async def cancel_wishes(self, at: int) -> Sequence[str]:
+        wire = resp.of("ZRANGEBYSCORE", self.k.wishes, f"({at - CANCEL_WISH_MS}", "+inf")
+        return [message_id.decode() for message_id in (await self.ask(DESK, wire, 1))[0]]
 
-    async def end_cancel_wish(self, message_id: str, at: int) -> None:
-        await self.ask(DESK, resp.of("HSET", self.k.cancels, message_id, f"{at}."), 1)
+    async def cancel_words(self, ids: Sequence[str], at: int) -> Mapping[str, bool]:
+        wire = [resp.of("ZSCORE", key, i) for i in ids for key in (self.k.wishes, self.k.wished)]
+        scores = await self.ask(DESK, b"".join(wire), len(wire)) if wire else []
+        known = [score is not None and float(score) > at - CANCEL_WISH_MS for score in scores]
+        return {i: ended for i, still, ended in zip(ids, known[::2], known[1::2], strict=True) if still or ended}
+
+    async def end_cancel_wish(self, account: str, message_id: str, at: int) -> None:
+        wire = (
+            resp.of("ZADD", self.k.wished, at, message_id),
+            resp.of("ZREMRANGEBYSCORE", self.k.wished, "-inf", at - CANCEL_WISH_MS),
+            resp.of("ZREM", self.k.wishes, message_id),
+            resp.of("ZREM", self.k.wishes_ + account.encode(), message_id),
+        )
+        await self.ask(DESK, b"".join(wire), len(wire))
 
     async def server_settings(self) -> Mapping[str, str]:
         found: dict[str, str] = {}

@@ -84,7 +84,7 @@ class Keys:
         self.empties = base + b"empties"
         self.corrupt = base + b"corrupt"
         self.controls = base + b"controls"
-        self.cancels = base + b"cancels"
+        self.wishes, self.wishes_, self.wished = base + b"wishes", base + b"wishes:", base + b"wished"
         self.cursor = base + b"cursor:sends"
         self.refused = base + b"refused:sends"
         self._of_doors(base)

@@ -72,6 +72,7 @@ SCRIPTS = {
         "notice_replay",
         "rekey",
         "calls",
+        "wish",
     )
 }
 LOAD = b"".join(resp.command(b"SCRIPT", b"LOAD", s.text) for s in SCRIPTS.values())

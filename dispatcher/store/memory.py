@@ -7,10 +7,10 @@ time from the `at` arguments seen so far.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX
+from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX, CANCEL_WISHES_OF_ACCOUNT_MAX
 from dispatcher.core.ids import time_of
 from dispatcher.core.ports import CorruptRecord, Cursor, Queue, SendEntry
 from dispatcher.store import records
@@ -18,7 +18,7 @@ from dispatcher.store.memory_calls import MemoryCalls
 from dispatcher.store.memory_engine import MemoryEngine
 from dispatcher.store.memory_inbox import MemoryInbox
 from dispatcher.store.memory_notices import MemoryNotices
-from dispatcher.store.memory_state import Hook, step
+from dispatcher.store.memory_state import CancelWish, Hook, step
 
 __all__ = ["Hook", "MemoryStore"]
 
@@ -180,20 +180,32 @@ class MemoryStore(MemoryEngine, MemoryInbox, MemoryCalls, MemoryNotices):
         return dict(self.wishes)
 
     @step
-    async def wish_cancel(self, message_id: str, at: int) -> bool:
-        if len(self.cancels) >= CANCEL_WISHES_MAX:
-            return False
-        self.cancels[message_id] = (at, False)
+    async def wish_cancel(self, account: str, message_id: str, at: int) -> bool:
+        self.cancels = {i: wish for i, wish in self.cancels.items() if wish.at > at - CANCEL_WISH_MS}
+        waiting = self._open(at)
+        if message_id not in waiting:
+            own = sum(self.cancels[i].account == account for i in waiting)
+            if own >= CANCEL_WISHES_OF_ACCOUNT_MAX or len(waiting) >= CANCEL_WISHES_MAX:
+                return False
+        self.cancels[message_id] = CancelWish(account, at, ended=False)
         return True
 
-    @step
-    async def cancel_wishes(self, at: int) -> Mapping[str, bool]:
-        self.cancels = {i: wish for i, wish in self.cancels.items() if wish[0] > at - CANCEL_WISH_MS}
-        return {i: done for i, (_, done) in self.cancels.items()}
+    def _open(self, at: int) -> list[str]:
+        fresh = {i: wish.at for i, wish in self.cancels.items() if not wish.ended and wish.at > at - CANCEL_WISH_MS}
+        return sorted(fresh, key=lambda i: (fresh[i], i))
 
     @step
-    async def end_cancel_wish(self, message_id: str, at: int) -> None:
-        self.cancels[message_id] = (at, True)
+    async def cancel_wishes(self, at: int) -> Sequence[str]:
+        return self._open(at)
+
+    @step
+    async def cancel_words(self, ids: Sequence[str], at: int) -> Mapping[str, bool]:
+        found = ((i, self.cancels.get(i)) for i in ids)
+        return {i: wish.ended for i, wish in found if wish is not None and wish.at > at - CANCEL_WISH_MS}
+
+    @step
+    async def end_cancel_wish(self, account: str, message_id: str, at: int) -> None:
+        self.cancels[message_id] = CancelWish(account, at, ended=True)
 
 
 def _send_entry(entry: str, fields: Mapping[str, bytes]) -> SendEntry:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from dispatcher.core.front import Counted
 from dispatcher.core.model import Correlation, Lane, Message
@@ -56,6 +56,14 @@ class Group:
         self.at = plan.at
 
 
+class CancelWish(NamedTuple):
+    """A wish to cancel, open or ended; `at`: when it became so."""
+
+    account: str
+    at: int
+    ended: bool
+
+
 class MemoryState:
     """All the data, and moves on it that never await."""
 
@@ -96,7 +104,7 @@ class MemoryState:
         self.intake = Cursor("", 0)
         self.refused: list[RejectRow] = []
         self.wishes: dict[tuple[str, str], str] = {}
-        self.cancels: dict[str, tuple[int, bool]] = {}
+        self.cancels: dict[str, CancelWish] = {}
         self.empty_since: dict[str, int] = {}
         self.corrupt: list[str] = []
         self.now = 0

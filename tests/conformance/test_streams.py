@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX
+from dispatcher.core.front import CANCEL_WISH_MS, CANCEL_WISHES_MAX, CANCEL_WISHES_OF_ACCOUNT_MAX
 from dispatcher.core.inbox import Received
 from dispatcher.core.model import Correlation, InboundRow, State
 from dispatcher.core.ports import Cursor, Effects, RejectRow, Verdict, VersionedHead
@@ -145,30 +145,61 @@ def test_readers_of_correlations_do_not_move_each_other(world: World) -> None:
 
 
 def test_wishes_to_cancel_wait_for_an_engine_and_end(world: World) -> None:
-    """Open until ended, seen by all, wished anew after that, and forgotten by their age."""
+    """Open until ended, the oldest first, wished anew after that; the word on each is known till its age makes it forgotten."""
 
     async def case(store: AnyStore) -> None:
-        assert await store.cancel_wishes(T0) == {}
-        assert await store.wish_cancel("a", T0)
-        assert await store.wish_cancel("b", T0 + 1)
-        await store.end_cancel_wish("a", T0 + 2)
-        assert await store.cancel_wishes(T0 + 3) == {"a": True, "b": False}
-        assert await store.wish_cancel("a", T0 + 4)
-        assert await store.cancel_wishes(T0 + 5) == {"a": False, "b": False}
-        assert await store.cancel_wishes(T0 + 1 + CANCEL_WISH_MS) == {"a": False}
-        assert await store.cancel_wishes(T0 + 4 + CANCEL_WISH_MS) == {}
+        assert await store.cancel_wishes(T0) == []
+        assert await store.cancel_words([], T0) == {}
+        assert await store.wish_cancel("acme", "b", T0)
+        assert await store.wish_cancel("other", "a", T0 + 1)
+        assert await store.cancel_wishes(T0 + 1) == ["b", "a"]
+        await store.end_cancel_wish("acme", "b", T0 + 2)
+        assert await store.cancel_wishes(T0 + 3) == ["a"]
+        assert await store.cancel_words(["a", "b", "c"], T0 + 3) == {"a": False, "b": True}
+        assert await store.wish_cancel("acme", "b", T0 + 4)
+        assert await store.cancel_wishes(T0 + 5) == ["a", "b"]
+        assert await store.cancel_words(["b"], T0 + 5) == {"b": False}
+        assert await store.cancel_wishes(T0 + 1 + CANCEL_WISH_MS) == ["b"]
+        assert await store.cancel_words(["a", "b"], T0 + 1 + CANCEL_WISH_MS) == {"b": False}
+        await store.end_cancel_wish("acme", "b", T0 + 6)
+        assert await store.cancel_words(["b"], T0 + 5 + CANCEL_WISH_MS) == {"b": True}
+        assert await store.cancel_words(["b"], T0 + 6 + CANCEL_WISH_MS) == {}
+
+    world.run(case)
+
+
+@pytest.mark.parametrize("waiting", [CANCEL_WISHES_OF_ACCOUNT_MAX - 1, CANCEL_WISHES_OF_ACCOUNT_MAX])
+def test_an_accounts_wishes_to_cancel_are_bounded(world: World, waiting: int) -> None:
+    """The last that fits is taken, the next is not, other accounts' are; one that waits is wished again; what ended or is
+    too old leaves room."""
+
+    async def case(store: AnyStore) -> None:
+        for number in range(waiting):
+            assert await store.wish_cancel("acme", f"m{number}", T0 + number)
+        assert await store.wish_cancel("acme", "last", T0 + waiting) is (waiting < CANCEL_WISHES_OF_ACCOUNT_MAX)
+        assert not await store.wish_cancel("acme", "beyond", T0 + waiting)
+        assert await store.wish_cancel("other", "m", T0 + waiting)
+        assert await store.wish_cancel("acme", "m1", T0 + waiting)
+        await store.end_cancel_wish("acme", "m1", T0 + waiting)
+        assert await store.wish_cancel("acme", "beyond", T0 + waiting)
+        assert not await store.wish_cancel("acme", "m1", T0 + waiting)
+        assert await store.wish_cancel("acme", "m1", T0 + CANCEL_WISH_MS)  # m0 is too old by then
+        assert not await store.wish_cancel("acme", "m0", T0 + CANCEL_WISH_MS)
 
     world.run(case)
 
 
 @pytest.mark.parametrize("waiting", [CANCEL_WISHES_MAX - 1, CANCEL_WISHES_MAX])
 def test_wishes_to_cancel_are_bounded(world: World, waiting: int) -> None:
-    """The last that fits is taken, the next is not."""
+    """Of all accounts, too, however many there are; those that ended do not count."""
 
     async def case(store: AnyStore) -> None:
         for number in range(waiting):
-            assert await store.wish_cancel(f"m{number}", T0)
-        assert await store.wish_cancel("last", T0) is (waiting < CANCEL_WISHES_MAX)
+            assert await store.wish_cancel(f"account{number % 20}", f"m{number}", T0)
+        assert await store.wish_cancel("last", "last", T0) is (waiting < CANCEL_WISHES_MAX)
+        assert not await store.wish_cancel("beyond", "beyond", T0)
+        await store.end_cancel_wish("account0", "m0", T0)
+        assert await store.wish_cancel("beyond", "beyond", T0)
 
     world.run(case)
 

@@ -96,7 +96,7 @@ def test_where_no_carrier_takes_it_nobody_is_asked() -> None:
             await here.until({"submitted": 1})
             assert await cancel(here) is Cancelled.TOO_LATE
             assert here.smscs["alpha"].stats.cancels == 0
-            assert await here.store.cancel_wishes(here.clock.now_ms()) == {}
+            assert await here.store.cancel_wishes(here.clock.now_ms()) == []
 
     trio.run(main)
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from dispatcher.core.front import CANCEL_WISHES_OF_ACCOUNT_MAX
 from dispatcher.core.lifecycle import Withdrawn, collect, decide
 from dispatcher.core.model import Attempt, Head, Outcome, Segment, State
 from dispatcher.core.ports import Effects, Owner, Queue, VersionedHead
 from dispatcher.core.retry import Rules
+from dispatcher.ingest import cancelling
 from tests.dispatcher.ingest.world import NUMBER, PRICE, TEXT, World, problem, settings_of, world
 
 
@@ -189,7 +191,7 @@ def test_cancel_of_a_submitted_message_waits_for_its_carriers_word(takes_back: b
                     rules = Rules(settings_of(), {}, {}, lambda: 0.5)
                     collect(effects, message, decide(message, Withdrawn(1, 1), rules, w.clock.now_ms()))
                     assert await w.store.commit(effects) == []
-                await w.store.end_cancel_wish(sent, w.clock.now_ms())
+                await w.store.end_cancel_wish("shop", sent, w.clock.now_ms())
 
             running = asyncio.create_task(engine())
             answer = await w.http.delete(f"/v1/messages/{sent}")
@@ -199,6 +201,22 @@ def test_cancel_of_a_submitted_message_waits_for_its_carriers_word(takes_back: b
             else:
                 assert problem(answer) == (409, "not_cancellable")
                 assert "the carrier did not cancel it" in answer.json()["detail"]
+
+    asyncio.run(scenario())
+
+
+def test_a_cancel_beyond_what_may_wait_says_that_nobody_was_asked() -> None:
+    """An account with as many wishes open as it may have is answered at once; its message waits for nothing."""
+
+    async def scenario() -> None:
+        async with world(carrier={"questions": {"cancel": True}}) as w:
+            sent = await submitted(w, accepted=[True])
+            for number in range(CANCEL_WISHES_OF_ACCOUNT_MAX):
+                assert await w.store.wish_cancel("shop", f"m{number}", w.clock.now_ms())
+            answer = await asyncio.wait_for(w.http.delete(f"/v1/messages/{sent}"), cancelling.WORD_S / 2)
+            assert problem(answer) == (409, "not_cancellable")
+            assert "its carrier was not asked" in answer.json()["detail"]
+            assert sent not in await w.store.cancel_wishes(w.clock.now_ms())
 
     asyncio.run(scenario())
 
