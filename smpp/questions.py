@@ -5,7 +5,7 @@ It knows sequence numbers, a budget and deadlines; it refuses to know who asks a
 Theory. A question is not a request of the window: nothing is in doubt when its answer stays away, so a time-out costs neither
 the session nor a submit, and an ESME that asks a lot must not keep submits from leaving. So it has a budget of its own (few
 at a time) and a timer of its own. Each ends exactly once: with an answer, with silence (`Told.pdu` None), or with the link,
-which ends all of them without a word.
+which leaves all that are open (`lost`).
 """
 
 from __future__ import annotations
@@ -81,6 +81,12 @@ class Questions:
             del self._open[sequence]
             late.append(Told(token, None))
         return late
+
+    def lost(self) -> list[object]:
+        """The link is gone: the tokens of all that are open, once."""
+        tokens = [token for token, _ in self._open.values()]
+        self._open.clear()
+        return tokens
 
 
 def refusal(question: Pdu) -> Pdu:

@@ -189,6 +189,7 @@ class Carriers:
 
         async def one(stream: trio.abc.Stream, mode: str) -> None:
             reasons.append(await self._run_link(seat, stream, mode))
+            seat.up = False  # what is left of the pair takes no more
             for link in [each for each, (own, _) in self._links.items() if own is seat]:
                 await link.close("pair_ended")
 
@@ -238,16 +239,16 @@ class Carriers:
             if mode != "rx":
                 seat.up = False
                 seat.link = None
-                self._leave(seat, link.ended)
+                if link.ended is not None:
+                    self._leave(seat, link.ended)
+                self._questions.lost(session.questions.lost())
                 self._state(seat, "down")
         reason = refused[0] if refused else link.ended.reason if link.ended is not None else "cancelled"
         if not works.stopping:
             works.log.warning("session_ended", **labels(seat), reason=reason)
         return reason
 
-    def _leave(self, seat: Seat, ended: Ended[Token] | None) -> None:
-        if ended is None:
-            return
+    def _leave(self, seat: Seat, ended: Ended[Token]) -> None:
         self._committer.closed(seat, ended.unknown, Outcome.UNKNOWN)
         self._committer.closed(seat, ended.not_sent, Outcome.NOT_SENT)
         if ended.unknown:
@@ -366,10 +367,9 @@ class Carriers:
         if seat.state == state:
             return
         seat.state = state
-        put = self._works.counters.put
         states = [s.state for s in self.seats if (s.carrier, s.bind) == (seat.carrier, seat.bind)]
         for each in _STATES:
-            put("dispatcher_bind_state", (seat.carrier, seat.bind, each), states.count(each))
+            self._works.counters.put("dispatcher_bind_state", (seat.carrier, seat.bind, each), states.count(each))
 
 
 def lease_name(seat: Seat) -> str:

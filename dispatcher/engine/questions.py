@@ -6,17 +6,19 @@ Theory. Of all engines one asks over a login: the one with a lease on it, taken 
 when none is. So what was asked when need not be shared: who begins to ask, asks once about everything that is due, at the
 login's rate, and after that about each segment ever more seldom. An answer of query_sm goes the way of a receipt, with its
 correlation, so it can neither overtake a final state nor be counted twice. A question is about an accepted submit, its answer
-about money nobody has to pay twice: silence, refusals and a dead link change nothing.
+about money nobody has to pay twice: silence, refusals and a dead link change nothing. A query_sm that a dead link took along
+is not made up for: the next one comes when the wait has doubled, as after any other answer that says nothing.
 
 A wish to cancel is a row in the store, which a door wrote and watches. The engine that asks over the login of the message's
-first open segment carries it out. Some carriers confirm by a receipt DELETED, which may come before their answer does: a
-receipt DELETED of a wished message says "cancelled" (receipts.py), not "not delivered".
+first open segment carries it out, one of each account in turn. What a dead link took along is asked once more; not for ever,
+since a cancel_sm may be what the link dies of. Some carriers confirm by a receipt DELETED, which may come before their
+answer does: a receipt DELETED of a wished message says "cancelled" (receipts.py), not "not delivered".
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence, Set
 from typing import Final, NamedTuple
 
 from dispatcher.core.asking import first_question_at, next_question_at, open_attempts, says_something
@@ -29,12 +31,13 @@ from dispatcher.engine.encode import ton_npi
 from dispatcher.engine.forms import Form
 from dispatcher.engine.leases import SESSION_PREFIX, Leases
 from dispatcher.engine.receipts import Receipts
-from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Works
+from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
 from smpp import constants as c
 from smpp.constants import Command
 from smpp.pdus import Pdu
 from smpp.questions import Told
 from smpp.receipts import Receipt, state_of
+from smpp.session import Session, State
 
 LOOK_S: Final = 0.1
 WISHES_S: Final = 0.25
@@ -79,7 +82,7 @@ class Asker:
         self.seats: list[Seat] = []
         self.lease = f"{SESSION_PREFIX}{carrier.name}.{bind}.questions"
         self.due: deque[Query] = deque()
-        self.wished: deque[Cancelling] = deque()
+        self.wished: dict[str, deque[Cancelling]] = {}
         self.mute_until: dict[Command, float] = {}
         self.next_at = 0.0
 
@@ -88,7 +91,26 @@ class Asker:
         if now < self.next_at:
             return None
         up = [seat for seat in self.seats if seat.up and seat.leased and seat.link is not None]
-        return next((seat for seat in up if seat.link is not None and seat.link.session.questions.room > 0), None)
+        return next((seat for seat in up if seat.link is not None and _takes(seat.link.session)), None)
+
+    def next(self) -> Query | Cancelling | None:
+        """Takes the next question: wishes first, one of each account in turn."""
+        for account in self.wished:
+            waiting = self.wished.pop(account)
+            cancelling = waiting.popleft()
+            if waiting:
+                self.wished[account] = waiting  # at the end again
+            return cancelling
+        return self.due.popleft() if self.due else None
+
+    def forget(self, over: Container[str]) -> None:
+        """Messages that are not to be asked about any more."""
+        for account, waiting in list(self.wished.items()):
+            left = deque(cancelling for cancelling in waiting if cancelling.id not in over)
+            if left:
+                self.wished[account] = left
+            else:
+                del self.wished[account]
 
     def mute(self, command: Command, now: float) -> bool:
         """Has it said that it does not know the command?"""
@@ -105,7 +127,10 @@ class Questions:
         self._forms = {carrier.name: Form(carrier) for carrier in works.settings.carrier}
         self._askers: dict[_Login, Asker] = {}
         self._asked: dict[str, dict[str, int]] = {}
-        self._open_wishes: dict[str, int] = {}
+        self._open_wishes: dict[str, set[tuple[int, int]]] = {}
+        """Message -> segments and attempts on which there is no word yet."""
+        self._again: set[str] = set()
+        """Wishes that a dead link has taken along once."""
         self._outcomes: list[tuple[Cancelling, bool]] = []
         self._ended: dict[str, str] = {}
         self._bell = Bell()
@@ -155,7 +180,7 @@ class Questions:
         if lease is not None:
             return lease.valid(self._works.clock.monotonic())
         asker.due.clear()
-        asker.wished.clear()
+        self._forget({cancelling.id for waiting in asker.wished.values() for cancelling in waiting})
         return await self._leases.take(asker.lease) is not None
 
     # -- what is to be asked
@@ -204,12 +229,19 @@ class Questions:
             login = (asker.carrier.name, asker.bind)
             mine = {a.carrier_id: (number, a) for number, a in pieces if (a.carrier, a.bind) == login}  # one for each submit
             for number, a in mine.values():
-                asker.wished.append(
-                    Cancelling(message.id, head.account, number, a.number, self._cancel(head, a, asker.carrier, to))
-                )
-            self._open_wishes[message.id] = len(mine)
-        for message_id in self._open_wishes.keys() - set(wishes):  # its time is over
-            del self._open_wishes[message_id]
+                pdu = self._cancel(head, a, asker.carrier, to)
+                turn = asker.wished.setdefault(head.account, deque())
+                turn.append(Cancelling(message.id, head.account, number, a.number, pdu))
+            self._open_wishes[message.id] = {(number, a.number) for number, a in mine.values()}
+        self._forget(self._open_wishes.keys() - set(wishes))  # their time is over
+        self._again &= set(wishes)
+
+    def _forget(self, over: Set[str]) -> None:
+        """Wishes that are not ours to carry out, or not any more; of those that are still open we may take them up anew."""
+        for message_id in over:
+            self._open_wishes.pop(message_id, None)
+        for asker in self._askers.values():
+            asker.forget(over)
 
     def _source(self, head: Head, carrier: Carrier) -> dict[str, int | str]:
         """source_addr as the submit had it: carriers compare."""
@@ -233,11 +265,7 @@ class Questions:
 
     def _ask(self, asker: Asker, now: float) -> None:
         """As many questions as the login's rate and its sessions' budgets allow, wishes first."""
-        while asker.wished or asker.due:
-            seat = asker.ready(now)
-            if seat is None or seat.link is None:
-                return
-            question: Query | Cancelling = asker.wished.popleft() if asker.wished else asker.due.popleft()
+        while (seat := asker.ready(now)) is not None and seat.link is not None and (question := asker.next()) is not None:
             if isinstance(question, Query):
                 self._remember(asker.carrier.name, question)
             if not asker.mute(question.pdu.command, now):
@@ -263,6 +291,12 @@ class Questions:
                 self._outcomes.append((token, pdu is not None and _is_success(pdu)))
                 self._count(seat, "cancel", pdu, "done")
                 self._bell.ring()
+
+    def lost(self, tokens: Sequence[object]) -> None:
+        """Questions that a dead link took along (synchronous)."""
+        wishes = {token.id for token in tokens if isinstance(token, Cancelling)}
+        self._forget(wishes - self._again)
+        self._again |= wishes
 
     def _queried(self, seat: Seat, query: Query, pdu: Pdu | None) -> None:
         receipt = receipt_in(pdu)
@@ -295,13 +329,15 @@ class Questions:
         left = await commit_at_rest(works, evidence) if evidence else set()
         self._outcomes = self._outcomes[len(outcomes) :]
         for cancelling, done in outcomes:
-            if done and cancelling.id in left and cancelling.id in self._open_wishes:
+            waiting = self._open_wishes.get(cancelling.id)
+            if waiting is None:
+                continue  # its time is over, or it is to be taken up anew
+            if done and cancelling.id in left:
                 self._outcomes.append((cancelling, done))  # an engine holds it just now
                 continue
-            waiting = self._open_wishes.pop(cancelling.id, 0) - 1
-            if waiting > 0:
-                self._open_wishes[cancelling.id] = waiting
-            else:
+            waiting.discard((cancelling.segment, cancelling.attempt))
+            if not waiting:
+                del self._open_wishes[cancelling.id]
                 self._ended[cancelling.id] = cancelling.account
         while self._ended:  # of each the store is told, also when it is away in between
             message_id, account = next(iter(self._ended.items()))
@@ -313,6 +349,11 @@ def _open(head: Head, row: Correlation) -> Attempt | None:
     """The attempt that a correlation leads to, while it is accepted and undecided."""
     found = (a for number, a in open_attempts(head) if (number, a.number) == (row.segment, row.attempt))
     return next(found, None)
+
+
+def _takes(session: Session[Token]) -> bool:
+    """May a question go now? Not once the session says goodbye, though its link is there until the last answers have come."""
+    return session.state is State.BOUND and session.questions.room > 0
 
 
 def _is_success(pdu: Pdu) -> bool:

@@ -59,6 +59,19 @@ def test_the_budget_is_its_own(asked: int) -> None:
         assert not pair.esme.has_outgoing
 
 
+def test_what_is_open_when_the_link_dies_is_handed_back_once() -> None:
+    """Asked and not answered, written or not, in the order of asking; a second look finds nothing."""
+    pair = ConnectionPair().bind()
+    for token in ("answered", "written"):
+        pair.esme.ask(QUERY, token, 0.0)
+    answered, _ = pair.smsc.receive(pair.esme.outgoing(), 0.0).asked
+    pair.smsc.answer_question(Pdu(Command.QUERY_SM_RESP, {"message_id": "4f", "message_state": 2}, (), answered.sequence))
+    pair.esme.receive(pair.smsc.outgoing(), 0.0)
+    pair.esme.ask(CANCEL, "not written", 0.0)
+    pair.esme.lost()
+    assert (pair.esme.questions.lost(), pair.esme.questions.lost()) == (["written", "not written"], [])
+
+
 def test_silence_costs_the_question_only() -> None:
     """After question_timeout_s it is told as such, once; the session stays; the answer after all is an answer to nothing."""
     pair = ConnectionPair(SessionSettings(question_timeout_s=5, enquire_link_s=0)).bind()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import pytest
 import trio
 
+from dispatcher.core.front import CANCEL_WISH_MS
 from dispatcher.core.model import Message
 from dispatcher.core.ports import StoreUnavailable
 from dispatcher.core.retry import Rules
+from dispatcher.core.settings import Bind
+from dispatcher.engine.questions import Asker, Cancelling
 from dispatcher.ingest import cancelling
 from dispatcher.ingest.cancelling import Cancelled
 from dispatcher.store.memory import MemoryStore
 from smpp.constants import Command
+from smpp.pdus import Pdu
 from smpp.simulator.scenario import Fate, Outcome, Rule
-from tests.dispatcher.engine.world import MONEY, NUMBER, PRICE, World, carrier, route, settings_of, world
+from tests.dispatcher.engine.world import MONEY, NUMBER, PRICE, World, carrier, eventually, route, settings_of, world
 
 T = TypeVar("T")
 
@@ -30,10 +35,12 @@ async def _now(step: Awaitable[T]) -> T:
 
 
 async def cancel(here: World) -> Cancelled:
-    """The only message's, as a door does it."""
+    """The first message's, as a door does it."""
+    first = next(iter(await here.states()))
 
     async def read() -> Message:
-        (message,) = await here.messages()
+        (message,) = await here.store.messages([first])
+        assert message is not None
         return message
 
     rules = Rules(here.settings, {}, {}, lambda: 0.5)
@@ -169,3 +176,113 @@ def test_the_carriers_word_is_told_when_the_store_is_back() -> None:
             assert here.smscs["alpha"].stats.cancels == 1
 
     trio.run(main)
+
+
+class Fragile(trio.abc.Stream):
+    """A connection that breaks with a cancel_sm before it leaves, while `cuts` says so."""
+
+    def __init__(self, stream: trio.abc.Stream, cuts: list[int]) -> None:
+        self.stream = stream
+        self.cuts = cuts
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        rest = bytes(data)
+        while rest and self.cuts:
+            if int.from_bytes(rest[4:8]) == Command.CANCEL_SM:
+                self.cuts.pop()
+                await self.aclose()
+                raise trio.BrokenResourceError
+            rest = rest[int.from_bytes(rest[:4]) :]
+        await self.stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self.stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+@pytest.mark.parametrize(("breaks", "outcome", "asked"), [(1, Cancelled.DONE, 1), (9, Cancelled.NO_WORD, 2)])
+def test_what_a_dead_link_took_along_is_asked_once_more(
+    breaks: int, outcome: Cancelled, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the next session, within the door's time; but no link dies of one again and again."""
+    monkeypatch.setattr(cancelling, "WORD_S", 2.0)
+    cuts = list(range(breaks))
+
+    async def main() -> None:
+        async with world(TAKES, scenarios={"alpha": {"cancel": "answer", "receipt_ms": (6000, 6000)}}, start=False) as here:
+            connect = here.connect
+
+            async def fragile(bind: Bind) -> trio.abc.Stream:
+                return Fragile(await connect(bind), cuts)
+
+            monkeypatch.setattr(here, "connect", fragile)
+            await here.start()
+            here.send()
+            await here.until({"submitted": 1})
+            assert await cancel(here) is outcome
+            assert breaks - len(cuts) == asked
+            assert here.smscs["alpha"].stats.cancels == (outcome is Cancelled.DONE)
+            await here.until({"cancelled" if outcome is Cancelled.DONE else "submitted": 1})
+
+    trio.run(main)
+
+
+def test_a_session_that_says_goodbye_is_not_asked() -> None:
+    """Of a pair the receiver died, the transmitter waits for its last answers: the wish waits for the next pair."""
+
+    async def main() -> None:
+        settings = settings_of([carrier(questions={"cancel": True}, bind={"mode": "tx+rx"})], [route({"alpha": 1})])
+        async with world(settings, scenarios={"alpha": {"cancel": "answer", "receipt_ms": (6000, 6000)}}) as here:
+            smsc = here.smscs["alpha"]
+            here.send()
+            await here.until({"submitted": 1})
+            smsc.stall(True)
+            here.send(NUMBER + 1)
+
+            async def received() -> bool:
+                return len(smsc.received) == 2
+
+            await eventually(received)
+            (receiver,) = [peer for peer in smsc.server.peers.values() if peer.login is not None and peer.login.mode == "rx"]
+            receiver.link.drop()
+            await trio.sleep(0.05)
+            assert len(smsc.server.peers) == 1
+            outcome = await cancel(here)
+            smsc.stall(False)
+            assert here.errors == []
+            assert outcome is Cancelled.DONE
+
+    trio.run(main)
+
+
+def test_a_wish_whose_time_is_over_is_not_carried_out() -> None:
+    """What the login's rate does not allow in time is forgotten with its wish, so the queue is bounded, too."""
+
+    async def main() -> None:
+        settings = settings_of([carrier(questions={"cancel": True, "rate": 1.0})], [route({"alpha": 1})])
+        async with world(settings, scenarios={"alpha": {"cancel": "refuse", "receipt_ms": (6000, 6000)}}) as here:
+            here.send_many(3)
+            await here.until({"submitted": 3})
+            for message in await here.messages():
+                assert await here.store.wish_cancel("shop", message.id, here.clock.now_ms() - CANCEL_WISH_MS + 700)
+            await trio.sleep(2.5)
+            assert here.smscs["alpha"].stats.cancels == 1
+
+    trio.run(main)
+
+
+def test_accounts_take_turns() -> None:
+    """One with many wishes does not keep the other's single one waiting."""
+    asker = Asker(TAKES.carrier[0], "main")
+    for number, account in enumerate("aaab"):
+        wish = Cancelling(f"m{number}", account, 1, 1, Pdu(Command.CANCEL_SM, {}))
+        asker.wished.setdefault(account, deque()).append(wish)
+    asker.forget({"m1"})
+    taken = [question.id for question in iter(asker.next, None) if isinstance(question, Cancelling)]
+    assert taken == ["m0", "m3", "m2"]
+    assert asker.wished == {}
