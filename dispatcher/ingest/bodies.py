@@ -8,7 +8,9 @@ text or a number.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal, get_args, get_origin
+import re
+from itertools import islice
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import msgspec
 
@@ -29,6 +31,28 @@ _SLICE_MESSAGES = 500
 """Decoded between two turns of the loop: about 0.3 ms."""
 _ITEM_BYTES_MAX = 65_536
 """One message; 10 segments of text with every option need less than 8 KiB."""
+_LINE = re.compile(rb"[^\n]+")
+_COMMAS_OF_ONE = 20
+"""An array with more commas for each message it may hold is counted before each element becomes an object: 33 MB of `1,` would
+be 16 million of them, which takes seconds and most of a gigabyte."""
+
+
+class _Beyond(Exception):
+    """More elements than a batch may hold."""
+
+
+class _Counted(msgspec.Struct):
+    """An object of an array, of which only is known that it came."""
+
+    left: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        _Counted.left -= 1
+        if _Counted.left < 0:
+            raise _Beyond
+
+
+_counted = msgspec.json.Decoder(list[_Counted])
 
 
 def message(body: bytes) -> Send:
@@ -45,9 +69,14 @@ async def batch(body: bytes, *, lines: bool, messages_max: int) -> list[Send | l
     one than `messages_max`."""
     items: list[Any]
     if lines:
-        items = [line for line in body.split(b"\n") if line and not line.isspace()]
+        found_lines = [line[0] for line in islice(_LINE.finditer(body), 2 * messages_max + 1)]
+        items = [line for line in found_lines if not line.isspace()]
+        if len(found_lines) > 2 * messages_max:
+            raise _too_large("too many lines", messages_max)
     else:
         try:
+            if body.count(b",") > _COMMAS_OF_ONE * messages_max:
+                _count(body, messages_max)
             items = _raw_list.decode(body)
         except _BROKEN as error:
             raise invalid([_malformed("$", error)]) from None
@@ -96,9 +125,23 @@ def _each(items: list[Any], first: int) -> list[Send | list[FieldError]]:
     ]
 
 
+def _count(body: bytes, messages_max: int) -> None:
+    """Looks how many objects the array holds, and no further than it may hold. Raises Problem beyond that, and msgspec's
+    errors where it is no array of objects."""
+    _Counted.left = messages_max
+    try:
+        _counted.decode(body)
+    except _Beyond:
+        raise _too_large(f"more than {messages_max} messages", messages_max) from None
+
+
+def _too_large(what: str, messages_max: int) -> Problem:
+    return Problem("batch_too_large", f"{what}; at most {messages_max}")
+
+
 def _bounded(count: int, messages_max: int) -> None:
     if count > messages_max:
-        raise Problem("batch_too_large", f"{count} messages; at most {messages_max}")
+        raise _too_large(f"{count} messages", messages_max)
     if count == 0:
         raise invalid([FieldError("$", Refusal.MALFORMED, "must hold at least one message")])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import msgspec
 import pytest
@@ -81,6 +82,42 @@ def test_batch_size_limit(lines: bool, count: int, fine: bool) -> None:
     with pytest.raises(Problem) as caught:
         asyncio.run(bodies.batch(body, lines=lines, messages_max=3))
     assert caught.value.kind == ("batch_too_large" if count else Refusal.MALFORMED)
+
+
+@pytest.mark.parametrize(
+    ("body", "lines", "kind"),
+    [
+        (b"[" + b"1," * 1_500_000 + b"1]", False, Refusal.MALFORMED),
+        (b"[" + b"{}," * 1_500_000 + b"{}]", False, "batch_too_large"),
+        (b"1\n" * 1_500_000, True, "batch_too_large"),
+        (b" \n" * 1_500_000, True, "batch_too_large"),
+        (b"\n" * 3_000_000, True, Refusal.MALFORMED),
+    ],
+)
+def test_a_body_of_a_million_crumbs_is_not_taken_apart(body: bytes, lines: bool, kind: str) -> None:
+    """What cannot be a batch is refused before each crumb of it becomes an object: in memory of its own size at most."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(Problem) as caught:
+            asyncio.run(bodies.batch(body, lines=lines, messages_max=1000))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert caught.value.kind == kind
+    assert peak_bytes < 1_000_000
+
+
+def test_a_batch_full_of_commas_is_a_batch() -> None:
+    """Commas in texts make it worth counting, not wrong; at the limit it is taken, beyond it is not."""
+    for count, fine in ((9, True), (10, True), (11, False)):
+        body = msgspec.json.encode([{"to": CANARY, "text": "," * 1000}] * count)
+        if fine:
+            found = asyncio.run(bodies.batch(body, lines=False, messages_max=10))
+            assert [isinstance(each, Send) for each in found] == [True] * count
+        else:
+            with pytest.raises(Problem) as caught:
+                asyncio.run(bodies.batch(body, lines=False, messages_max=10))
+            assert caught.value.kind == "batch_too_large"
 
 
 def test_a_batch_that_is_no_array_is_refused_as_a_whole() -> None:
