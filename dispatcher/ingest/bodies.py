@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
@@ -37,22 +38,22 @@ _COMMAS_OF_ONE = 20
 be 16 million of them, which takes seconds and most of a gigabyte."""
 
 
-class _Beyond(Exception):
+class Beyond(Exception):
     """More elements than a batch may hold."""
 
 
-class _Counted(msgspec.Struct):
+class Counted(msgspec.Struct):
     """An object of an array, of which only is known that it came."""
 
     left: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        _Counted.left -= 1
-        if _Counted.left < 0:
-            raise _Beyond
+        Counted.left -= 1
+        if Counted.left < 0:
+            raise Beyond
 
 
-_counted = msgspec.json.Decoder(list[_Counted])
+_counted = msgspec.json.Decoder(list[Counted]).decode
 
 
 def message(body: bytes) -> Send:
@@ -75,8 +76,8 @@ async def batch(body: bytes, *, lines: bool, messages_max: int) -> list[Send | l
             raise _too_large("too many lines", messages_max)
     else:
         try:
-            if body.count(b",") > _COMMAS_OF_ONE * messages_max:
-                _count(body, messages_max)
+            if is_vast(body, messages_max) and holds_more(_counted, body, messages_max):
+                raise _too_large(f"more than {messages_max} messages", messages_max)
             items = _raw_list.decode(body)
         except _BROKEN as error:
             raise invalid([_malformed("$", error)]) from None
@@ -125,14 +126,20 @@ def _each(items: list[Any], first: int) -> list[Send | list[FieldError]]:
     ]
 
 
-def _count(body: bytes, messages_max: int) -> None:
-    """Looks how many objects the array holds, and no further than it may hold. Raises Problem beyond that, and msgspec's
-    errors where it is no array of objects."""
-    _Counted.left = messages_max
+def is_vast(body: bytes, most: int) -> bool:
+    """Could an array of it hold far more than `most` elements? Then it is to be counted first."""
+    return body.count(b",") > _COMMAS_OF_ONE * most
+
+
+def holds_more(decode: Callable[[bytes], object], body: bytes, most: int) -> bool:
+    """Looks whether the array holds more objects than `most`, and no further. `decode` makes a Counted of each; what it raises
+    where it finds something else comes out of here."""
+    Counted.left = most
     try:
-        _counted.decode(body)
-    except _Beyond:
-        raise _too_large(f"more than {messages_max} messages", messages_max) from None
+        decode(body)
+    except Beyond:
+        return True
+    return False
 
 
 def _too_large(what: str, messages_max: int) -> Problem:

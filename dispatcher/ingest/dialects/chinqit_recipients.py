@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from dispatcher.ingest import bodies
 from dispatcher.ingest.dialects import chinqit_words as words
 from dispatcher.ingest.dialects.desk import Order
 from dispatcher.ingest.dialects.frame import BOM, NotAnObject
@@ -35,9 +36,14 @@ class _Batch(msgspec.Struct):
     recipients: list[Recipient]
 
 
+class _Crowd(msgspec.Struct):
+    recipients: list[bodies.Counted]
+
+
 _new = tuple.__new__  # an Order without the detour through its named constructor, which takes thrice as long
 _ALIKE: Final = Order("", "", None, "bulk", max_segments=words.SEGMENTS_MAX)[2:]
 _decode = msgspec.json.Decoder(_Batch).decode
+_decode_crowd = msgspec.json.Decoder(_Crowd).decode
 _decode_any = msgspec.json.Decoder().decode
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -54,9 +60,14 @@ class Sorted(NamedTuple):
 async def read(body: bytes) -> tuple[list[Recipient], list[words.Issue]]:
     """A batch's recipients, or what is wrong with the body. Raises NotAnObject."""
     body = body.removeprefix(BOM)
+    vast = bodies.is_vast(body, RECIPIENTS_MAX)
     try:
+        if vast and bodies.holds_more(_decode_crowd, body, RECIPIENTS_MAX):
+            return [], _of_length(range(RECIPIENTS_MAX + 1))
         recipients = _decode(body).recipients
     except msgspec.ValidationError:
+        if vast:  # for the right words all of it would have to become objects
+            raise NotAnObject from None
         return [], await _issues_of(body)
     except _BROKEN:
         raise NotAnObject from None

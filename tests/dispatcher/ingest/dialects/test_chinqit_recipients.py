@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -118,6 +119,30 @@ def test_the_loop_goes_on() -> None:
         return turns
 
     assert asyncio.run(measured()) >= 90
+
+
+@pytest.mark.parametrize("crumb", [b"{}", b'{"phone":"","message":""}', b"1", b"[[]]"])
+def test_a_body_of_millions_of_crumbs_is_not_taken_apart(crumb: bytes) -> None:
+    """Too many recipients are told in Zod's words, anything else as no object; in memory far below what all would take."""
+    body = b'{"recipients":[' + (crumb + b",") * 1_200_000 + crumb + b"]}"
+    tracemalloc.start()
+    try:
+        if crumb.startswith(b"{"):
+            assert issues(body) == [(["recipients"], "Array must contain at most 50000 element(s)")]
+        else:
+            with pytest.raises(NotAnObject):
+                asyncio.run(read(body))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 5_000_000
+
+
+def test_commas_in_messages_are_no_crumbs() -> None:
+    """A batch with millions of them is read like any other."""
+    one = Recipient("+22238089336", "," * 1_000)
+    body = json.dumps({"recipients": [{"phone": one.phone, "message": one.message}] * 1_100}).encode()
+    assert asyncio.run(read(body)) == ([one] * 1_100, [])
 
 
 def _anything(chance: random.Random, depth: int = 0) -> Any:
