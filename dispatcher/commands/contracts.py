@@ -127,7 +127,7 @@ STREAMS: tuple[Stream, ...] = (
             "index": "its place within the entry, from 0",
             "reason": "from the closed list below",
             "detail": "what is wrong and what to do; never a number, text or secret",
-            "send": "the send as it was written, JSON or msgpack",
+            "send": "the send as it was written, JSON or msgpack; the first 16 KiB of a longer one",
             "at": _AT,
         },
     ),

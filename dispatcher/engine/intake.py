@@ -309,5 +309,5 @@ def _lane(send: Send | Refused) -> str:
 
 
 def raw_of(item: _Item) -> bytes:
-    """The one send as JSON, for the reject row; the entry's own bytes where it could not be read."""
-    return msgspec.json.encode(item.send) if isinstance(item.send, Send) else item.raw
+    """The one send as JSON, for the reject row; the entry's own bytes where it could not be read. Cut to RAW_BYTES_MAX, too."""
+    return msgspec.json.encode(item.send)[:RAW_BYTES_MAX] if isinstance(item.send, Send) else item.raw

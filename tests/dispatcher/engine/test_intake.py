@@ -10,7 +10,7 @@ import trio
 
 from dispatcher.core.model import Send
 from dispatcher.core.ports import Cursor, SendEntry, StoreUnavailable
-from dispatcher.engine.intake import FIRST_ENTRIES, READ_BYTES, entries_for, raw_of, unpack
+from dispatcher.engine.intake import FIRST_ENTRIES, RAW_BYTES_MAX, READ_BYTES, entries_for, raw_of, unpack
 from dispatcher.store.memory import MemoryStore
 from tests.dispatcher.engine.world import MONEY, PRICE, World, carrier, eventually, route, settings_of, world
 
@@ -150,3 +150,23 @@ def test_a_chunk_admitted_by_halves_is_admitted_once() -> None:
 
 async def _admitted(here: World, count: int) -> bool:
     return len(await here.states()) >= count
+
+
+@pytest.mark.parametrize("more", [{}, {"colour": "red"}])
+def test_of_a_giant_send_that_is_refused_only_its_beginning_is_kept(more: dict[str, str]) -> None:
+    """Read or not: a producer's megabytes of text do not go into the rejects for a week."""
+
+    async def main() -> None:
+        settings = settings_of([carrier()], [route({"alpha": 1})])
+        async with world(settings) as here:
+            here.send(text="x" * 3_000_000, **more)
+
+            async def rejected() -> bool:
+                return bool(await here.rows("rejects"))
+
+            await eventually(rejected)
+            (row,) = await here.rows("rejects")
+            assert len(row["send"]) == RAW_BYTES_MAX
+            assert row["reason"] == ("unknown_field" if more else "text_too_long")
+
+    trio.run(main)
