@@ -184,6 +184,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Which carrier's ids do we not recognise?",
                 (
                     (_rate("dispatcher_receipts_orphaned_total", "carrier"), "{{carrier}}"),
+                    ("max by (carrier) (dispatcher_receipts_parked)", "{{carrier}}: parked"),
                     ("max by (carrier, form) (dispatcher_receipt_ids) == 1", "{{carrier}}: ids {{form}}"),
                 ),
                 "ops",

@@ -53,6 +53,12 @@ METRICS: tuple[Metric, ...] = (
         "Receipts whose message id nobody knew within early_s.",
     ),
     Metric(
+        "dispatcher_receipts_parked",
+        "gauge",
+        ("carrier",),
+        "Receipts kept until their message id is known, or early_s is over.",
+    ),
+    Metric(
         "dispatcher_questions_total",
         "counter",
         ("carrier", "kind", "result"),

@@ -313,6 +313,9 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     async def early(self, carrier: str, limit: int) -> list[tuple[str, bytes]]:
         """Up to `limit` parked receipts."""
 
+    async def early_count(self, carrier: str) -> int:
+        """How many are parked."""
+
     async def drop_early(self, carrier: str, fields: Sequence[str]) -> None:
         """Forgets parked receipts."""
 

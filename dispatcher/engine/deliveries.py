@@ -49,9 +49,10 @@ class Read:
 
 
 class Item:
-    """One deliver_sm, or one parked receipt (`field` set, its read without link). `key`: by which it was found."""
+    """One deliver_sm, or one parked receipt (`field` set, its read without link). `key`: by which it was found; `again_at`:
+    when the store is asked for it again (monotonic)."""
 
-    __slots__ = ("answered", "correlation", "field", "key", "keys", "read", "receipt", "sequence", "tlvs")
+    __slots__ = ("again_at", "answered", "correlation", "field", "key", "keys", "read", "receipt", "sequence", "tlvs")
 
     def __init__(self, read: Read, receipt: Receipt, keys: tuple[str, ...], sequence: int, field: str = "") -> None:
         self.read = read
@@ -62,6 +63,7 @@ class Item:
         self.key = ""
         self.correlation = NOWHERE
         self.answered = False
+        self.again_at = 0.0
         self.tlvs: dict[str, str] | None = None
 
 

@@ -87,6 +87,7 @@ class Engine:
             back.start_soon(self.committer.run)
             back.start_soon(self.receipts.run)
             back.start_soon(self.receipts.watch)
+            back.start_soon(self.receipts.park_late)
             back.start_soon(self.handsets.run)
             back.start_soon(self.handsets.watch)
             back.start_soon(self.carriers.run)

@@ -3,9 +3,10 @@
 It refuses to know what a receipt means for a segment (core/lifecycle) and how ids are related (core/matching).
 
 Theory. A receipt may overtake its own answer: its id is unknown for some milliseconds, or its head is still SUBMITTING and ours
-alone to change. Such receipts wait here for a moment, then they are parked in the store and answered: the carrier's
-duty ends there, ours goes on (`rematch`). Heads at rest change only under a version check; a batch that loses it is read
-and decided again. Heads that may be claimed at this very moment (waiting, doubt) take the stricter commit.
+alone to change. Such receipts wait here for a moment, then they are parked in the store and answered (parking.py): the
+carrier's duty ends there, ours goes on (`rematch`). So is what is late because there is much. Heads at rest change only
+under a version check; a batch that loses it is read and decided again. Heads that may be claimed at this very moment
+(waiting, doubt) take the stricter commit.
 
 A deliver_sm that is not durable in `deliver_answer_s` is answered "system error", which carriers repeat: silence would close
 the session. Its effect may still come to be; the repetition then finds it done.
@@ -14,7 +15,6 @@ the session. Its effect may still come to be; the repetition then finds it done.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import count
 from typing import Any, Final
 
 import trio
@@ -22,13 +22,13 @@ import trio
 from dispatcher.core.evidence import INTERIM_STATES
 from dispatcher.core.kept import KeptTlvs
 from dispatcher.core.lifecycle import collect, decide
-from dispatcher.core.matching import park, unpark
 from dispatcher.core.model import Correlation, Head, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
 from dispatcher.engine.deliveries import NOWHERE, SYSTEM_ERROR, Item, Read, answer, asked_for, by_age, delivered, evidence_of
 from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.learning import Learning
+from dispatcher.engine.parking import Parking, reply
 from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
 from smpp.codec import DeliverSm
 from smpp.link import Link
@@ -37,9 +37,12 @@ from smpp.receipts import Receipt, parse
 PENDING_MAX: Final = 20_000
 """deliver_sm held at once; more are answered "system error", and come again."""
 _WAIT_PART: Final = 0.6
-"""Part of deliver_answer_s for which a receipt waits in memory for its answer to be settled."""
+"""Part of deliver_answer_s for which a receipt waits in memory, for its answer to be settled or for its turn."""
+_ASK_AGAIN_S: Final = 0.1
+"""The store is asked for an id that nobody knew not earlier than so long after."""
+_REMATCHES_MAX, _VAIN_PART = 8, 0.75
+"""Batches of parked receipts in a row, until for most of one nothing is known."""
 _ROUNDS_MAX: Final = 4
-
 _AT_REST: Final = frozenset({State.SUBMITTED, *(s for s in State if s.final)})
 
 
@@ -51,11 +54,12 @@ class Receipts:
         self._handsets = handsets
         self._new: list[Item] = []
         self._open: Sequence[Item] = ()
+        self._rest: list[Item] = []
         self._dropped: dict[str, list[str]] = {}
         self._waiting: list[Item] = []
-        self._numbers = count()
         self._quirks = {c.name: c.quirks for c in works.settings.carrier}
         self._learning = Learning(works)
+        self.parking = Parking(works, self._learning, self._quirks)
         self._kept = {c.name: KeptTlvs(c.keep_tlvs) for c in works.settings.carrier}
         self._cancels = frozenset(c.name for c in works.settings.carrier if c.questions.cancel)
         self.bell = Bell()
@@ -63,7 +67,10 @@ class Receipts:
     @property
     def pending(self) -> int:
         """deliver_sm taken and not yet done with."""
-        return len(self._open) + len(self._new) + len(self._waiting) + bool(self._dropped)
+        return sum(map(len, self._held())) + bool(self._dropped)
+
+    def _held(self) -> tuple[Sequence[Item], ...]:
+        return self._open, self._rest, self._new, self._waiting, self.parking.open
 
     # -- from the links (synchronous)
 
@@ -115,25 +122,39 @@ class Receipts:
         while True:
             await trio.sleep(min(0.1, limit_s / 4))
             oldest = works.clock.monotonic() - limit_s
-            late: dict[Link[Token], list[int]] = {}
-            for item in [*self._open, *self._new, *self._waiting]:
-                link = item.read.link
-                if item.read.arrived < oldest and not item.answered and link is not None:
-                    item.answered = True
-                    late.setdefault(link, []).append(item.sequence)
-            for link, sequences in late.items():
-                answer(link, sequences, SYSTEM_ERROR)
+            reply([item for held in self._held() for item in held if item.read.arrived < oldest], SYSTEM_ERROR)
+
+    async def park_late(self) -> None:
+        """Parks what waits for too long: for its answer, or for its turn."""
+        works = self._works
+        wait_s = min(1.0, works.settings.receipts.deliver_answer_s * _WAIT_PART)
+        while True:
+            await trio.sleep(wait_s / 8)
+            oldest = works.clock.monotonic() - wait_s
+            late: list[Item] = []
+            for held in (self._rest, self._new, self._waiting):
+                old = [item for item in held if item.read.arrived < oldest]
+                if old:
+                    late += old
+                    held[:] = [item for item in held if item.read.arrived >= oldest]
+            if late:
+                await self.parking.park([item for item in late if not item.field])
 
     async def flush(self) -> None:
         """One round over everything at hand."""
         works = self._works
-        items = self._waiting + self._new
-        self._waiting, self._new = [], []
-        for start in range(0, len(items), BATCH_MAX):
-            self._open = items[start:]
-            await self._apply(items[start : start + BATCH_MAX])
+        now = works.clock.monotonic()
+        self._rest += [item for item in self._waiting if item.again_at <= now]
+        self._waiting[:] = [item for item in self._waiting if item.again_at > now]
+        self._rest += self._new
+        self._new.clear()
+        idle = not self._rest
+        while self._rest:
+            self._open = self._rest[:BATCH_MAX]
+            del self._rest[:BATCH_MAX]
+            await self._apply(self._open)
         self._open = ()
-        if self._dropped and (works.stopping or not items):
+        if self._dropped and (works.stopping or idle):
             await self._forget()
 
     # -- receipts
@@ -164,6 +185,9 @@ class Receipts:
         await works.persist("correlate", lambda: self._correlate(items))
         found = [i for i in items if i.correlation is not NOWHERE]
         unknown = [i for i in items if i.correlation is NOWHERE]
+        if known := self.parking.known(unknown):
+            reply(known, 0)
+            unknown = [item for item in unknown if item not in set(known)]
         done, busy = await self._decide(found) if found else ([], [])
         await self._finish(done)
         await self._hold(unknown + busy)
@@ -328,14 +352,16 @@ class Receipts:
             elif not item.answered:
                 item.answered = True
                 sequences.append(item.sequence)
+            else:
+                self.parking.told(item)
         if last is not None:
             counts[last.carrier, state] = counts.get((last.carrier, state), 0) + number
         for link, sequences in answers.items():
             answer(link, sequences, 0)
-        for label, seen_count in counts.items():
-            works.counters.add("dispatcher_receipts_total", label, seen_count)
+        for label, seen in counts.items():
+            works.counters.add("dispatcher_receipts_total", label, seen)
         for carrier, names in fields.items():
-            await works.persist("early", lambda c=carrier, n=names: works.store.drop_early(c, n))  # type: ignore[misc]
+            await self.parking.drop(carrier, names)
 
     async def _forget(self) -> None:
         """Drops the correlations of what is durable, which no later commit has taken along."""
@@ -345,56 +371,30 @@ class Receipts:
             await works.persist("drop", lambda c=carrier, k=keys: works.store.drop_correlations(c, k))  # type: ignore[misc]
 
     async def _hold(self, items: list[Item]) -> None:
-        """Receipts that cannot be applied yet: wait here for a moment, then in the store."""
+        """Receipts that cannot be applied yet wait here for a moment (park_late); those that are parked already, there."""
         works = self._works
-        wait_s = min(1.0, works.settings.receipts.deliver_answer_s * _WAIT_PART)
-        now = works.clock.monotonic()
+        again_at = works.clock.monotonic() + _ASK_AGAIN_S
         parked: list[Item] = []
         for item in items:
             if item.field:
-                continue  # it is in the store already
-            if item.keys and now - item.read.arrived < wait_s and not works.stopping:
-                self._waiting.append(item)
-            else:
+                continue
+            if not item.keys or works.stopping:
                 parked.append(item)
-        rows: dict[str, list[tuple[str, bytes]]] = {}
-        answers: dict[Link[Token], list[int]] = {}
-        for item in parked:
-            receipt, read = item.receipt, item.read
-            if receipt.id:
-                self._learning.seen(read.carrier, receipt.id, "")
-            field = f"{receipt.id}.{receipt.state}.{read.at}.{next(self._numbers)}"
-            rows.setdefault(read.carrier, []).append((field, park(receipt, item.keys, read.at, item.tlvs)))
-            if read.link is not None and not item.answered:
-                item.answered = True
-                answers.setdefault(read.link, []).append(item.sequence)
-        for carrier, early in rows.items():
-            await works.persist("early", lambda c=carrier, e=early: works.store.park_early(c, e))  # type: ignore[misc]
-        for link, sequences in answers.items():
-            answer(link, sequences, 0)
+                continue
+            if item.correlation is NOWHERE:
+                item.again_at = again_at
+            self._waiting.append(item)
+        if parked:
+            await self.parking.park(parked)
 
-    async def rematch(self, carrier: str) -> int:
-        """Tries a carrier's parked receipts again; drops and counts those whose time is over. Returns how many remain."""
-        works = self._works
-        early = await works.persist("early", lambda: works.store.early(carrier, BATCH_MAX))
-        if not early:
-            return 0
-        now, early_ms = works.clock.now_ms(), works.settings.receipts.early_s * 1000
-        quirks = self._quirks[carrier]
-        items: list[Item] = []
-        over: list[str] = []
-        for field, raw in early:
-            parked = unpark(raw)
-            receipt = Receipt("", parked.state, parked.code, parked.network_error)
-            read = Read(carrier, quirks, None, parked.at, works.clock.monotonic())
-            items.append(item := Item(read, receipt, tuple(parked.keys), 0, field))
-            item.tlvs = parked.tlvs
-            if parked.is_orphan(now, int(early_ms)):
-                over.append(field)
-        await self._apply(items)
-        gone = {i.field for i in items if i.correlation is NOWHERE} & set(over)
-        if gone:
-            works.counters.add("dispatcher_receipts_orphaned_total", (carrier,), len(gone))
-            works.log.warning("receipts_orphaned", carrier=carrier, count=len(gone))
-            await works.persist("early", lambda: works.store.drop_early(carrier, sorted(gone)))
-        return len(items)
+    async def rematch(self, carrier: str) -> None:
+        """Tries a carrier's parked receipts again; drops and counts those whose time is over."""
+        for _ in range(_REMATCHES_MAX):
+            items, over, more = await self.parking.some(carrier)
+            if items:
+                await self._apply(items)
+            unknown = {item.field for item in items if item.correlation is NOWHERE}
+            gone = unknown & over
+            await self.parking.orphaned(carrier, sorted(gone))
+            if not more or len(unknown) - len(gone) > _VAIN_PART * len(items):
+                break

@@ -108,7 +108,7 @@ class Timers:
             await self._receipts.rematch(carrier.name)
 
     async def depths(self) -> None:
-        """Gauges of what waits: queues, their oldest turns, the sends stream. A queue that is empty reads 0."""
+        """Gauges of what waits: queues and their oldest turns, sends, parked receipts. A queue that is empty reads 0."""
         works = self._works
         counters, store = works.counters, works.store
         depths, oldest = await store.depths(), await store.oldest_turns()
@@ -120,6 +120,8 @@ class Timers:
                 waited_ms = now - oldest[queue] if queue in oldest else 0
                 counters.put("dispatcher_queue_oldest_seconds", label, max(0, waited_ms) / 1000)
         counters.put("dispatcher_stream_lag_entries", ("sends", "intake"), await store.sends_waiting())
+        for carrier in works.settings.carrier:
+            await self._receipts.parking.measure(carrier.name)
 
     async def holds(self) -> None:
         """Money of admissions and groups that never came to be."""

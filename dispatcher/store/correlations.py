@@ -173,6 +173,9 @@ class Correlations(Leases):
         self._early_at[carrier] = cursor
         return [(f.decode(), raw) for f, raw in list(found.items())[:limit]]
 
+    async def early_count(self, carrier: str) -> int:
+        return int((await self.ask(CARRIERS, resp.of("HLEN", self.k.early(carrier)), 1))[0])
+
     async def drop_early(self, carrier: str, fields: Sequence[str]) -> None:
         if fields:
             wire = resp.command(b"HDEL", self.k.early(carrier), *[f.encode() for f in fields])

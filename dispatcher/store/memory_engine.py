@@ -194,6 +194,10 @@ class MemoryEngine(MemoryAdmission):
         return list(self.early_rows.get(carrier, {}).items())[:limit]
 
     @step
+    async def early_count(self, carrier: str) -> int:
+        return len(self.early_rows.get(carrier, {}))
+
+    @step
     async def drop_early(self, carrier: str, fields: Sequence[str]) -> None:
         for field in fields:
             self.early_rows.get(carrier, {}).pop(field, None)

@@ -110,6 +110,7 @@ def test_early_receipts_wait(world: World) -> None:
         assert sorted(await store.early("mattel", 10)) == [("a", b"1"), ("b", b"2")]
         await store.drop_early("mattel", ["a"])
         assert await store.early("mattel", 10) == [("b", b"2")]
+        assert (await store.early_count("mattel"), await store.early_count("other")) == (1, 0)
         assert await store.early("other", 10) == []
 
     world.run(case)

@@ -150,7 +150,9 @@ class FinalAudit:
 
     def _knowledge(self, told: Told, index: int, part: Part, submissions: list[Submission]) -> None:
         """What an engine has read, and had the time to write, is in the record."""
-        end = told.final_at
+        end, awaited = told.final_at, self.workload.plan.settings.receipts
+        lane = self.workload.plan.wanted[int(told.ref[1:])].fields["class"]
+        awaited_s = awaited.deadline_otp_s if lane == "otp" else awaited.deadline_s
         for position, old in enumerate(submissions):
             life: Life = old.life
             if old.read_at < 0 or not self._could_write(life, old.read_at, end):
@@ -164,8 +166,10 @@ class FinalAudit:
             elif old.accepted and not any(same(t.carrier_id, old.id) or t.outcome == ACCEPTED for t in part.tries):
                 self.complain("P5", f"segment {index}: accepted, known, and forgotten", told.id)
             for receipt in old.receipts:
-                if receipt.acked_at < 0 or receipt.interim or not old.id or receipt.acked_at + KNOWN_AFTER_S >= end:
+                if receipt.acked_at < 0 or receipt.interim or not old.id:
                     continue
+                if receipt.acked_at + KNOWN_AFTER_S >= min(end, old.offered_at + awaited_s):
+                    continue  # the message is final, or this attempt has ended as one without a receipt
                 theirs = tried is not None and same(tried.carrier_id, old.id)
                 heard = tried is not None and tried.receipt in CLOSING and tried.cause != "no_receipt"
                 if theirs and not heard and self._could_apply(old, receipt.acked_at, end):
