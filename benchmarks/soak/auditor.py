@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from dispatcher.client import Reader
 from dispatcher.client.reader import StreamName
 from tests.process.installation import Installation, Submission
-from tests.process.receiver import Hooks
+from tests.process.receiver import Call, Hooks
 from tests.process.verdict import FINALS, Verdict, judge_message
 
 SETTLE_S: Final = 12.0
@@ -136,7 +136,8 @@ class Auditor:
 
     def look(self, *, judged: bool) -> None:
         """Takes all that is new; judges what is due when `judged` says so. Raises redis.RedisError."""
-        rows = self._charges.read(20_000)  # before the events: a fact's message is then known
+        calls, self._hooks.calls = self._hooks.calls, []  # before the events, like the facts: their message is then known
+        rows = self._charges.read(20_000)
         while events := self._events.read(5_000):
             for event in events:
                 self._event(event.map)
@@ -145,7 +146,7 @@ class Auditor:
         for row in self._rejects.read(1_000):
             self.verdict.rejected += 1
             self._note(f"rejected: {row.map['reason']} {row.map['detail']}")
-        self._heard()
+        self._heard(calls)
         if judged:
             for carrier in self._place.carriers.values():
                 for each in carrier.drained():
@@ -217,8 +218,7 @@ class Auditor:
             self.verdict.doubled_beyond_unknown += 1
             self._note(f"submitted after its end: {each.number}.{each.part} {each.status:#x}")
 
-    def _heard(self) -> None:
-        calls, self._hooks.calls = self._hooks.calls, []
+    def _heard(self, calls: Sequence[Call]) -> None:
         for call in calls:
             self.callbacks += 1
             self.unsigned += not call.signed

@@ -246,6 +246,23 @@ def test_a_callback_that_never_comes_is_missed(fed: Fed) -> None:
     assert fed.judged().unheard == 1
 
 
+def test_a_callback_that_comes_while_rows_are_read_waits_for_them(fed: Fed) -> None:
+    """Its message's first row may be behind what was read: it is not taken for a call of nobody."""
+    calls, fed.hooks.calls = fed.hooks.calls, []
+    read = fed.charges.read
+
+    def slowly(limit: int) -> list[Row]:
+        fed.hooks.calls += calls
+        calls.clear()
+        return read(limit)
+
+    fed.charges.read = slowly  # type: ignore[method-assign]
+    fed.auditor.look(judged=True)
+    assert len(fed.hooks.calls) == 1
+    fed.delivered()
+    assert fed.judged().unheard == 0
+
+
 def test_metrics_must_equal_the_rows_but_for_the_moments_before_a_kill(fed: Fed) -> None:
     """Equal; short by what the killed second held; short by more; and one too many."""
     fed.delivered()
