@@ -28,8 +28,6 @@ from smpp.receipts import Receipt
 
 YOUNG_S: Final = 0.05
 """How long a receipt waits for its answer's settling before the store is asked."""
-SYSTEM_ERROR: Final = 8
-"""ESME_RSYSERR: the carrier delivers it again."""
 _SUBMITTED: Final = int(State.SUBMITTED)
 NOWHERE = Correlation("", "", 0, 0, 0)
 """The correlation of a receipt that has none (yet)."""
@@ -198,9 +196,3 @@ def by_age(works: Works, strangers: list[Item]) -> tuple[list[Item], list[Item]]
     for item in strangers:
         (young if item.keys and not item.field and item.read.arrived > limit else old).append(item)
     return young, old
-
-
-def answer(link: Link[Token], sequences: list[int], status: int) -> None:
-    """Answers deliver_sm of a link, unless it has ended meanwhile: then they come again over another."""
-    if sequences and link.ended is None:
-        link.answer(sequences, status)

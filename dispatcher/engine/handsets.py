@@ -36,10 +36,10 @@ from dispatcher.core.inbox import (
 )
 from dispatcher.core.model import InboundRow, Lane, Send
 from dispatcher.core.ports import Admission
-from dispatcher.engine.deliveries import SYSTEM_ERROR, Read, answer
-from dispatcher.engine.works import Bell, Token, Works, chunks
+from dispatcher.engine.answers import SYSTEM_ERROR, answer, reply
+from dispatcher.engine.deliveries import Read
+from dispatcher.engine.works import Bell, Works, chunks
 from smpp.codec import DeliverSm
-from smpp.link import Link
 from smpp.parts import content_of
 
 PENDING_MAX: Final = 5_000
@@ -55,11 +55,12 @@ Placed = tuple[Received, Inbound | None]
 class _Item:
     """One deliver_sm of a handset."""
 
-    __slots__ = ("answered", "deliver", "read")
+    __slots__ = ("answered", "deliver", "read", "sequence")
 
     def __init__(self, read: Read, deliver: DeliverSm) -> None:
         self.read = read
         self.deliver = deliver
+        self.sequence = deliver.sequence
         self.answered = False
 
 
@@ -108,7 +109,7 @@ class Handsets:
             oldest = works.clock.monotonic() - limit_s
             late = [item for item in (*self._open, *self._new) if item.read.arrived < oldest]
             self._new = [item for item in self._new if item.read.arrived >= oldest]
-            self._answer(late, SYSTEM_ERROR)
+            reply(late, SYSTEM_ERROR)
 
     async def give_out(self) -> None:
         """Writes what waits no longer for its parts, complete or not."""
@@ -151,7 +152,7 @@ class Handsets:
             self._count_parts(some, kept)
             whole += [self._joined(works.ids.make(at, 1)[0], found.pieces, at) for found in kept if found.pieces]
         await self._write(whole, at)
-        self._answer(items, 0)
+        reply(items, 0)
         self._kept += len(pieces)
         if self._kept >= BATCH_MAX:
             await works.persist("inbound", self.give_out)
@@ -208,15 +209,6 @@ class Handsets:
 
     def _hashes(self, number: str) -> Sequence[str]:
         return [self._book.hash_number(form) for form in forms_of(number, self._book.numbers)]
-
-    def _answer(self, items: Sequence[_Item], status: int) -> None:
-        links: dict[Link[Token], list[int]] = {}
-        for item in items:
-            if not item.answered and item.read.link is not None:
-                item.answered = True
-                links.setdefault(item.read.link, []).append(item.deliver.sequence)
-        for link, sequences in links.items():
-            answer(link, sequences, status)
 
     def _count_parts(self, pieces: Sequence[Piece], kept: Sequence[Kept]) -> None:
         for piece, found in zip(pieces, kept, strict=True):

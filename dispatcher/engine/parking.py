@@ -18,10 +18,10 @@ import msgspec
 
 from dispatcher.core.matching import park, unpark
 from dispatcher.core.settings import Quirks
-from dispatcher.engine.deliveries import SYSTEM_ERROR, Item, Read, answer
+from dispatcher.engine.answers import SYSTEM_ERROR, reply
+from dispatcher.engine.deliveries import Item, Read
 from dispatcher.engine.learning import Learning
-from dispatcher.engine.works import BATCH_MAX, Token, Works
-from smpp.link import Link
+from dispatcher.engine.works import BATCH_MAX, Works
 from smpp.receipts import Receipt
 
 PARKED_MAX: Final = 100_000
@@ -120,27 +120,14 @@ class Parking:
             del self._told[next(iter(self._told))]
 
     def known(self, items: Sequence[Item]) -> list[Item]:
-        """Those of these receipts of unknown ids that were applied before; each is known once."""
+        """Those of these receipts of unknown ids that were applied before; each is known once. A parked one is none: it was
+        answered "taken" and comes only from here."""
         told = self._told
-        if not told:
-            return []
-        found = []
-        for item in items:
-            for key in item.keys:
+        found: list[Item] = []
+        for item in items if told else ():
+            for key in item.keys if not item.field else ():
                 if told.get((item.read.carrier, key)) == item.receipt.state:
                     del told[item.read.carrier, key]
                     found.append(item)
                     break
         return found
-
-
-def reply(items: Sequence[Item], status: int) -> None:
-    """Answers those that have no answer yet."""
-    answers: dict[Link[Token], list[int]] = {}
-    for item in items:
-        link = item.read.link
-        if link is not None and not item.answered:
-            item.answered = True
-            answers.setdefault(link, []).append(item.sequence)
-    for link, sequences in answers.items():
-        answer(link, sequences, status)

@@ -24,11 +24,12 @@ from dispatcher.core.kept import KeptTlvs
 from dispatcher.core.lifecycle import collect, decide
 from dispatcher.core.model import Correlation, Head, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
+from dispatcher.engine.answers import SYSTEM_ERROR, answer, reply
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
-from dispatcher.engine.deliveries import NOWHERE, SYSTEM_ERROR, Item, Read, answer, asked_for, by_age, delivered, evidence_of
+from dispatcher.engine.deliveries import NOWHERE, Item, Read, asked_for, by_age, delivered, evidence_of
 from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.learning import Learning
-from dispatcher.engine.parking import Parking, reply
+from dispatcher.engine.parking import Parking
 from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
 from smpp.codec import DeliverSm
 from smpp.link import Link
@@ -185,9 +186,9 @@ class Receipts:
         await works.persist("correlate", lambda: self._correlate(items))
         found = [i for i in items if i.correlation is not NOWHERE]
         unknown = [i for i in items if i.correlation is NOWHERE]
-        if known := self.parking.known(unknown):
+        if known := set(self.parking.known(unknown)):
             reply(known, 0)
-            unknown = [item for item in unknown if item not in set(known)]
+            unknown = [item for item in unknown if item not in known]
         done, busy = await self._decide(found) if found else ([], [])
         await self._finish(done)
         await self._hold(unknown + busy)
@@ -384,8 +385,7 @@ class Receipts:
             if item.correlation is NOWHERE:
                 item.again_at = again_at
             self._waiting.append(item)
-        if parked:
-            await self.parking.park(parked)
+        await self.parking.park(parked)
 
     async def rematch(self, carrier: str) -> None:
         """Tries a carrier's parked receipts again; drops and counts those whose time is over."""

@@ -8,7 +8,9 @@ import pytest
 import trio
 
 from dispatcher.core.matching import park
+from dispatcher.core.settings import Quirks
 from dispatcher.engine import parking
+from dispatcher.engine.deliveries import Item, Read
 from smpp.receipts import Receipt
 from smpp.simulator.scenario import Fate, Outcome, Rule
 from tests.dispatcher.engine.world import NUMBER, World, carrier, eventually, route, settings_of, world
@@ -76,6 +78,23 @@ def test_what_was_refused_and_applied_is_known_when_it_comes_again() -> None:
             await trio.sleep(0.5)
             assert not any(here.store.early_rows.values())
             assert stats.receipts_refused == 1
+
+    trio.run(main)
+
+
+def test_what_is_parked_is_no_repetition() -> None:
+    """It was answered "taken", so the repetition that is waited for is another one."""
+
+    async def main() -> None:
+        async with world(TIGHT) as here:
+            found = here.engines["e1"][0].receipts.parking
+            read = Read("alpha", Quirks(), None, here.clock.now_ms(), 0.0)
+            first, parked, again = (Item(read, Receipt("7", "DELIVRD", "000", None), ("7",), n) for n in range(3))
+            first.key, parked.field = "7", "7.DELIVRD.0.0"
+            found.told(first)
+            assert found.known([parked]) == []
+            assert found.known([again]) == [again]
+            assert found.known([again]) == []
 
     trio.run(main)
 

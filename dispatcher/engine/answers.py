@@ -1,0 +1,50 @@
+"""How deliver_sm are answered: each once, in one write for each link.
+
+It refuses to know what a deliver_sm is about and when it is durable (receipts.py, handsets.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from dispatcher.engine.works import Token
+from smpp.link import Link
+
+SYSTEM_ERROR: Final = 8
+"""ESME_RSYSERR: the carrier delivers it again."""
+
+
+class Arrived(Protocol):
+    """What is known of its read: the link over which it came; None: nobody waits for an answer."""
+
+    link: Link[Token] | None
+
+
+class Owed(Protocol):
+    """A deliver_sm that is to be answered."""
+
+    answered: bool
+    sequence: int
+
+    @property
+    def read(self) -> Arrived:
+        """The read that brought it."""
+
+
+def answer(link: Link[Token], sequences: list[int], status: int) -> None:
+    """Answers deliver_sm of a link, unless it has ended meanwhile: then they come again over another."""
+    if sequences and link.ended is None:
+        link.answer(sequences, status)
+
+
+def reply(items: Iterable[Owed], status: int) -> None:
+    """Answers those that have no answer yet."""
+    links: dict[Link[Token], list[int]] = {}
+    for item in items:
+        link = item.read.link
+        if link is not None and not item.answered:
+            item.answered = True
+            links.setdefault(link, []).append(item.sequence)
+    for link, sequences in links.items():
+        answer(link, sequences, status)
