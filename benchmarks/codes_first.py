@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.installation import wait_for
 from dispatcher.client import Producer, Reader
 from dispatcher.commands.load.own import ACCOUNT, Own, Wish, own
+from smpp.sink import Arrival
 
 CHUNK = 1000
 SESSIONS = 1
@@ -58,18 +59,18 @@ def measure(bulk: int, rate: float, codes: int, window: int) -> dict[str, Any]:
         assert remaining > 0, "the batch was through before the last code: take a larger one, or a slower carrier"
         wait_for("every code is delivered", 30, lambda: len(_told(installed, "delivered")) >= codes)
         queued = _told(installed, "queued")
-        arrivals = installed.carrier()["arrivals"]
-    places = {to: place for place, (_, to, *_) in enumerate(arrivals)}
+        arrivals: list[Arrival] = installed.carrier()["arrivals"]
+    places = {arrival.to: place for place, arrival in enumerate(arrivals)}
     assert len(places) == len(arrivals), f"{len(arrivals) - len(places)} numbers were sent to twice"
     assert sorted(number for _, _, number in queued) == list(range(codes))
     assert {to for to in places if to.startswith(_CODES)} == {_number(n) for n in range(codes)}
     before, admitted, took = [], [], []
     for at_ms, accepted_ms, number in queued:
         place = places[_number(number)]
-        came = [at_s * 1000 for at_s, to, *_ in arrivals[:place] if to.startswith(_BULK)]
+        came = [bulk.at_s * 1000 for bulk in arrivals[:place] if bulk.to.startswith(_BULK)]
         before.append(sum(at >= at_ms + 1 for at in came))
         admitted.append(sum(at >= accepted_ms for at in came))
-        took.append(arrivals[place][0] * 1000 - accepted_ms)
+        took.append(arrivals[place].at_s * 1000 - accepted_ms)
     return {
         "codes": codes,
         "window": window * SESSIONS,

@@ -23,6 +23,7 @@ from dispatcher.commands.frame import now_ms
 from dispatcher.commands.load.command import play_in
 from dispatcher.commands.load.own import Own, Wish, own
 from dispatcher.commands.load.report import as_json
+from smpp.sink import Arrival
 
 PACE = 1000
 
@@ -40,9 +41,9 @@ def load(wish: Wish, *words: str) -> tuple[dict[str, Any], list[float]]:
     return found, took
 
 
-def _to_carrier(installed: Own, arrivals: list[tuple[float, str, int, int]], warm_up: int) -> list[float]:
+def _to_carrier(installed: Own, arrivals: list[Arrival], warm_up: int) -> list[float]:
     """A message's number is that of its destination, counted from the first one, and stands in its reference."""
-    came = {int(to): at_s * 1000 for at_s, to, *_ in arrivals}
+    came = {int(arrival.to): arrival.at_s * 1000 for arrival in arrivals}
     first = min(came)
     with Reader(installed.context.url, follow=False) as reader:
         queued = [row.map for row in reader if row.map["state"] == "queued"]

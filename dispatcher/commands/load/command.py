@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 2.0
 
 
+_MOST = {"rate": 1_000_000, "carrier_rate": 1_000_000, "ramp": 86_400, "for_s": 604_800, "patience": 86_400}
+"""Of the numbers that may have a fraction."""
+
+
 def register(commands: Any) -> None:
     """Adds load."""
     command(
@@ -88,6 +92,10 @@ def _check(options: argparse.Namespace) -> None:
     """Refuses what contradicts itself. Raises OpsError."""
     from dispatcher.commands.load.plan import COUNT_MAX
 
+    for name, most in _MOST.items():
+        value = getattr(options, name)
+        if not 0 <= value <= most:  # nan and inf too
+            raise OpsError(f"--{'for' if name == 'for_s' else name.replace('_', '-')} {value:g}", f"0 to {most:,} are allowed")
     if (options.rate > 0) == options.flat_out:
         raise OpsError(f"--rate {options.rate:g}{' with --flat-out' * options.flat_out}", "give --rate N or --flat-out")
     if options.for_s <= 0 and options.count <= 0:

@@ -21,6 +21,7 @@ from dispatcher.core.customer import Account
 from dispatcher.core.tables import Auto
 from dispatcher.ingest.keys import issue
 from smpp.simulator.scenario import load as load_scenario
+from smpp.sink import Arrival
 
 CREDIT = "100000000"
 PRICE_MICRO = 30_000
@@ -118,15 +119,17 @@ class Own:
         return self._carrier.pid
 
     def carrier(self) -> dict[str, Any]:
-        """Ends the carrier; its counts, `taken` among them: segments that it accepted. Raises Failed."""
-        carrier, self._carrier = self._carrier, None
+        """Ends the carrier; its counts, `taken` among them (segments that it accepted) and, where wished, `arrivals`. Raises
+        Failed."""
+        carrier, self._carrier, wish = self._carrier, None, self.wish
         assert carrier is not None  # noqa: S101 - started
-        if self.wish.scenario:
+        if wish.scenario:
             told = _ask(self._control, "stats")
             carrier.end()
             return told | {"taken": told["accepted"]}
         counts: dict[str, Any] = json.loads(carrier.last_line())
-        return counts | {"taken": counts["submits"]}
+        arrivals = {"arrivals": [Arrival(*each) for each in counts["arrivals"]]} if wish.arrivals else {}
+        return counts | arrivals | {"taken": counts["submits"]}
 
     def stop(self) -> None:
         """Ends everything."""

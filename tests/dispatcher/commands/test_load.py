@@ -65,6 +65,14 @@ def test_the_rate_rises_evenly_and_then_stays(ramp_s: float, elapsed_s: float, e
     assert due(100, ramp_s, elapsed_s) == expected
 
 
+@pytest.mark.parametrize("words", ["rate inf", "rate nan", "ramp -1", "for 1e9", "patience inf", "carrier-rate inf"])
+def test_a_number_that_cannot_be_meant_is_refused_by_its_name(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is started."""
+    name, value = words.split()
+    assert main(["load", "--own", "--rate", "1", "--count", "1", f"--{name}", value]) == 1
+    assert f"--{name} {float(value):g}; 0 to " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", sorted(PRESETS.values()))
 def test_a_mix_is_taken_by_its_weights(text: str) -> None:
     """Each part comes as often as its weight within one round, and never all at once."""
