@@ -10,8 +10,10 @@ hour, 60 s above) so that messages of one second share a template; never less th
 from __future__ import annotations
 
 import datetime
+from array import array
 from collections.abc import Sequence
 from typing import Final
+from zlib import crc32
 
 from dispatcher.core.model import Body, Options
 from dispatcher.core.ports import Chance
@@ -25,7 +27,9 @@ from smpp.segments import concat_header, concat_stem, cut, cut_bytes, cut_septet
 from smpp.text import Encoding, gsm7
 
 TEMPLATES_MAX: Final = 8_192
-REFERENCES_MAX: Final = 100_000
+REFERENCE_SLOTS: Final = 65_536
+"""Counters of concatenation references. Each sender and destination has one, which it shares with few others: its references
+still follow one another without a repetition, only with gaps. So memory is the same for ten numbers and for ten million."""
 _GSM7_SINGLE_MAX: Final = 160
 _ROUND_S: Final = 10
 _UDH_BIT: Final = 0x40
@@ -57,7 +61,7 @@ class Encoder:
         self._runs: dict[tuple[str, int, bool], _Run] = {}
         self._plain_runs: dict[str, _Run] = {}
         self._last_cut: tuple[tuple[str, int, int, bool, int] | None, list[bytes]] = (None, [])
-        self._references: dict[tuple[str, str], int] = {}
+        self._references = array("H", bytes(2 * REFERENCE_SLOTS))
         self._chance = chance
 
     def reference(self, body: Body, carrier: str) -> int:
@@ -65,13 +69,9 @@ class Encoder:
         if body.segments == 1:
             return 0
         last_value = 0xFFFF if self._forms[carrier].wide else 0xFF  # 0 means "none yet" in a head
-        references = self._references
-        key = (body.sender, body.to)
-        last = references.pop(key, None)  # put back at the end: the dictionary is in order of last use
-        value = 1 + (int(self._chance.random() * last_value) if last is None else last) % last_value
-        references[key] = value
-        if len(references) > REFERENCES_MAX:
-            del references[next(iter(references))]
+        slot = crc32(f"{body.sender} {body.to}".encode()) % REFERENCE_SLOTS
+        last = self._references[slot] or int(self._chance.random() * last_value)
+        self._references[slot] = value = 1 + last % last_value
         return value
 
     def plain(self, body: Body, carrier: str, now: int) -> bytes | None:

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dispatcher.core.model import Body, Options
 from dispatcher.engine.encode import TEMPLATES_MAX, Encoder, Unencodable, ton_npi
@@ -75,6 +76,19 @@ def test_references_count_per_sender_and_destination() -> None:
     assert all((a % 255) + 1 == b for a, b in itertools.pairwise(seen))
     assert {min(seen), max(seen)} == {1, 255}
     assert encode.reference(body(), "alpha") == 0
+
+
+def test_counters_of_references_stay_as_many_as_they_are() -> None:
+    """Among messages to twenty thousand others one destination's references differ, and nothing grows."""
+    encode = encoder()
+    size = len(encode._references)
+    one, seen = body("x" * 400, segments=3), []
+    for number in range(20_000):
+        encode.reference(replace(one, to=str(491_600_000_000 + number)), "alpha")
+        if number % 200 == 0:
+            seen.append(encode.reference(one, "alpha"))
+    assert len(encode._references) == size
+    assert len(set(seen)) == len(seen) == 100
 
 
 @pytest.mark.parametrize(
