@@ -356,8 +356,9 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     async def repair_rings(self) -> int:
         """Makes every non-empty queue visible again; returns how many were not."""
 
-    async def trim_streams(self, at: int, keep_ms: int) -> int:
-        """Cuts out streams by age, never past the slowest reader group."""
+    async def trim_streams(self, at: int, keep_ms: int) -> bool:
+        """Cuts out streams by age, never past the slowest reader group; a few entries that are younger by seconds may keep an
+        older one. A bounded step: True when there is more to cut."""
 
     async def read_stream(
         self, stream: Literal["events", "charges", "inbound", "rejects", "sends"], after: str, limit: int

@@ -1,7 +1,8 @@
 """What time brings: due messages, receipts that never came, parked receipts, sweeps, gauges.
 
 It refuses to know what follows from any of it: the store does its bounded steps, core decides. Every duty has its own
-period and its own loop in one of a fixed set of tasks; a store that is away only delays them.
+period; one that says that there is more goes on at the next stroke of the clock, since what comes in has no bound of its own. A
+store that is away only delays them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ HOLDS_S: Final = 10.0
 QUEUES_S: Final = 60.0
 BUCKETS_S: Final = 30.0
 RINGS_S: Final = 3600.0
-STREAMS_S: Final = 60.0
+STREAMS_S: Final = 10.0
 PARTS_S: Final = 1.0
 INBOX_S: Final = 5.0
 STALE_MS: Final = 60_000
@@ -49,8 +50,8 @@ class Timers:
         self._sweep_s = works.settings.receipts.sweep_s
         self._asked_by = works.clock.monotonic() + _ASK_FIRST * self._sweep_s
 
-    def duties(self) -> list[tuple[str, float, Callable[[], Awaitable[None]]]]:
-        """(name, period in seconds, what to do)."""
+    def duties(self) -> list[tuple[str, float, Callable[[], Awaitable[bool | None]]]]:
+        """(name, period in seconds, what to do: true when there is more of it)."""
         return [
             ("due", DUE_S, self.due),
             ("expand", EXPAND_S, self.expand),
@@ -78,7 +79,8 @@ class Timers:
                 if now >= at[i]:
                     at[i] = now + period
                     try:
-                        await duty()
+                        if await duty():
+                            at[i] = now
                     except StoreUnavailable as error:
                         works.lost_store(name, error)
                     except CorruptRecord as error:
@@ -132,9 +134,9 @@ class Timers:
         if held or groups:
             works.log.warning("admissions_given_back", count=held + groups)
 
-    async def overdue(self) -> None:
+    async def overdue(self) -> bool:
         """Accepted segments whose receipt never came."""
-        works = self._works
+        works, more = self._works, False
         for carrier in works.settings.carrier:
             if carrier.questions.query_after_s and works.clock.monotonic() < self._asked_by:
                 continue  # what became overdue while nobody ran is asked for first
@@ -150,8 +152,11 @@ class Timers:
                 await works.store.drop_correlations(carrier.name, settled)
                 if len(rows) < BATCH_MAX or not settled:
                     break
+            else:
+                more = True
+        return more
 
-    async def queues(self) -> None:
+    async def queues(self) -> bool:
         """Queued messages whose validity is over, in queues that do not move."""
         works = self._works
         for _ in range(_SWEEP_STEPS_MAX):
@@ -159,7 +164,8 @@ class Timers:
             if ids:
                 await commit_at_rest(works, {i: [ValidityOver()] for i in ids})
             if len(ids) < BATCH_MAX:
-                return
+                return False
+        return True
 
     async def buckets(self) -> None:
         """Records past their retention."""
@@ -172,7 +178,7 @@ class Timers:
         if repaired:
             self._works.log.warning("rings_repaired", repaired=repaired)
 
-    async def streams(self) -> None:
+    async def streams(self) -> bool:
         """Out streams by age."""
         works = self._works
-        await works.store.trim_streams(works.clock.now_ms(), works.settings.retention.streams_s * 1000)
+        return await works.store.trim_streams(works.clock.now_ms(), works.settings.retention.streams_s * 1000)

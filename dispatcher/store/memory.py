@@ -97,16 +97,13 @@ class MemoryStore(MemoryEngine, MemoryInbox, MemoryCalls, MemoryNotices):
         return found
 
     @step
-    async def trim_streams(self, at: int, keep_ms: int) -> int:
-        count = 0
+    async def trim_streams(self, at: int, keep_ms: int) -> bool:
         for stream, entries in self.streams.items():
             if stream == "sends":
                 continue
             cut = min([(at - keep_ms, 0), *self.readers.get(stream, {}).values()])
-            kept = [(e, f) for e, f in entries if e >= cut]
-            count += len(entries) - len(kept)
-            self.streams[stream] = kept
-        return count
+            self.streams[stream] = [(e, f) for e, f in entries if e >= cut]
+        return False
 
     # -- sweeps
     @step

@@ -11,10 +11,12 @@ from dispatcher.store.accounts import DESK
 from dispatcher.store.front import glob
 from dispatcher.store.gauges import Gauges
 from dispatcher.store.keys import DAY_MS
-from dispatcher.store.streams import entry_key, next_id
+from dispatcher.store.streams import entry_key
 
-TRIM_ENTRIES_MAX = 100
-TRIM_STEPS_MAX = 100
+TRIM_ENTRIES_MAX = 500
+"""Entries that one XTRIM removes: each is mostly a piece of memory of its own to be freed."""
+TRIM_STEPS_MAX = 40
+"""XTRIMs of one stream in one sweep."""
 
 
 def bucket_end(bucket: str) -> int:
@@ -136,25 +138,22 @@ class Sweeps(Gauges):
             count += (await self.ask(DESK, wire, 2))[0]
         return count
 
-    async def trim_streams(self, at: int, keep_ms: int) -> int:
-        count = 0
+    async def trim_streams(self, at: int, keep_ms: int) -> bool:
+        more = False
         for stream in (self.k.events, self.k.charges, self.k.inbound, self.k.rejects):
             cut = await self._slowest(stream, (at - keep_ms, 0))
-            for _ in range(TRIM_STEPS_MAX):
-                trimmed = await self._trim(stream, cut)
-                count += trimmed
-                if trimmed < TRIM_ENTRIES_MAX:
-                    break
-        return count
+            if cut > (0, 0):
+                more |= await self._trim(stream, f"{cut[0]}-{cut[1]}")
+        return more
 
-    async def _trim(self, stream: bytes, cut: tuple[int, int]) -> int:
-        """At most TRIM_ENTRIES_MAX entries before `cut`, counted first: one XTRIM of a million would hold the server."""
-        end = f"({cut[0]}-{cut[1]}" if cut > (0, 0) else "0-0"
-        rows = (await self.ask(DESK, resp.of("XRANGE", stream, "-", end, "COUNT", TRIM_ENTRIES_MAX), 1))[0]
-        if not rows:
-            return 0
-        minid = next_id(rows[-1][0].decode())
-        return int((await self.ask(DESK, resp.of("XTRIM", stream, "MINID", minid), 1))[0])
+    async def _trim(self, stream: bytes, minid: str) -> bool:
+        """Removes what is before `minid`, by whole nodes of the stream's tree (`~`): a node that begins before it waits for
+        the next sweep. False: nothing is left to remove."""
+        wire = resp.of("XTRIM", stream, "MINID", "~", minid, "LIMIT", TRIM_ENTRIES_MAX)
+        for _ in range(TRIM_STEPS_MAX):
+            if not (await self.ask(DESK, wire, 1))[0]:
+                return False
+        return True
 
     async def _slowest(self, stream: bytes, cut: tuple[int, int]) -> tuple[int, int]:
         """`cut`, or what a reader group has not acknowledged yet."""

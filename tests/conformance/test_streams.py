@@ -274,9 +274,9 @@ def test_old_rows_are_trimmed(world: World) -> None:
     async def case(store: AnyStore) -> None:
         await funded(store)
         await store.admit([admission()], T0)
-        assert await store.trim_streams(T0, 10 * 365 * 86_400_000) == 0
+        assert not await store.trim_streams(T0, 10 * 365 * 86_400_000)
         assert len(await store.read_stream("events", "", 10)) == 1
-        assert await store.trim_streams(T0 + 10 * 365 * 86_400_000, 1) == 2
+        assert not await store.trim_streams(T0 + 10 * 365 * 86_400_000, 1)
         assert await store.read_stream("events", "", 10) == []
 
     world.run(case)
