@@ -56,6 +56,30 @@ _SUBMITTING: Final = int(State.SUBMITTING)
 _OTP: Final = int(Lane.OTP)
 
 
+class Looks:
+    """How often empty queues are looked at unasked. Intake tells what it has enqueued; other doors and the due set do not."""
+
+    __slots__ = ("_asked", "_found", "_vain")
+
+    def __init__(self) -> None:
+        self._vain = 0
+        self._asked = self._found = False
+
+    def looked(self, *, found: bool) -> int:
+        """A look and whether it found something; for how many polls a ring may be waited for."""
+        self._found = found
+        self._vain = min(_QUIET, self._vain + (not found and not self._asked))
+        if self._vain < _QUIET:
+            return 1
+        return _TOLD_POLLS if self._asked else _QUIET_POLLS
+
+    def waited(self, *, rang: bool) -> None:
+        """Whether it rang. What is found unasked just before a ring was intake's: its word came behind the look."""
+        if self._found and not self._asked and not rang:
+            self._vain = 0
+        self._asked = rang
+
+
 class Feeder:
     """The one task that claims."""
 
@@ -78,18 +102,16 @@ class Feeder:
         """Claims and hands over until the engine stops. Raises Deposed."""
         works = self._works
         poll_s = works.settings.engine.poll_ms / 1000
-        vain, told = 0, False
+        looks = Looks()
         while not works.stopping:
             self._drained = True
             claimed = await self._turn_all() if works.may_send(works.clock.monotonic()) else 0
-            if not told:
-                vain = 0 if claimed else vain + 1
-            polls = 1 if vain < _QUIET else _TOLD_POLLS if told else _QUIET_POLLS
-            told = False
+            polls, rang = looks.looked(found=claimed > 0), False
             if self._drained:  # the queues are empty: at low rates wake-ups cost more than messages
-                told = await works.queue_bell.wait(polls * poll_s)
+                rang = await works.queue_bell.wait(polls * poll_s)
             elif not claimed or works.crowded():  # full or down: room rings
                 await works.room_bell.wait(poll_s)
+            looks.waited(rang=rang)
 
     async def _turn_all(self) -> int:
         works = self._works

@@ -37,11 +37,14 @@ class WallClock:
 class TrioClock(WallClock):
     """Clock port of a Trio process: its monotonic time is the loop's, so that timers and sleeps agree."""
 
+    def __init__(self) -> None:
+        import trio  # here: processes that run no Trio import this module too
+
+        self._loop_time = trio.current_time
+
     def monotonic(self) -> float:
         """The loop's time, seconds."""
-        import trio
-
-        return trio.current_time()
+        return self._loop_time()
 
 
 class Wish:
@@ -93,6 +96,7 @@ class MovedTrioClock(TrioClock):
     """A TrioClock whose wall time is ahead; its loop's time is the loop's."""
 
     def __init__(self, wish: Wish) -> None:
+        super().__init__()
         self._wish = wish
 
     def now_ms(self) -> int:
