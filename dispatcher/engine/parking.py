@@ -24,6 +24,11 @@ from dispatcher.engine.learning import Learning
 from dispatcher.engine.works import BATCH_MAX, Works
 from smpp.receipts import Receipt
 
+WAIT_PART, WAIT_PART_MIN, WAIT_MAX_S = 0.6, 0.125, 1.0
+"""Of deliver_answer_s a receipt waits at most such a part in memory, for its answer to be settled or for its turn; less, down to
+the second part, where batches take so long that it would be answered too late."""
+_FORGOTTEN: Final = 0.8
+"""What each batch leaves of how long a slower one took."""
 PARKED_MAX: Final = 100_000
 """Of one carrier. What is more is answered "system error": it stays with the carrier."""
 _TOLD_MAX: Final = 20_000
@@ -40,6 +45,18 @@ class Parking:
         self._parked: dict[str, int] = {}
         self._told: dict[tuple[str, str], str] = {}
         self.open: list[Item] = []
+        self._limit_s = works.settings.receipts.deliver_answer_s
+        self._took_s = 0.0
+
+    @property
+    def patience_s(self) -> float:
+        """How long a receipt may wait for its turn: a batch that begins then is still answered in time."""
+        limit_s = self._limit_s
+        return max(WAIT_PART_MIN * limit_s, min(WAIT_MAX_S, WAIT_PART * limit_s, limit_s - 2 * self._took_s))
+
+    def batch_took(self, seconds: float) -> None:
+        """So long was the latest batch on its way, from its turn to its answers."""
+        self._took_s = max(seconds, _FORGOTTEN * self._took_s)
 
     async def park(self, items: Sequence[Item]) -> None:
         """Keeps them in the store and answers those that have no answer yet."""

@@ -37,8 +37,6 @@ from smpp.receipts import Receipt, parse
 
 PENDING_MAX: Final = 20_000
 """deliver_sm held at once; more are answered "system error", and come again."""
-_WAIT_PART: Final = 0.6
-"""Part of deliver_answer_s for which a receipt waits in memory, for its answer to be settled or for its turn."""
 _ASK_AGAIN_S: Final = 0.1
 """The store is asked for an id that nobody knew not earlier than so long after."""
 _REMATCHES_MAX, _VAIN_PART = 8, 0.75
@@ -128,10 +126,9 @@ class Receipts:
     async def park_late(self) -> None:
         """Parks what waits for too long: for its answer, or for its turn."""
         works = self._works
-        wait_s = min(1.0, works.settings.receipts.deliver_answer_s * _WAIT_PART)
         while True:
-            await trio.sleep(wait_s / 8)
-            oldest = works.clock.monotonic() - wait_s
+            await trio.sleep(self.parking.patience_s / 8)
+            oldest = works.clock.monotonic() - self.parking.patience_s
             late: list[Item] = []
             for held in (self._rest, self._new, self._waiting):
                 old = [item for item in held if item.read.arrived < oldest]
@@ -153,7 +150,9 @@ class Receipts:
         while self._rest:
             self._open = self._rest[:BATCH_MAX]
             del self._rest[:BATCH_MAX]
+            began = works.clock.monotonic()
             await self._apply(self._open)
+            self.parking.batch_took(works.clock.monotonic() - began)
         self._open = ()
         if self._dropped and (works.stopping or idle):
             await self._forget()
