@@ -1,17 +1,24 @@
-"""Commands that run until they are told to stop: run, smsc, demo."""
+"""The service itself: run, reload; and what runs beside it until it is told to stop: smsc, demo."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dispatcher.commands.frame import Context, arg, command
+from dispatcher.commands.frame import EXIT_OK, Context, arg, command
 from dispatcher.ops.errors import OpsError
+
+if TYPE_CHECKING:
+    from dispatcher.core.settings import Settings
+
+_RENEWAL_S = 40.0
+"""Each process is given less to end and to come up again."""
 
 
 def register(commands: Any) -> None:
-    """Adds run, demo and smsc."""
+    """Adds run, reload, demo and smsc."""
     command(
         commands,
         "run",
@@ -32,6 +39,14 @@ def register(commands: Any) -> None:
             metavar="unix:PATH",
             help="for tests: moves the clocks (needs DISPATCHER_TEST=1)",
         ),
+    )
+    command(
+        commands,
+        "reload",
+        "have the running dispatcher read its configuration anew",
+        "reload --config deploy/dispatcher.toml",
+        _reload,
+        arg("--run-dir", default="", metavar="DIR", help="that of `run` (default: run in server.data_dir)"),
     )
     demo = command(
         commands,
@@ -68,7 +83,8 @@ def _run(context: Context, options: argparse.Namespace) -> int:
     from dispatcher.ops.supervisor import Supervisor
 
     def say(text: str) -> None:
-        print(text, flush=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(text, flush=True)
 
     if options.role == "all":
         return Supervisor(
@@ -84,7 +100,7 @@ def _run(context: Context, options: argparse.Namespace) -> int:
     from dispatcher.ops.roles import MAINS, Role
 
     settings = context.settings
-    run_dir = Path(options.run_dir or Path(settings.server.data_dir) / "run").resolve()
+    run_dir = _run_dir(settings, options)
     if options.workers > 1:
         raise OpsError(
             f"--workers {options.workers} with --role {options.role}", "run one process per container, or --role all"
@@ -98,6 +114,20 @@ def _run(context: Context, options: argparse.Namespace) -> int:
         return MAINS[options.role](role)
     finally:
         exposer.close()
+
+
+def _run_dir(settings: Settings, options: argparse.Namespace) -> Path:
+    return Path(options.run_dir or Path(settings.server.data_dir) / "run").resolve()
+
+
+def _reload(context: Context, options: argparse.Namespace) -> int:
+    from dispatcher.ops import reload
+
+    settings = context.settings  # a file that is wrong is told here, with all that is wrong in it
+    patience_s = settings.engine.drain_s + _RENEWAL_S * (settings.http.processes + settings.notices.processes + 1)
+    words = reload.ask(_run_dir(settings, options), patience_s)
+    context.show({"reloaded": True}, words)
+    return EXIT_OK
 
 
 def _demo(context: Context, options: argparse.Namespace) -> int:

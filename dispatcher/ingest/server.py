@@ -21,6 +21,8 @@ KEEP_ALIVE_S = 65
 """Longer than the usual 60 s of a load balancer, so that it is never us who close on its next request."""
 BACKLOG_CONNECTIONS = 1024
 DRAIN_S = 10
+LAST_REQUEST_S = 0.3
+"""At a stop a connection without a request under way stays so long: one that has been sent is still answered."""
 
 
 def config(app: Any, http: Http, **more: Any) -> uvicorn.Config:
@@ -55,12 +57,14 @@ async def _crowded(_scope: Scope, _receive: Receive, send: SendEvent) -> None:
 def protocol(header_timeout_s: float, connections_max: int) -> type[HttpToolsProtocol]:
     """uvicorn's protocol with limits on a request's head (seconds from its first byte, or the connection, to its last;
     bytes) and on connections: those beyond `connections_max` are answered 503 and closed. (uvicorn's own limit answers in
-    plain text without Retry-After.)"""
+    plain text without Retry-After.) At a stop a request that is on its way is answered, as its connection's last; uvicorn would
+    close under it."""
 
     class Impatient(HttpToolsProtocol):
         _head_timer: asyncio.TimerHandle | None = None
         _head_bytes = 0
         _in_head = True
+        _leaving = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -87,6 +91,22 @@ def protocol(header_timeout_s: float, connections_max: int) -> type[HttpToolsPro
         def on_headers_complete(self) -> None:
             self._end_head()
             super().on_headers_complete()
+            if self._leaving and self.cycle is not None:
+                self.cycle.keep_alive = False
+
+        def shutdown(self) -> None:
+            self._leaving = True
+            if self._idle():
+                self.loop.call_later(LAST_REQUEST_S, self._leave)
+            else:
+                super().shutdown()
+
+        def _idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def _leave(self) -> None:
+            if self._idle():
+                self.transport.close()
 
         def _start_head(self) -> None:
             self._in_head, self._head_bytes = True, 0

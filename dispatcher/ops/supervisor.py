@@ -4,6 +4,10 @@ It refuses to know what they do. Order of a stop: the doors first (nothing new i
 for the carriers' answers), then the webhooks, then the embedded server. A process that dies is back within half a
 second; one that keeps dying is tried at growing intervals, and its fellows run on.
 
+SIGHUP reads the configuration anew: the HTTP processes are renewed one after the other, then all engines together (engines
+that read different files would share a carrier's limits by different rules), then the webhooks. Where the file is wrong, or
+changes what only a restart can (reload.py), nothing is touched; where a renewed process does not come up, the rest stays.
+
 The listening socket of the HTTP processes is opened here and inherited, so that a connection made while one of them is
 being restarted waits instead of being refused.
 """
@@ -15,7 +19,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +27,7 @@ import msgspec
 import trio
 
 from dispatcher.core.settings import Settings
-from dispatcher.ops import config, logs, metrics
+from dispatcher.ops import config, logs, metrics, reload
 from dispatcher.ops import test_control as test_control_of
 from dispatcher.ops.clocks import Wish
 from dispatcher.ops.connection import store_url
@@ -43,6 +47,10 @@ SILENT_S = 1.0
 """Beyond engine.lease_s: an engine that has written no metrics for so long cannot have renewed its leases either."""
 HTTP_PATIENCE_S = 15.0
 NOTICES_PATIENCE_S = 15.0
+ENGINE_PATIENCE_S = 20.0
+"""Beyond engine.drain_s."""
+RENEWED_S = 20.0
+"""How long a renewed process may take until it has written its first counts."""
 BACKLOG_CONNECTIONS = 1024
 _NOT_YET = -1
 """Looks at an engine that has not been seen to write: it is starting."""
@@ -79,11 +87,15 @@ class Supervisor:
         for warning in findings:
             say(str(warning))
         self._living: dict[str, trio.Process] = {}
+        self._renewing: set[str] = set()
+        self._died: set[str] = set()
+        self._reload_asked = trio.Event()
         self._socket: socket.socket | None = None
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT; returns the exit code. Raises OpsError when something cannot be started."""
         settings = self.settings
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing can be reloaded yet; inherited by the processes, which never do
         lock = self._lock()
         exposer = None
         try:
@@ -165,7 +177,7 @@ class Supervisor:
 
     async def _supervise(self) -> None:
         async with trio.open_nursery() as nursery:
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 if "engine" in self.kinds:
                     for number in range(self.workers):
                         nursery.start_soon(self._keep, "engine", number)
@@ -181,26 +193,36 @@ class Supervisor:
                 if self._control:
                     wish = Wish(self.run_dir / WISH_FILE)
                     nursery.start_soon(test_control_of.serve, self._control, wish)
-                await anext(signals)
-                self.stopping = True
-                self._say("stopping: doors first, then engines (again: at once)")
-                nursery.start_soon(self._drain, nursery.cancel_scope)
-                await anext(signals)
-                for process in self._living.values():
-                    process.kill()
-                nursery.cancel_scope.cancel()
+                nursery.start_soon(self._reload_when_asked)
+                async for number in signals:
+                    if number == signal.SIGHUP:
+                        self._reload_asked.set()
+                    elif not self.stopping:
+                        self.stopping = True
+                        self._say("stopping: doors first, then engines (again: at once)")
+                        nursery.start_soon(self._drain, nursery.cancel_scope)
+                    else:
+                        for process in self._living.values():
+                            process.kill()
+                        nursery.cancel_scope.cancel()
 
     async def _drain(self, scope: trio.CancelScope) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        await self._end("http", HTTP_PATIENCE_S)
-        await self._end("engine", self.settings.engine.drain_s + 20)
-        await self._end("notices", NOTICES_PATIENCE_S)
+        for kind in ("http", "engine", "notices"):
+            await self._end(kind, self._names(kind), self._patience_s(kind))
         scope.cancel()
 
-    async def _end(self, kind: str, patience_s: float) -> None:
-        processes = [process for name, process in self._living.items() if name.startswith(kind)]
+    def _names(self, kind: str) -> list[str]:
+        return sorted(name for name in self._living if name.startswith(kind))
+
+    def _patience_s(self, kind: str) -> float:
+        engine_s = self.settings.engine.drain_s + ENGINE_PATIENCE_S
+        return {"http": HTTP_PATIENCE_S, "engine": engine_s, "notices": NOTICES_PATIENCE_S}[kind]
+
+    async def _end(self, kind: str, names: Iterable[str], patience_s: float) -> None:
+        processes = [self._living[name] for name in names]
         for process in processes:
             process.terminate()
         with trio.move_on_after(patience_s):
@@ -229,6 +251,11 @@ class Supervisor:
             status = await self._once(role)
             if self._ends():
                 return
+            if role.process in self._renewing:
+                self._renewing.discard(role.process)
+                pause = RESTART_FIRST_S
+                continue
+            self._died.add(role.process)
             lived_s = trio.current_time() - started
             pause = RESTART_FIRST_S if lived_s > LIVED_S else min(pause * 2, RESTART_MAX_S)
             wait_s = 0.0 if lived_s > LIVED_S else pause
@@ -236,6 +263,57 @@ class Supervisor:
                 "process_died", role=kind, number=number, exit_status=status, restart_s=wait_s, seconds=round(lived_s, 1)
             )
             await trio.sleep(wait_s)
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._reload_asked.wait()
+            self._reload_asked = trio.Event()
+            if not self.stopping:
+                done, words = await self._reload()
+                self._say(words if done else f"not reloaded: {words}")
+                reload.note(self.run_dir, done=done, words=words)
+
+    async def _reload(self) -> tuple[bool, str]:
+        """Whether it was done, and in words why not."""
+        settings, findings = config.inspect(self.config_path)
+        if settings is None:
+            self._log.error("reload_refused", reason="configuration", count=len(findings))
+            return False, "; ".join(map(str, findings))
+        changed = reload.fixed(self.settings, settings)
+        if changed:
+            self._log.error("reload_refused", reason="needs a restart", setting=changed)
+            return False, f"a restart is needed to change {', '.join(changed)}"
+        self._log.info("reload_begins")
+        steps = [("http", [name]) for name in self._names("http")]
+        steps += [(kind, self._names(kind)) for kind in ("engine", "notices") if self._names(kind)]
+        patience_s = {kind: self._patience_s(kind) for kind, _ in steps}  # of those that run now
+        self.settings = settings
+        for kind, names in steps:
+            if not await self._renew(kind, names, patience_s[kind]):
+                self._log.error("reload_stopped", role=kind)
+                return False, f"{', '.join(names)} did not come up again; the processes after it were left as they were"
+        self._log.info("reload_done", count=sum(len(names) for _, names in steps))
+        return True, f"reloaded: {', '.join(name for _, names in steps for name in names)}"
+
+    async def _renew(self, kind: str, names: list[str], patience_s: float) -> bool:
+        """Ends these processes and waits until their successors are at work; False when one dies or is not in time."""
+        before = {name: process.pid for name, process in self._living.items() if name in names}
+        self._renewing |= before.keys()
+        self._died -= before.keys()
+        await self._end(kind, before, patience_s)
+
+        def at_work(name: str) -> bool:
+            process = self._living.get(name)
+            counts = self.run_dir / "metrics" / f"{name}{metrics.SUFFIX}"
+            return process is not None and process.pid != before.get(name) and counts.exists()
+
+        for _ in range(round(RENEWED_S / WATCH_S)):
+            if all(map(at_work, names)):
+                return True
+            if not self._died.isdisjoint(names):
+                return False
+            await trio.sleep(WATCH_S)
+        return False
 
     async def _once(self, role: Role) -> int:
         """One life of a process, from its start to its end; its last counts are kept."""
@@ -279,10 +357,10 @@ class Supervisor:
         """Kills engines that no longer run although they live (stopped, hanging): others may have their leases by now, but
         not their sessions, which the carrier keeps until the connections end. Looks are counted, not seconds: a machine
         that was paused as a whole wakes up with nobody to blame."""
-        patience = round((self.settings.engine.lease_s + SILENT_S) / SILENCE_WATCH_S)
         last: dict[tuple[str, int], tuple[int, int]] = {}
         while not self.stopping:
             await trio.sleep(SILENCE_WATCH_S)
+            patience = round((self.settings.engine.lease_s + SILENT_S) / SILENCE_WATCH_S)
             for name, process in self._living.items():
                 if not name.startswith("engine"):
                     continue
