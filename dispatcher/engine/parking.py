@@ -25,8 +25,8 @@ from dispatcher.engine.works import BATCH_MAX, Works
 from smpp.receipts import Receipt
 
 WAIT_PART, WAIT_PART_MIN, WAIT_MAX_S = 0.6, 0.125, 1.0
-"""Of deliver_answer_s a receipt waits at most such a part in memory, for its answer to be settled or for its turn; less, down to
-the second part, where batches take so long that it would be answered too late."""
+"""A receipt waits in memory, for its answer to be settled or for its turn, for at most such a part of deliver_answer_s;
+for less, down to the second part, where batches take so long that it would be answered too late."""
 _FORGOTTEN: Final = 0.8
 """What each batch leaves of how long a slower one took."""
 PARKED_MAX: Final = 100_000
