@@ -350,8 +350,9 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     async def sweep_buckets(self, at: int, retention_ms: int) -> int:
         """Unlinks buckets whose bodies are gone and whose retention has passed."""
 
-    async def sweep_queues(self, at: int, limit: int) -> list[str]:
-        """Ids of queued messages whose deadline has passed, in small steps."""
+    async def sweep_queues(self, at: int, limit: int) -> tuple[list[str], bool]:
+        """Looks at the next `limit` queued messages: ids of those whose deadline has passed, and whether this round has not
+        looked at all of them yet."""
 
     async def repair_rings(self) -> int:
         """Makes every non-empty queue visible again; returns how many were not."""

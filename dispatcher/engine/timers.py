@@ -157,15 +157,17 @@ class Timers:
         return more
 
     async def queues(self) -> bool:
-        """Queued messages whose validity is over, in queues that do not move."""
-        works = self._works
+        """Queued messages whose validity is over, in queues that do not move: a stretch of them each time, and at once the next
+        while there are such."""
+        works, found = self._works, 0
         for _ in range(_SWEEP_STEPS_MAX):
-            ids = await works.store.sweep_queues(works.clock.now_ms(), BATCH_MAX)
+            ids, more = await works.store.sweep_queues(works.clock.now_ms(), BATCH_MAX)
             if ids:
                 await commit_at_rest(works, {i: [ValidityOver()] for i in ids})
-            if len(ids) < BATCH_MAX:
+            found += len(ids)
+            if not more:
                 return False
-        return True
+        return found > 0
 
     async def buckets(self) -> None:
         """Records past their retention."""

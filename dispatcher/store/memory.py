@@ -140,7 +140,7 @@ class MemoryStore(MemoryEngine, MemoryInbox, MemoryCalls, MemoryNotices):
         return count
 
     @step
-    async def sweep_queues(self, at: int, limit: int) -> list[str]:
+    async def sweep_queues(self, at: int, limit: int) -> tuple[list[str], bool]:
         found: list[str] = []
         for queue, accounts in self.lists.items():
             for elements in accounts.values():
@@ -148,7 +148,7 @@ class MemoryStore(MemoryEngine, MemoryInbox, MemoryCalls, MemoryNotices):
                 for pointer in [e[1:] for e in elements if e[0] == "@"]:
                     ids += self.groups[pointer].members.get(queue, ())
                 found += [i for i in ids if self._overdue(i, at)]
-        return found[:limit]
+        return found[:limit], len(found) > limit
 
     def _overdue(self, message_id: str, at: int) -> bool:
         raw = self.bodies.get(message_id)

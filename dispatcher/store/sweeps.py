@@ -99,7 +99,7 @@ class Sweeps(Gauges):
         await self.ask(DESK, wire, 2)
         return 1
 
-    async def sweep_queues(self, at: int, limit: int) -> list[str]:
+    async def sweep_queues(self, at: int, limit: int) -> tuple[list[str], bool]:
         if not self._queue_keys:
             kinds = (self.k.queue_, self.k.members_)
             self._queue_keys = [k async for k in self.scan(glob(self.k.base) + b"[qm]*") if k.startswith(kinds)]
@@ -116,7 +116,7 @@ class Sweeps(Gauges):
                 self._queue_keys.pop(0)
                 self._queue_offset = 0
             found += await self._overdue([e.decode()[-26:] for e in elements if e[:1] != b"@"], at)
-        return found
+        return found, bool(self._queue_keys)
 
     async def _overdue(self, ids: list[str], at: int) -> list[str]:
         bodies = (await self.read_ids(DESK, ids, [self.k.body_]))[0]

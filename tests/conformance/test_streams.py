@@ -229,12 +229,32 @@ def test_queued_messages_past_their_deadline_are_found(world: World) -> None:
         await store.expand_groups(owner)
         found: list[str] = []
         for _ in range(4):
-            found += await store.sweep_queues(T0 + 10, 100)
+            found += (await store.sweep_queues(T0 + 10, 100))[0]
         assert set(found) == {old.id}
         found = []
         for _ in range(4):
-            found += await store.sweep_queues(T0 + 90_000_000, 100)
+            found += (await store.sweep_queues(T0 + 90_000_000, 100))[0]
         assert set(found) == {old.id, young.id, *(m.id for m in members)}
+
+    world.run(case)
+
+
+def test_a_round_through_the_queues_goes_on_where_nothing_was_found(world: World) -> None:
+    """The last of 70 is looked at in the first round, in steps of ten, although no earlier one is over."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        batch = [admission() for _ in range(69)]
+        last = admission(deadline_at=T0 + 10)
+        await store.admit([*batch, last], T0)
+        found: list[str] = []
+        for _ in range(8):
+            ids, more = await store.sweep_queues(T0 + 10, 10)
+            found += ids
+            if not more:
+                break
+        assert not more
+        assert found == [last.id]
 
     world.run(case)
 

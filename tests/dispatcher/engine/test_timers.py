@@ -54,5 +54,26 @@ def test_more_overdue_receipts_than_one_sweep_takes_are_told_of(monkeypatch: pyt
     trio.run(main)
 
 
+def test_a_stuck_queue_is_gone_through_while_something_is_found_and_rests_else() -> None:
+    """Each turn takes all its steps while the store has more; what they find decides when the next one comes."""
+
+    async def main() -> None:
+        async with world(RARELY) as here:
+            looks, overdue = [0], ["no such message"]
+
+            async def look(*_: Any) -> tuple[list[str], bool]:
+                looks[0] += 1
+                return overdue, True
+
+            here.store.sweep_queues = look
+            duties = here.engines["e1"][0].timers
+            assert await duties.queues() is True
+            overdue.clear()
+            assert await duties.queues() is False
+            assert looks[0] == 2 * timers._SWEEP_STEPS_MAX
+
+    trio.run(main)
+
+
 async def _is(value: Any, wanted: Any) -> bool:
     return bool(value == wanted)
