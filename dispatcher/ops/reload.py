@@ -25,7 +25,7 @@ _FIXED: Final = ("server", "metrics.listen", "http.listen", "http.processes", "n
 
 
 class Outcome(msgspec.Struct):
-    """Of the last reload: `done`, or why it was not, in words with the remedy. `at_ns`: when it was over."""
+    """Of the last reload: `done`, or why it was not, in words with the remedy. `at_ns`: when it began to read the file."""
 
     at_ns: int
     done: bool
@@ -50,10 +50,10 @@ def _value(settings: Settings, key: str) -> object:
     return getattr(getattr(settings, table), name)
 
 
-def note(run_dir: Path, *, done: bool, words: str) -> None:
-    """Writes the outcome down, whole or not at all."""
+def note(run_dir: Path, outcome: Outcome) -> None:
+    """Writes it down, whole or not at all."""
     draft = run_dir / f"{OUTCOME_FILE}.draft"
-    draft.write_bytes(msgspec.json.encode(Outcome(time.time_ns(), done, words)))
+    draft.write_bytes(msgspec.json.encode(outcome))
     draft.replace(run_dir / OUTCOME_FILE)
 
 
@@ -73,7 +73,7 @@ def ask(run_dir: Path, patience_s: float) -> str:
             outcome = msgspec.json.decode((run_dir / OUTCOME_FILE).read_bytes(), type=Outcome)
         except (OSError, msgspec.MsgspecError):
             continue
-        if outcome.at_ns <= since_ns:
+        if outcome.at_ns <= since_ns:  # an earlier one's, of an earlier file perhaps
             continue
         if not outcome.done:
             raise OpsError("not reloaded", outcome.words)

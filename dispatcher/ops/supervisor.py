@@ -19,6 +19,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -269,9 +270,10 @@ class Supervisor:
             await self._reload_asked.wait()
             self._reload_asked = trio.Event()
             if not self.stopping:
+                began_ns = time.time_ns()
                 done, words = await self._reload()
                 self._say(words if done else f"not reloaded: {words}")
-                reload.note(self.run_dir, done=done, words=words)
+                reload.note(self.run_dir, reload.Outcome(began_ns, done, words))
 
     async def _reload(self) -> tuple[bool, str]:
         """Whether it was done, and in words why not."""
