@@ -386,9 +386,13 @@ def test_control_lines(tmp_path: Path) -> None:
     """The control socket answers each line with one line, unknown ones with what there is."""
 
     async def test(smsc: Simulator, customer: Customer, nursery: trio.Nursery) -> None:
-        nursery.start_soon(serve_control, smsc, f"unix:{tmp_path / 'control'}")
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        stream = await trio.open_unix_socket(str(tmp_path / "control"))
+        path = trio.Path(tmp_path / "control")
+        nursery.start_soon(serve_control, smsc, f"unix:{path}")
+        for _ in range(500):
+            if await path.is_socket():
+                break
+            await trio.sleep(0.01)
+        stream = await trio.open_unix_socket(str(path))
         await stream.send_all(b"stats\nnonsense\ndrop\n")
         answer = b""
         while answer.count(b"\n") < 3:
