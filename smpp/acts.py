@@ -45,7 +45,7 @@ class OurSide(Generic[T]):
         self._data_sms: set[int] = set()  # requests of the peer, not answered yet, that want a data_sm_resp
         self.owed = 0  # requests of the peer that our owner has not answered yet
         self._bind_request: tuple[control.BindMode, int] | None = None  # SMSC: the bind to be answered and its sequence
-        self.questions = Questions(settings.questions, settings.question_timeout_s, self.say, self._next)
+        self.questions = Questions(settings.questions, settings.question_timeout_s)
         self._control: dict[int, int] = {}  # sequence -> command of our control requests in flight
         self._told, self._end_reason = False, ""  # close_reason has been an event; why we drain
         self._deadline = now + settings.bind_timeout_s if login is None else inf
@@ -118,7 +118,7 @@ class OurSide(Generic[T]):
         LocalProtocolError unless bound to send and with room in `questions`."""
         if self.state is not State.BOUND or self.login is None or self.login.mode not in SENDING_MODES[self.role]:
             raise LocalProtocolError(f"cannot ask: role {self.role.value}, state {self.state.name}")
-        self.questions.ask(question, token, now)
+        self.say(self.questions.ask(question, token, now, self._next))
 
     def answer_question(self, answer: Pdu) -> None:
         """SMSC: answers one of `Events.asked`, under its sequence number."""

@@ -31,15 +31,14 @@ class Told(NamedTuple):
 
 
 class Questions:
-    """Ours without an answer, at most `open_max`. `say` queues bytes, `number` gives the next sequence number."""
+    """Ours without an answer, at most `open_max`. It keeps nothing of its session's: one that holds itself stays until a
+    collection of cycles, which an engine hardly makes."""
 
-    __slots__ = ("_number", "_open", "_say", "_timeout_s", "open_max")
+    __slots__ = ("_open", "_timeout_s", "open_max")
 
-    def __init__(self, open_max: int, timeout_s: float, say: Callable[[bytes], None], number: Callable[[], int]) -> None:
+    def __init__(self, open_max: int, timeout_s: float) -> None:
         self.open_max = open_max
         self._timeout_s = timeout_s
-        self._say = say
-        self._number = number
         self._open: dict[int, tuple[object, float]] = {}
 
     @property
@@ -47,14 +46,15 @@ class Questions:
         """How many more may be asked now."""
         return self.open_max - len(self._open)
 
-    def ask(self, pdu: Pdu, token: object, now: float) -> None:
-        """Sends a query_sm or cancel_sm; its sequence number is ours to choose. Raises LocalProtocolError, and sends nothing,
-        for another command, a field that does not fit, or without room."""
+    def ask(self, pdu: Pdu, token: object, now: float, number: Callable[[], int]) -> bytes:
+        """The bytes of a query_sm or cancel_sm under the next sequence number. Raises LocalProtocolError, and asks nothing, for
+        another command, a field that does not fit, or without room."""
         if pdu.command not in COMMANDS or self.room <= 0:
             raise LocalProtocolError(f"cannot ask {pdu.command.name}: room for {self.room}")
-        sequence = self._number()
-        self._say(encode(Pdu(pdu.command, pdu.fields, pdu.tlvs, sequence)))
+        sequence = number()
+        data = encode(Pdu(pdu.command, pdu.fields, pdu.tlvs, sequence))
         self._open[sequence] = (token, now + self._timeout_s)
+        return data
 
     def answered(self, data: bytes) -> Told | None:
         """Takes an answer; None when nothing was asked under its number."""

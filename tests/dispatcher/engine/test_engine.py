@@ -7,6 +7,7 @@ import trio
 from dispatcher.core.model import Message
 from dispatcher.engine.works import Flight
 from smpp.link import Link
+from smpp.session import Session
 from tests.cycles import none_of_ours
 from tests.dispatcher.engine.world import MONEY, PRICE, World, carrier, eventually, route, settings_of, world
 
@@ -29,12 +30,12 @@ def test_a_send_is_delivered_and_charged_once() -> None:
 
 
 def test_a_link_that_dies_holds_no_message() -> None:
-    """I15: what was in flight on it is told, settled and let go, although link and engine knew each other."""
+    """I15: what was in flight on it is told, settled and let go, it and its session too, although all knew each other."""
 
     async def main() -> None:
         slow = {"alpha": {"answer_ms": (20.0, 40.0)}}
         async with world(settings_of([carrier()], [route({"alpha": 1})]), scenarios=slow) as here:
-            with none_of_ours(Message, Flight, Link):
+            with none_of_ours(Message, Flight, Link, Session):
                 here.send_many(200, on_unknown="resend")
                 for taken in (20, 100):
                     await eventually(lambda taken=taken: _taken(here, taken))
