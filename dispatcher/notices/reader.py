@@ -112,12 +112,14 @@ class Reader:
         """Tickets of messages: their own, else their group's."""
         own = [i for i in dict.fromkeys(ids) if is_id(i)]
         groups = {i: group_of(i) for i in own}
-        unknown = [g for g in dict.fromkeys(groups.values()) if g not in self._groups]
+        wanted = dict.fromkeys(groups.values())
+        known = {g: self._groups[g] for g in wanted if g in self._groups}
+        unknown = [g for g in wanted if g not in known]
         asked = await self._asked([*own, *unknown])
-        await self._learn(dict(zip(unknown, asked[len(own) :], strict=True)))
+        known |= await self._learn(dict(zip(unknown, asked[len(own) :], strict=True)))
         found: dict[str, Ticket] = {}
         for message_id, ticket in zip(own, asked, strict=False):
-            ticket = ticket or self._groups.get(groups[message_id])  # noqa: PLW2901 - its own before its group's
+            ticket = ticket or known[groups[message_id]]  # noqa: PLW2901 - its own before its group's
             if ticket is not None:
                 found[message_id] = ticket
         return found
@@ -135,14 +137,19 @@ class Reader:
                     found.append(None)
             return found
 
-    async def _learn(self, tickets: Mapping[str, Ticket | None]) -> None:
+    async def _learn(self, tickets: Mapping[str, Ticket | None]) -> dict[str, Ticket | None]:
+        """Remembers, and returns, which of these groups' tickets speak for their messages. What was known before may be
+        forgotten here: who still needs it holds it."""
         if len(self._groups) + len(tickets) > GROUPS_KEPT:
             self._groups.clear()
+        learned: dict[str, Ticket | None] = {}
         for group_id, ticket in tickets.items():
             # A message may have an id whose last bits are a group's: only a group's ticket speaks for others.
             if ticket is not None and (ticket.callback is None or await self._store.group(group_id) is None):
                 ticket = None  # noqa: PLW2901 - not one that speaks for others
-            self._groups[group_id] = None if ticket is None else msgspec.structs.replace(ticket, to=(), answer=None)
+            learned[group_id] = None if ticket is None else msgspec.structs.replace(ticket, to=(), answer=None)
+        self._groups |= learned
+        return learned
 
 
 def _places(rows: Sequence[tuple[str, Mapping[str, Any]]], cursor: Cursor) -> list[tuple[Cursor, str, Mapping[str, Any]]]:

@@ -15,7 +15,8 @@ from dispatcher.core.ids import encode, group_members, group_of
 from dispatcher.core.model import Lane
 from dispatcher.core.notices import STEP_NOTICES_MAX
 from dispatcher.core.ports import Cursor, GroupPlan, StoreUnavailable
-from dispatcher.notices.reader import Accounts, Reader
+from dispatcher.notices import reader
+from dispatcher.notices.reader import ENTRIES_READ, Accounts, Reader
 from dispatcher.store.memory import MemoryStore
 from tests.dispatcher.notices.world import T0, MovedClock, event
 
@@ -33,10 +34,10 @@ async def read_all(store: MemoryStore) -> list[tuple[str, str]]:
     store.expire(rules.LEASE)
     owner = await store.take_lease(rules.LEASE, "n", 1000)
     assert owner is not None
-    reader = await reader_of(store)
+    reads = await reader_of(store)
     while True:
         cursor = await store.notice_cursor()
-        if await reader.step(owner, cursor, {}) == cursor:
+        if await reads.step(owner, cursor, {}) == cursor:
             break
     due = await store.due_notices([(t, 100_000) for t in await store.notice_targets(1 << 60, 1000)], 1 << 60)
     return sorted((n.message_id, n.account) for some in due for n in some)
@@ -73,6 +74,22 @@ def test_a_groups_callback_speaks_for_its_members() -> None:
         rows = [event(m, "delivered") for m in members[:3]] + [event(members[3], "delivered", "other")]
         store.write_rows("events", rows)
         assert await read_all(store) == [(members[0], "acme"), (members[2], "acme")]
+
+    run(case)
+
+
+def test_a_group_is_not_forgotten_among_messages_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message without a group fills the memory of groups, too; in the read in which it is full, a member is still one."""
+    monkeypatch.setattr(reader, "GROUPS_KEPT", 5)
+
+    async def case() -> None:
+        store = MemoryStore()
+        _, members = await group(store, 2, callback())
+        others = [encode(T0, n << 40) for n in range(100, 105)]
+        for _ in range(ENTRIES_READ):  # one read: the group and one other are known
+            store.write_rows("events", [event(members[0], "delivered"), event(others[0], "delivered")])
+        store.write_rows("events", [event(m, "delivered") for m in (members[1], *others[1:])])
+        assert {message_id for message_id, _ in await read_all(store)} == set(members)
 
     run(case)
 
