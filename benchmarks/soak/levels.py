@@ -17,8 +17,6 @@ from typing import Final, NamedTuple
 from dispatcher.core.ids import BUCKET_MS
 
 HOUR_S: Final = 3600.0
-YOUNG_S: Final = 120.0
-"""A restarted process' first samples are its own warm-up."""
 SURE: Final = 2.0
 """Standard errors on either side: about 95 of 100."""
 POINTS_MIN: Final = 6
@@ -48,13 +46,13 @@ class Slope(NamedTuple):
 
 
 def slope(samples: Sequence[Sample], warm_up_s: float) -> Slope:
-    """Least squares over all lives of one name, from `warm_up_s` on."""
+    """Least squares over all lives of one name, each from its own `warm_up_s` on: a process that was killed starts anew."""
     lives: dict[int, list[Sample]] = {}
     for sample in samples:
         lives.setdefault(sample.pid, []).append(sample)
     kept: list[list[tuple[float, float]]] = []
-    for number, life in enumerate(lives.values()):
-        grown_s = max(warm_up_s, life[0].at_s + YOUNG_S * (number > 0))
+    for life in lives.values():
+        grown_s = life[0].at_s + warm_up_s
         points = [(s.at_s / HOUR_S, s.mb) for s in life if s.at_s >= grown_s]
         if len(points) > 2:
             kept.append(points)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from benchmarks.soak import levels, scene
+from benchmarks.soak import scene
 from benchmarks.soak.auditor import BEHIND_S, SETTLE_S, Auditor, parse
 from benchmarks.soak.levels import Sample, drift, slope
 from dispatcher.client.reader import Row
@@ -35,11 +35,15 @@ def test_a_slope_is_found_within_its_error(true: float, above: bool) -> None:
 
 
 def test_a_restart_is_no_growth_and_no_shrinking() -> None:
-    """Each life has a level of its own, and its own warm-up is left out."""
-    young = [Sample(at, 2, 40 + at / 100) for at in range(1800, 1800 + int(levels.YOUNG_S), 10)]
-    found = slope(
-        [*climb(0, seconds=1800), *young, *climb(0, pid=2, start_s=1800 + int(levels.YOUNG_S), seconds=1600, base=80)], 0
+    """Each life has a level of its own and its own warm-up; one that was over before is left out."""
+    old, young = (
+        [Sample(at, pid, 40 + (at - start_s) / 30) for at in range(start_s, start_s + 900, 10)]
+        for pid, start_s in ((1, 0), (2, 1800))
     )
+    short = [Sample(at, 3, 40 + (at - 3600) / 30) for at in range(3600, 4400, 10)]
+    old += climb(0, start_s=900, seconds=900)
+    young += climb(0, pid=2, start_s=2700, seconds=900, base=80)
+    found = slope([*old, *young, *short], 900)
     assert found.lives == 2
     assert abs(found.mb_per_h) < 1.0
     assert not found.above(1.0)
