@@ -44,9 +44,9 @@ _SMALL_STRIDE_MAX: Final = 16
 part costs a write and a read, at low rates more than its messages do."""
 _QUIET: Final = 100
 _QUIET_POLLS: Final = 2
-_TOLD_POLLS: Final = 4
+_TOLD_POLLS: Final = 6
 """After so many looks in a row that nobody asked for and that found nothing, the queues are looked at each second poll; while
-intake tells what it has enqueued, each fourth, which is longer than intake's own pause."""
+intake tells what it has enqueued, each sixth, which is longer than intake's own pause."""
 
 _Ready = tuple[Message, Seat, Head, list[int], alike.Started | None, int]
 """Message, session, head, segments to submit, stage, and the reference of one that is in a stage."""

@@ -32,8 +32,8 @@ ACCOUNTS_MAX: Final = 50_000
 _BLOCK_MS: Final = 100
 _TRIM_EVERY_S: Final = 1.0
 _SMALL_READ: Final = 64
-PAUSE_POLLS: Final = 3
-"""A trickle is read each third poll, for at low rates wake-ups cost more than sends; the first one after a silence at once."""
+PAUSE_POLLS: Final = 4
+"""A trickle is read each fourth poll, for at low rates wake-ups cost more than sends; the first one after a silence at once."""
 FIRST_ENTRIES: Final = 16
 """The first read's, and after a trickle: nobody knows how long the entries of the next burst are."""
 _GROWTH: Final = 4

@@ -46,8 +46,8 @@ def test_what_intake_enqueues_is_waited_for() -> None:
     looks = _quiet()
     looks.looked(found=False)
     looks.waited(rang=True)
-    assert looks.looked(found=True) == 4
+    assert looks.looked(found=True) == 6
     looks.waited(rang=False)
     assert looks.looked(found=True) == 2  # unasked, and what it found was on its way into intake's word
     looks.waited(rang=True)
-    assert looks.looked(found=False) == 4
+    assert looks.looked(found=False) == 6
