@@ -23,7 +23,7 @@ from benchmarks.installation import wait_for
 from dispatcher.client import Producer
 from dispatcher.commands.load import processes
 from dispatcher.commands.load.own import ACCOUNT, Own, Wish, own
-from dispatcher.commands.operations import run_dir
+from dispatcher.ops.run_dir import run_dir
 
 CHUNK = 1000
 STRETCH = 15_000

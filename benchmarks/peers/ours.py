@@ -10,7 +10,7 @@ from benchmarks.installation import Durability, machine
 from benchmarks.peers.job import SESSIONS, TEXT, WINDOW, Peer, Sides
 from dispatcher.commands.load.own import Wish, own
 from dispatcher.commands.load.processes import pids
-from dispatcher.commands.operations import run_dir
+from dispatcher.ops.run_dir import run_dir
 
 _NOTICES = '[notices]\nallow_insecure = true\nallow_networks = ["127.0.0.0/8"]\n'
 

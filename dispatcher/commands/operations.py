@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dispatcher.commands.frame import EXIT_FINDING, EXIT_OK, Context, arg, command, family, table
 from dispatcher.ops.errors import OpsError
+from dispatcher.ops.run_dir import run_dir
 
 if TYPE_CHECKING:
     from dispatcher.core.counters import Snapshot
@@ -30,11 +30,6 @@ def register(commands: Any) -> None:
     command(
         commands, "doctor", "check configuration, server, promise, processes, binds, queues, money in one go", "doctor", _doctor
     )
-
-
-def run_dir(settings: Settings) -> Path:
-    """Where a supervisor with default options keeps pid files and counts."""
-    return Path(settings.server.data_dir) / "run"
 
 
 def _counts(settings: Settings) -> Snapshot:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dispatcher.commands.frame import EXIT_OK, Context, arg, command
 from dispatcher.ops.errors import OpsError
-
-if TYPE_CHECKING:
-    from dispatcher.core.settings import Settings
+from dispatcher.ops.run_dir import run_dir
 
 _RENEWAL_S = 40.0
 """Each process is given less to end and to come up again."""
@@ -100,24 +97,20 @@ def _run(context: Context, options: argparse.Namespace) -> int:
     from dispatcher.ops.roles import MAINS, Role
 
     settings = context.settings
-    run_dir = _run_dir(settings, options)
+    directory = run_dir(settings, options.run_dir)
     if options.workers > 1:
         raise OpsError(
             f"--workers {options.workers} with --role {options.role}", "run one process per container, or --role all"
         )
-    exposer = metrics.Exposer(settings.metrics.listen, metrics.prepare(run_dir))
+    exposer = metrics.Exposer(settings.metrics.listen, metrics.prepare(directory))
     say(f"metrics  http://{exposer.listen}/metrics")
     if options.role == "http":
         say(f"http     http://{settings.http.listen}")
-    role = Role(options.role, 0, context.config_path, str(run_dir), supervised=False)
+    role = Role(options.role, 0, context.config_path, str(directory), supervised=False)
     try:
         return MAINS[options.role](role)
     finally:
         exposer.close()
-
-
-def _run_dir(settings: Settings, options: argparse.Namespace) -> Path:
-    return Path(options.run_dir or Path(settings.server.data_dir) / "run").resolve()
 
 
 def _reload(context: Context, options: argparse.Namespace) -> int:
@@ -125,7 +118,7 @@ def _reload(context: Context, options: argparse.Namespace) -> int:
 
     settings = context.settings  # a file that is wrong is told here, with all that is wrong in it
     patience_s = settings.engine.drain_s + _RENEWAL_S * (settings.http.processes + settings.notices.processes + 1)
-    words = reload.ask(_run_dir(settings, options), patience_s)
+    words = reload.ask(run_dir(settings, options.run_dir), patience_s)
     context.show({"reloaded": True}, words)
     return EXIT_OK
 

@@ -23,6 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from dispatcher.core.counters import BY_NAME, METRICS, Snapshot
 from dispatcher.ops.errors import OpsError
+from dispatcher.ops.run_dir import write_whole
 
 SUFFIX = ".msgpack"
 BASE = "_before"
@@ -44,10 +45,7 @@ _decoder = msgspec.msgpack.Decoder(Snapshot)
 
 def write(directory: Path, snapshot: Snapshot) -> None:
     """Puts a process' counts where the supervisor finds them; a reader sees the old file or the new one, never half."""
-    path = directory / (snapshot.process + SUFFIX)
-    draft = path.with_suffix(".draft")
-    draft.write_bytes(msgspec.msgpack.encode(snapshot))
-    draft.replace(path)
+    write_whole(directory / (snapshot.process + SUFFIX), msgspec.msgpack.encode(snapshot))
 
 
 def read(directory: Path, now: float | None = None) -> tuple[list[Snapshot], list[Snapshot]]:

@@ -17,6 +17,7 @@ import msgspec
 
 from dispatcher.core.settings import Settings
 from dispatcher.ops.errors import OpsError
+from dispatcher.ops.run_dir import write_whole
 
 OUTCOME_FILE: Final = "reload"
 _POLL_S: Final = 0.05
@@ -51,10 +52,8 @@ def _value(settings: Settings, key: str) -> object:
 
 
 def note(run_dir: Path, outcome: Outcome) -> None:
-    """Writes it down, whole or not at all."""
-    draft = run_dir / f"{OUTCOME_FILE}.draft"
-    draft.write_bytes(msgspec.json.encode(outcome))
-    draft.replace(run_dir / OUTCOME_FILE)
+    """Writes it down."""
+    write_whole(run_dir / OUTCOME_FILE, msgspec.json.encode(outcome))
 
 
 def ask(run_dir: Path, patience_s: float) -> str:

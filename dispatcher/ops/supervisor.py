@@ -36,6 +36,8 @@ from dispatcher.ops.embedded import EmbeddedServer
 from dispatcher.ops.errors import OpsError
 from dispatcher.ops.findings import ConfigError, mask_url
 from dispatcher.ops.roles import Role
+from dispatcher.ops.run_dir import run_dir as run_dir_of
+from dispatcher.ops.run_dir import write_whole
 from dispatcher.ops.secret_key import server_key
 
 RESTART_FIRST_S = 0.1
@@ -80,7 +82,7 @@ class Supervisor:
         self.settings: Settings = settings
         self.workers = workers
         self.kinds = kinds
-        self.run_dir = Path(run_dir or Path(self.settings.server.data_dir) / "run").resolve()
+        self.run_dir = run_dir_of(self.settings, run_dir)
         self.embedded: EmbeddedServer | None = None
         self.stopping = False
         self._say = say
@@ -324,9 +326,7 @@ class Supervisor:
         process = await trio.lowlevel.open_process(command, stdin=-1, **options)
         self._living[role.process] = process
         pid_file = self._pid_file(role.process)
-        draft = pid_file.with_suffix(".draft")
-        draft.write_text(str(process.pid))
-        draft.replace(pid_file)
+        write_whole(pid_file, b"%d" % process.pid)
         self._log.info("process_started", role=role.kind, number=role.number, pid=process.pid)
         try:
             status = await process.wait()

@@ -139,7 +139,7 @@ def plan_of(options: argparse.Namespace, url: str, prefix: str, http: str, accou
 
 def _in_running(context: Context, options: argparse.Namespace) -> Result:
     from dispatcher.commands.load.play import Play, named
-    from dispatcher.commands.operations import run_dir
+    from dispatcher.ops.run_dir import run_dir
 
     settings = context.settings
     if not options.real_carriers:
@@ -191,7 +191,7 @@ def play_in(installed: Own, options: argparse.Namespace) -> Result:
     """A load in an installation of our own, with what its carrier and its books say."""
     from dispatcher.commands.load.own import ACCOUNT
     from dispatcher.commands.load.play import Play, named
-    from dispatcher.commands.operations import run_dir
+    from dispatcher.ops.run_dir import run_dir
 
     context, ports = installed.context, installed.world.ports
     plan = plan_of(options, context.url, context.prefix, f"127.0.0.1:{ports.http}", [ACCOUNT], [installed.key])
