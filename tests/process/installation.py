@@ -35,6 +35,30 @@ from dispatcher.store.redis import open_trio_store
 from tests.process.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
+ONE_CARRIER = """
+[[route]]
+name = "all"
+[[route.group]]
+carriers = [{ name = "north" }]
+
+[[tariff]]
+name = "retail"
+currency = "EUR"
+prices = { "" = "0.0300" }
+
+[[carrier]]
+name = "north"
+"""
+"""Everything over the carrier north, by one tariff; its binds follow."""
+DEMO_BIND = """
+[[carrier.bind]]
+host = "127.0.0.1"
+port = {north}
+system_id = "demo"
+password = "demo"
+password_plain = true
+"""
+"""Of north, with the login that a Carrier has by itself; more of its keys may follow."""
 START_S = 30.0
 STOP_S = 30.0
 

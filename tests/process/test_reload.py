@@ -11,33 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.installation import Carrier, Installation, wait_for
+from tests.process.installation import DEMO_BIND, ONE_CARRIER, Carrier, Installation, wait_for
 
 pytestmark = pytest.mark.process
 
 SCENARIO = "answer_ms = [20, 40]\nreceipt_ms = [50, 300]"
-CONFIG = """
-[[route]]
-name = "all"
-[[route.group]]
-carriers = [{ name = "north" }]
-
-[[tariff]]
-name = "retail"
-currency = "EUR"
-prices = { "" = "0.0300" }
-
-[[carrier]]
-name = "north"
-[[carrier.bind]]
-host = "127.0.0.1"
-port = {north}
-system_id = "demo"
-password = "demo"
-password_plain = true
-sessions = 2
-window = 20
-"""
+CONFIG = ONE_CARRIER + DEMO_BIND + "sessions = 2\nwindow = 20\n"
 RENEWED = ("engine-0", "engine-1", "http-0", "http-1", "notices-0")
 KEPT = ("supervisor", "server-0")
 
@@ -132,7 +111,7 @@ def test_what_cannot_be_read_or_needs_a_restart_changes_nothing(tmp_path: Path) 
     """Whoever asks is told why, and everything runs on."""
     with _installation(tmp_path) as here:
         before, good = _pids(here), here.config.read_text()
-        _change(here, 'name = "north"\n[[', 'name = "north"\nwindows = 3\n[[')
+        _change(here, 'name = "north"\n\n', 'name = "north"\nwindows = 3\n')
         here.signal("supervisor", signal.SIGHUP)
         wait_for("the file is refused", 10, lambda: _refused(here) == 1)
         here.config.write_text(good)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.installation import Carrier, Installation, wait_for
+from tests.process.installation import ONE_CARRIER, Carrier, Installation, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -29,20 +29,7 @@ password = "demo"
 password_plain = true
 window = 20
 """
-CONFIG = """
-[[route]]
-name = "all"
-[[route.group]]
-carriers = [{ name = "north" }]
-
-[[tariff]]
-name = "retail"
-currency = "EUR"
-prices = { "" = "0.0300" }
-
-[[carrier]]
-name = "north"
-""" + BIND.format(name="first", port="{north}")
+CONFIG = ONE_CARRIER + BIND.format(name="first", port="{north}")
 
 
 def test_a_bind_added_to_the_file_carries_traffic_after_a_restart(tmp_path: Path) -> None:

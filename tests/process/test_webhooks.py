@@ -9,40 +9,21 @@ from pathlib import Path
 import pytest
 
 from dispatcher.core.model import State
-from tests.process.installation import Carrier, Installation, wait_for
+from tests.process.installation import DEMO_BIND, ONE_CARRIER, Carrier, Installation, wait_for
 from tests.process.receiver import SECRET, receiver
 
 pytestmark = pytest.mark.process
 
 SCENARIO = "answer_ms = [2, 10]\nreceipt_ms = [10, 200]\n"
-CONFIG = """
+BESIDE = """
 [notices]
 allow_insecure = true
 allow_networks = ["127.0.0.0/8"]
 
 [fraud]
 velocity_otp = [0, 0, 0]
-
-[[route]]
-name = "all"
-[[route.group]]
-carriers = [{ name = "north" }]
-
-[[tariff]]
-name = "retail"
-currency = "EUR"
-prices = { "" = "0.0300" }
-
-[[carrier]]
-name = "north"
-[[carrier.bind]]
-host = "127.0.0.1"
-port = {north}
-system_id = "demo"
-password = "demo"
-password_plain = true
-window = 50
 """
+CONFIG = BESIDE + ONE_CARRIER + DEMO_BIND + "window = 50\n"
 FINALS = {state.wire for state in State if state.final}
 
 
