@@ -22,6 +22,10 @@ SURE: Final = 2.0
 POINTS_MIN: Final = 6
 BUCKET_S: Final = BUCKET_MS / 1000
 """Records live in buckets of so many seconds and leave by the bucket: the data set goes up and down with this period."""
+PHASES: Final = 26
+"""Of a period: with a sample each ten seconds one or two in each."""
+FALLEN: Final = 0.85
+"""Of the sample before: less is a bucket that left."""
 
 
 class Sample(NamedTuple):
@@ -89,7 +93,7 @@ def _widened(left: Sequence[float]) -> float:
 
 
 class Drift(NamedTuple):
-    """Mean of a level over the first and the last whole periods, and the part by which it moved."""
+    """What a level was over the first and over the last whole periods, and the part by which it moved."""
 
     first: float
     last: float
@@ -101,13 +105,31 @@ class Drift(NamedTuple):
 
 
 def drift(levels: Sequence[tuple[float, float]], warm_up_s: float, period_s: float = BUCKET_S) -> Drift | None:
-    """(at_s, level): means over equally many whole periods at the beginning and at the end of what follows the warm-up; None
-    when there are not two periods."""
+    """(at_s, level): phase by phase, means over equally many whole periods at the beginning and at the end of what follows the
+    warm-up; None when there are not two periods.
+
+    A level that goes like a saw falls when somebody sweeps, now at once, now half a minute later. In these moments it says by
+    whom it was swept, not whether it grew: the phases in which it fell in any period are left out on both sides."""
     after = [(at, level) for at, level in levels if at >= warm_up_s]
     periods = int((after[-1][0] - after[0][0]) / period_s / 2) if after else 0
     if not periods:
         return None
+    width = period_s / PHASES
+    falling = {
+        step % PHASES
+        for (at, level), (then, fallen) in pairwise(after)
+        if fallen < FALLEN * level
+        for step in range(int(at / width), int(then / width) + 1)
+    }
+
+    def by_phase(seen: list[tuple[float, float]]) -> dict[int, float]:
+        phases: dict[int, list[float]] = {}
+        for at, level in seen:
+            phases.setdefault(int(at / width) % PHASES, []).append(level)
+        return {phase: statistics.fmean(found) for phase, found in phases.items() if phase not in falling}
+
     span = periods * period_s
-    first = statistics.fmean(level for at, level in after if at < after[0][0] + span)
-    last = statistics.fmean(level for at, level in after if at > after[-1][0] - span)
-    return Drift(first, last)
+    first = by_phase([(at, level) for at, level in after if at < after[0][0] + span])
+    last = by_phase([(at, level) for at, level in after if at > after[-1][0] - span])
+    both = first.keys() & last.keys()
+    return Drift(*(statistics.fmean(half[phase] for phase in both) for half in (first, last))) if both else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -74,6 +75,25 @@ def test_a_level_is_compared_by_whole_periods() -> None:
     rising = [(at, level * (1 + 0.03 * at / 400)) for at, level in saw]
     assert drift(rising, 0, 100).part > 0.02  # type: ignore[union-attr]
     assert drift(saw, 650, 100) is None
+
+
+def test_a_saw_that_falls_late_is_not_one_that_grows() -> None:
+    """Teeth of 80 on 110 that fall up to 30 of 260 late, later in the second half: their means differ by more than 2 %, and no
+    phase does. The same that also grows by 3 % is found."""
+    late = [0, 5, 2, 8, 3, 24, 30, 20, 28, 26, 0]
+
+    def level(at: float, growth: float) -> float:
+        tooth, into = divmod(at, 260)
+        held = into + (260 if into < late[int(tooth)] else 0)
+        return 110 + 80 * held / 260 + growth * at / 2600
+
+    level_ones = [(float(at), level(at, 0.0)) for at in range(0, 2600, 10)]
+    middle = len(level_ones) // 2
+    plain = statistics.fmean(y for _, y in level_ones[middle:]) / statistics.fmean(y for _, y in level_ones[:middle]) - 1
+    assert plain > 0.02
+    assert abs(drift(level_ones, 0, 260).part) < 0.002  # type: ignore[union-attr]
+    grown = [(float(at), level(at, 2 * 150 * 0.03)) for at in range(0, 2600, 10)]
+    assert 0.025 < drift(grown, 0, 260).part < 0.035  # type: ignore[union-attr]
 
 
 def test_faults_come_from_the_seed_and_spare_those_whose_slope_counts() -> None:
