@@ -64,6 +64,7 @@ class Adaptation:
         "_step",
         "_sure",
         "_tried",
+        "_turned",
         "ceiling",
         "floor",
         "good",
@@ -83,7 +84,8 @@ class Adaptation:
         self._back = 0.0  # the limit to return to at once, if the next epoch is good
         self._sure = 0.0  # what was good for a whole rest; a slight excess shows only after some epochs
         self._rest_s, self._raises = REST_S, 0
-        self._since, self._sent = math.inf, 0  # the epoch's beginning, and what left in it
+        self._since, self._sent = math.inf, 0  # the epoch's beginning, and what left in it;
+        self._turned = 0  # how many of these were refused
         self._fresh = self.untold  # did the carrier's count start from nothing when it began?
         self._judge_at = math.inf
         self.whims = Whims(LEAST_AUTO if self.untold else LEAST)
@@ -123,7 +125,7 @@ class Adaptation:
             if not verdict.helps:
                 return self._did_not_help(verdict, now)
         used = self._sent >= USED * self.limit * (now - self._since)
-        self._since, self._sent, self._fresh = now, 0, False
+        self._begin_epoch(now, fresh=False)
         self._judge_at = now + self._epoch_s()
         if self.untold and not used:
             return False
@@ -150,6 +152,7 @@ class Adaptation:
         """The carrier said "too fast" at `now` to what left at `left_at`. Until when nothing leaves (`now`: no pause); None: it
         is not about pace."""
         whims = self.whims
+        self._turned += left_at >= self._since
         probe = self.limit > self.good
         again = self._fresh and self._sent <= AGAIN
         sign = whims.refused(now, left_at, PROBE_BAR if probe else AGAIN_BAR if again else COMPANY_BAR)
@@ -170,7 +173,7 @@ class Adaptation:
             self._cut(sign, now)
         whims.heeded(probe=probe)
         self._bound_step()
-        self._since, self._sent, self._fresh = resume_at, 0, sign is Sign.COMPANY
+        self._begin_epoch(resume_at, fresh=sign is Sign.COMPANY)
         self._judge_at = resume_at + rest_s
         return resume_at
 
@@ -181,8 +184,9 @@ class Adaptation:
         cut = below if sign is Sign.EXCESS else min(below, DECREASE * self.limit)
         tried = self.limit if self.whims.trial is None else self._tried
         self._step = self._sure = 0.0
-        if self._fresh and now - self._since < EPOCH_S and MARGIN * (self._sent - 1) < cut:
-            cut = max(DEEPEST * self.limit, MARGIN * (self._sent - 1))
+        taken = self._sent - self.whims.unjudged - max(1, self._turned)
+        if self._fresh and now - self._since < EPOCH_S and MARGIN * taken < cut:
+            cut = max(DEEPEST * self.limit, MARGIN * taken)
         elif cut > floor:
             self._back = RETURN * self.limit
         self.limit = self.good = max(floor, cut)
@@ -199,9 +203,12 @@ class Adaptation:
         self._back = self._step = self._sure = 0.0
         self._bound_step()
         self.whims.heeded(probe=False)
-        self._since, self._sent, self._fresh = now, 0, False
+        self._begin_epoch(now, fresh=False)
         self._judge_at = now + self._epoch_s()
         return True
+
+    def _begin_epoch(self, since: float, *, fresh: bool) -> None:
+        self._since, self._sent, self._turned, self._fresh = since, 0, 0, fresh
 
     def _least(self) -> float:
         return _FLOOR_AUTO if self.untold else self.floor * self.ceiling

@@ -134,6 +134,11 @@ class Whims:
         self._base, self._refused = 0.0, 0.0  # the share's memory: since that count so many were refused
         self._weighed_at = -math.inf
 
+    @property
+    def unjudged(self) -> float:
+        """How many left after the latest that was refused: nobody knows yet what became of them."""
+        return self._count - self._judged
+
     def left(self, segments: int, now: float) -> None:
         """So many left at `now`."""
         self._count += segments
@@ -174,7 +179,7 @@ class Whims:
     def heeded(self, *, probe: bool) -> None:
         """The limit changed for what was seen; what has left until now says nothing about the next. Refused probes are no news
         of what is good, so that the search for an excess goes on."""
-        skipped = self._count - self._judged
+        skipped = self.unjudged
         self._judged += skipped
         self._base += skipped
         self._run_since += skipped
