@@ -34,11 +34,11 @@ class Deposed(StoreError):
 
 
 class CorruptRecord(StoreError):
-    """A value in the store does not decode; it is left as it was. `where` names key and field."""
+    """A value in the store does not decode; it is left as it was. `where` names key and field, `entry` a stream's entry."""
 
-    def __init__(self, where: str, why: str) -> None:
+    def __init__(self, where: str, why: str, entry: str = "") -> None:
         super().__init__(f"{where}: {why}")
-        self.where = where
+        self.where, self.entry = where, entry
 
 
 class Admission(NamedTuple):
@@ -364,7 +364,8 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     async def read_stream(
         self, stream: Literal["events", "charges", "inbound", "rejects", "sends"], after: str, limit: int
     ) -> list[tuple[str, dict[str, Any]]]:
-        """Rows as maps with the entry id they came in ("-" prefixless, many rows may share one entry)."""
+        """Rows as maps with the entry id they came in (many rows may share one). Raises CorruptRecord with the `entry`
+        that does not decode."""
 
     async def control(self, carrier: str, bind: str, command: str) -> None:
         """Records an operator's wish (pause, resume) for a bind, durable until changed."""

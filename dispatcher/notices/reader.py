@@ -17,7 +17,7 @@ from dispatcher.core.ids import group_of, is_id
 from dispatcher.core.model import State
 from dispatcher.core.notices import STEP_NOTICES_MAX, Notice, NoticeStore, target_of
 from dispatcher.core.ports import Clock, CorruptRecord, Cursor, Owner, Store
-from dispatcher.notices.forms import notice_of, told_before
+from dispatcher.notices.forms import Row, notice_of, told_before
 
 ENTRIES_READ: Final = 20
 """Entries read at once: each holds up to 500 rows."""
@@ -56,19 +56,23 @@ class Accounts:
 class Reader:
     """Reads on from the cursor, under the lease that `owner` holds."""
 
-    def __init__(self, store: Stores, accounts: Accounts, clock: Clock) -> None:
+    def __init__(self, store: Stores, accounts: Accounts, clock: Clock, log: Any) -> None:
         self._store = store
         self._accounts = accounts
         self._clock = clock
+        self._log = log
         self._groups: dict[str, Ticket | None] = {}
         self.behind = False
         """Was the last read full, so that more is there already?"""
 
     async def step(self, owner: Owner, cursor: Cursor, paused: Mapping[str, int]) -> Cursor:
         """One read and its writes; the cursor afterwards, the same when there was nothing. `paused`: until when targets are
-        not to be looked at. Raises Deposed, StoreUnavailable."""
-        rows = await self._store.read_stream("events", cursor.entry, ENTRIES_READ)
-        self.behind = len({entry for entry, _ in rows}) == ENTRIES_READ
+        not to be looked at. An entry that does not decode is logged and passed over. Raises Deposed, StoreUnavailable."""
+        try:
+            rows = await self._read(cursor.entry)
+        except CorruptRecord as error:
+            self._log.error("corrupt_record", place=error.where)
+            return await self._write(owner, cursor, Cursor(error.entry, 0), [], paused)
         if not rows:
             return cursor
         found: list[Notice] = []
@@ -85,6 +89,16 @@ class Reader:
                     cursor = await self._write(owner, cursor, after, found, paused)
                     found = []
         return await self._write(owner, cursor, Cursor(rows[-1][0], 0), found, paused)
+
+    async def _read(self, after: str) -> list[tuple[str, Row]]:
+        """The next entries' rows; of one entry only where a later one does not decode. Raises CorruptRecord for the first."""
+        try:
+            rows = await self._store.read_stream("events", after, ENTRIES_READ)
+            self.behind = len({entry for entry, _ in rows}) == ENTRIES_READ
+        except CorruptRecord:
+            self.behind = True
+            rows = await self._store.read_stream("events", after, 1)
+        return [*rows]
 
     async def _write(
         self, owner: Owner, before: Cursor, after: Cursor, found: Sequence[Notice], paused: Mapping[str, int]

@@ -153,7 +153,7 @@ class _Shift:
                 raise Deposed("the lease is another's")
 
     async def _read(self) -> None:
-        reader = Reader(self._store, self._home._accounts, self._clock)
+        reader = Reader(self._store, self._home._accounts, self._clock, self._log)
         while True:
             cursor = await self._whatever(self._store.notice_cursor)
             try:

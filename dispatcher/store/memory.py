@@ -92,7 +92,7 @@ class MemoryStore(MemoryEngine, MemoryInbox, MemoryCalls, MemoryNotices):
                 sent = _send_entry(_text(entry), fields)
                 found.append((sent.entry, {"kind": sent.kind, "payload": sent.payload}))
             else:
-                rows = records.decode_rows(fields["cols"].decode(), fields["rows"], f"{stream} {_text(entry)}")
+                rows = records.decode_rows(stream, _text(entry), fields.get("cols"), fields.get("rows"))
                 found += [(_text(entry), row) for row in rows]
         return found
 

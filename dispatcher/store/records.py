@@ -56,6 +56,8 @@ _inbound = msgspec.msgpack.Decoder(InboundRow)
 _correlation = msgspec.msgpack.Decoder(Correlation)
 _reject = msgspec.msgpack.Decoder(RejectRow)
 _rows = msgspec.msgpack.Decoder(list[list[Any]])
+_events = msgspec.msgpack.Decoder(list[EventRow])
+_EVENT_NAMES = EVENT_COLUMNS.split(",")
 _row = msgspec.msgpack.Decoder(list[Any])
 VERSIONS = [i.to_bytes(2, "big") for i in range(1024)]
 
@@ -133,10 +135,23 @@ def decode_correlation(raw: bytes, where: str) -> Correlation:
     return _decode(_correlation.decode, raw, where)
 
 
-def decode_rows(columns: str, raw: bytes, where: str) -> list[dict[str, Any]]:
-    """The rows of one stream entry as maps. Raises CorruptRecord."""
-    names = columns.split(",")
-    return [dict(zip(names, row, strict=False)) for row in _decode(_rows.decode, raw, where)]
+def decode_rows(stream: str, entry: str, columns: bytes | None, raw: bytes | None) -> list[dict[str, Any]]:
+    """The rows of one stream entry as maps; of `events` (webhooks are made of them) each value's type is checked, too. Raises
+    CorruptRecord."""
+    where = f"{stream} {entry}"
+    if columns is None or raw is None:
+        raise CorruptRecord(where, "no cols and rows", entry)
+    try:
+        names = columns.decode().split(",")
+        if stream == "events":
+            if names[: len(_EVENT_NAMES)] != _EVENT_NAMES:
+                raise CorruptRecord(where, "other columns than an event's")
+            _decode(_events.decode, raw, where)
+        rows = _decode(_rows.decode, raw, where)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+    except (CorruptRecord, ValueError) as error:
+        why = str(error).removeprefix(f"{where}: ") if isinstance(error, CorruptRecord) else "columns and values do not match"
+        raise CorruptRecord(where, why, entry) from None
 
 
 def message(message_id: str, head: bytes | None, body: bytes | None, where: str) -> Message | None:

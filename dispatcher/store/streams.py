@@ -88,10 +88,7 @@ class Streams(Rest):
                 found.append((entry, {"kind": sent.kind, "payload": sent.payload}))
                 continue
             row = dict(zip(fields[::2], fields[1::2], strict=True))
-            where = f"{stream} {entry}"
-            if b"cols" not in row or b"rows" not in row:
-                raise CorruptRecord(where, "no cols and rows")
-            found += [(entry, one) for one in records.decode_rows(row[b"cols"].decode(), row[b"rows"], where)]
+            found += [(entry, one) for one in records.decode_rows(stream, entry, row.get(b"cols"), row.get(b"rows"))]
         return found
 
 

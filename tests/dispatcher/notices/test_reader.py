@@ -6,35 +6,37 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from dispatcher.core import notices as rules
 from dispatcher.core.customer import Account
 from dispatcher.core.front import Callback, Ticket
 from dispatcher.core.ids import encode, group_members, group_of
-from dispatcher.core.model import Lane
+from dispatcher.core.model import EVENT_COLUMNS, Lane
 from dispatcher.core.notices import STEP_NOTICES_MAX
 from dispatcher.core.ports import Cursor, GroupPlan, StoreUnavailable
 from dispatcher.notices import reader
 from dispatcher.notices.reader import ENTRIES_READ, Accounts, Reader
 from dispatcher.store.memory import MemoryStore
-from tests.dispatcher.notices.world import T0, MovedClock, event
+from dispatcher.store.records import pack
+from tests.dispatcher.notices.world import T0, Log, MovedClock, event
 
 URL = "https://example.com/hook"
 
 
-async def reader_of(store: MemoryStore) -> Reader:
+async def reader_of(store: MemoryStore, log: Log | None = None) -> Reader:
     """A fresh reader."""
     clock = MovedClock()
-    return Reader(store, Accounts(store, clock), clock)
+    return Reader(store, Accounts(store, clock), clock, log or Log())
 
 
-async def read_all(store: MemoryStore) -> list[tuple[str, str]]:
+async def read_all(store: MemoryStore, log: Log | None = None) -> list[tuple[str, str]]:
     """Reads to the end under a lease of its own; the ids of messages queued so far, with their targets."""
     store.expire(rules.LEASE)
     owner = await store.take_lease(rules.LEASE, "n", 1000)
     assert owner is not None
-    reads = await reader_of(store)
+    reads = await reader_of(store, log)
     while True:
         cursor = await store.notice_cursor()
         if await reads.step(owner, cursor, {}) == cursor:
@@ -219,5 +221,56 @@ def test_numbers_are_shown_to_accounts_that_may_see_them() -> None:
             (found,) = (await store.due_notices([("acme https://example.com", 5)], 1 << 60))[0]
             assert (b"255700000001" in found.body) == shows
             assert (b"0123456789abcdef" in found.body) != shows
+
+    run(case)
+
+
+GOOD = pack([event("m", "delivered")])
+CORRUPT = {
+    "no fields": {"v": b"1"},
+    "no rows": {"v": b"1", "cols": EVENT_COLUMNS.encode()},
+    "bytes": {"v": b"1", "cols": EVENT_COLUMNS.encode(), "rows": b"\xc1secret"},
+    "not a list": {"v": b"1", "cols": EVENT_COLUMNS.encode(), "rows": pack({"id": "secret"})},
+    "short row": {"v": b"1", "cols": EVENT_COLUMNS.encode(), "rows": pack([["secret"]])},
+    "wrong type": {
+        "v": b"1",
+        "cols": EVENT_COLUMNS.encode(),
+        "rows": pack([[7, *msgspec.to_builtins(event("m", "delivered"))[1:]]]),
+    },
+    "other columns": {"v": b"1", "cols": b"id,state", "rows": pack([["secret", "delivered"]])},
+    "more columns than values": {"v": b"1", "cols": EVENT_COLUMNS.encode() + b",more", "rows": GOOD},
+    "columns that are no text": {"v": b"1", "cols": b"\xff", "rows": GOOD},
+}
+
+
+@pytest.mark.parametrize("kind", CORRUPT)
+def test_an_entry_that_does_not_decode_costs_its_own_rows_only(kind: str) -> None:
+    """First, in the middle and last of a read: those before and behind it are told, it is named once, its value never."""
+
+    async def case() -> None:
+        store, log = MemoryStore(), Log()
+        _, members = await group(store, 4, callback())
+        for place in range(4):
+            store.append("events", CORRUPT[kind])
+            store.write_rows("events", [event(members[place], "delivered")])
+        store.append("events", CORRUPT[kind])
+        assert await read_all(store, log) == [(member, "acme") for member in members]
+        assert [name for name, _ in log.lines] == ["corrupt_record"] * 5
+        assert len({fields["place"] for _, fields in log.lines}) == 5
+        assert "secret" not in str(log.lines)
+
+    run(case)
+
+
+def test_a_column_more_at_the_end_is_a_later_version() -> None:
+    """What is added at the end of a row is passed over."""
+
+    async def case() -> None:
+        store, log = MemoryStore(), Log()
+        _, members = await group(store, 1, callback())
+        row = [*msgspec.to_builtins(event(members[0], "delivered")), "more"]
+        store.append("events", {"v": b"1", "cols": EVENT_COLUMNS.encode() + b",more", "rows": pack([row])})
+        assert await read_all(store, log) == [(members[0], "acme")]
+        assert log.lines == []
 
     run(case)

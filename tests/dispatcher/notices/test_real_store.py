@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from dispatcher.core import notices as rules
 from dispatcher.core.customer import Account
+from dispatcher.core.model import EVENT_COLUMNS
 from dispatcher.core.notices import STEP_NOTICES_MAX, Notice
-from dispatcher.core.ports import Cursor
+from dispatcher.core.ports import CorruptRecord, Cursor
 from dispatcher.notices.client import Client
+from dispatcher.notices.reader import Accounts, Reader
 from dispatcher.notices.webhooks import Webhooks
+from dispatcher.store.records import pack
 from dispatcher.store.redis import open_asyncio_store
 from tests.conftest import RealServer
-from tests.dispatcher.notices.world import DOWN, OPEN, T0, Receiver, World, names_as_they_are, says, until
+from tests.dispatcher.notices.world import (
+    DOWN,
+    OPEN,
+    T0,
+    Log,
+    MovedClock,
+    Receiver,
+    World,
+    event,
+    names_as_they_are,
+    says,
+    until,
+)
 
 WAITING = 20_000
 
@@ -61,5 +78,33 @@ def test_a_dead_receiver_with_thousands_waiting_is_not_hammered(server: RealServ
                 world.stop.set()
                 await running
                 await store.close()
+
+    asyncio.run(case())
+
+
+def test_an_entry_that_does_not_decode_is_passed_over(server: RealServer) -> None:
+    """Reading it names its id; the reader goes on behind it, also in another life, and it stays where it is."""
+
+    async def case() -> None:
+        store = await open_asyncio_store(server.url)
+        owner = await store.take_lease(rules.LEASE, "n", 60_000)
+        assert owner is not None
+        with server.client() as client:
+            bad = client.xadd(store.k.stream("events"), {"v": 1, "cols": EVENT_COLUMNS, "rows": b"\xc1secret"}).decode()
+            good = client.xadd(
+                store.k.stream("events"), {"v": 1, "cols": EVENT_COLUMNS, "rows": pack([event("m", "sent")])}
+            ).decode()
+        with pytest.raises(CorruptRecord, match=bad) as caught:
+            await store.read_stream("events", "", 10)
+        assert caught.value.entry == bad
+        assert "secret" not in str(caught.value)
+        clock, log = MovedClock(), Log()
+        first, second = (Reader(store, Accounts(store, clock), clock, log) for _ in range(2))
+        assert await first.step(owner, await store.notice_cursor(), {}) == Cursor(bad, 0)
+        assert await second.step(owner, await store.notice_cursor(), {}) == Cursor(good, 0)
+        assert log.lines == [("corrupt_record", {"place": f"events {bad}"})]
+        with server.client() as client:
+            assert client.xlen(store.k.stream("events")) == 2
+        await store.close()
 
     asyncio.run(case())
