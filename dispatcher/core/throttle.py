@@ -4,8 +4,8 @@ It refuses to know who asks and for which link; seconds are monotonic and an arg
 
 Theory. Carriers count submissions in any sliding second. A bucket of `b` permits that refills at `r` a second lets no
 more than b + r x t through in t seconds, so with r = (N + 1 - b) / W no W seconds ever see more than N. N is the whole
-part of the rate (2.5 in one second is not possible; 2 is), b = max(1, int(rate / 100)), from 50 a second on at least 2,
-lets a writer wake rarely and late, and W = 1.02 s, not 1, because carriers count when bytes arrive: 20 ms of jitter on the
+part of the rate (2.5 in one second is not possible; 2 is), b = 1 + 1 % of it: a permit, and what comes in 10 ms, so that a
+writer who wakes so late loses nothing. W = 1.02 s, not 1, because carriers count when bytes arrive: 20 ms of jitter on the
 way must not look like one too many. The price is 3 % of the rate. Rates below one a second are spaced by W / rate.
 
 A refusal pauses, and core/adaptation.py says how far the limit falls and when it is back. The configured rate is the
@@ -20,9 +20,8 @@ from dispatcher.core.adaptation import Adaptation
 from dispatcher.core.tables import Auto
 from dispatcher.core.whims import COMPANY_BAR, LEAST_UNLIMITED, Sign, Whims
 
-BURST = 0.01
-PAIR = 50
-"""From this limit on a bucket holds two permits at least: a writer that wakes up late loses none."""
+LATE_S = 0.01
+"""How late a writer may wake up and lose nothing."""
 WINDOW_S = 1.02
 _EPSILON = 1e-4
 """Permits. A monotonic clock of 10^6 s resolves 10^-10 s, which at 10^5 a second is 10^-5 permits."""
@@ -183,5 +182,5 @@ class Throttle:
         limit = self.adaptation.limit
         if math.inf > self.rate >= 1:
             limit = min(limit, math.floor(self.rate))
-        self._burst = float(max(1 if limit < PAIR else 2, int(limit * BURST)))
+        self._burst = 1.0 + limit * LATE_S
         self._refill = (limit + (1.0 - self._burst if limit >= 1 else 0.0)) / WINDOW_S

@@ -62,7 +62,7 @@ def test_no_sliding_second_of_all_engines_sees_more_than_the_rate(rate: int, pla
 def test_a_smaller_part_holds_at_once_and_a_larger_one_brings_no_permits() -> None:
     """Resizing is no refill, keeps the pause, and keeps what adaptation took away."""
     throttle = used(Throttle(200.0))
-    assert throttle.take(10, 0.0) == 2
+    assert throttle.take(10, 0.0) == 3
     throttle.resize(400.0, 0.0)
     assert throttle.take(10, 0.0) == 0
     company(throttle, 0.0)
