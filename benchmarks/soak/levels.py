@@ -126,10 +126,10 @@ def drift(levels: Sequence[tuple[float, float]], warm_up_s: float, period_s: flo
         phases: dict[int, list[float]] = {}
         for at, level in seen:
             phases.setdefault(int(at / width) % PHASES, []).append(level)
-        return {phase: statistics.fmean(found) for phase, found in phases.items() if phase not in falling}
+        return {phase: statistics.fmean(found) for phase, found in phases.items()}
 
     span = periods * period_s
     first = by_phase([(at, level) for at, level in after if at < after[0][0] + span])
     last = by_phase([(at, level) for at, level in after if at > after[-1][0] - span])
-    both = first.keys() & last.keys()
+    both = (first.keys() & last.keys()) - falling
     return Drift(*(statistics.fmean(half[phase] for phase in both) for half in (first, last))) if both else None

@@ -125,8 +125,7 @@ class Adaptation:
             if not verdict.helps:
                 return self._did_not_help(verdict, now)
         used = self._sent >= USED * self.limit * (now - self._since)
-        self._begin_epoch(now, fresh=False)
-        self._judge_at = now + self._epoch_s()
+        self._begin_epoch(now, self._epoch_s())
         if self.untold and not used:
             return False
         probed, self.good = self.limit > self.good, self.limit
@@ -173,8 +172,7 @@ class Adaptation:
             self._cut(sign, now)
         whims.heeded(probe=probe)
         self._bound_step()
-        self._begin_epoch(resume_at, fresh=sign is Sign.COMPANY)
-        self._judge_at = resume_at + rest_s
+        self._begin_epoch(resume_at, rest_s, fresh=sign is Sign.COMPANY)
         return resume_at
 
     def _cut(self, sign: Sign, now: float) -> None:
@@ -203,12 +201,12 @@ class Adaptation:
         self._back = self._step = self._sure = 0.0
         self._bound_step()
         self.whims.heeded(probe=False)
-        self._begin_epoch(now, fresh=False)
-        self._judge_at = now + self._epoch_s()
+        self._begin_epoch(now, self._epoch_s())
         return True
 
-    def _begin_epoch(self, since: float, *, fresh: bool) -> None:
+    def _begin_epoch(self, since: float, lasts_s: float, *, fresh: bool = False) -> None:
         self._since, self._sent, self._turned, self._fresh = since, 0, 0, fresh
+        self._judge_at = since + lasts_s
 
     def _least(self) -> float:
         return _FLOOR_AUTO if self.untold else self.floor * self.ceiling

@@ -17,7 +17,7 @@ from dispatcher.core.ids import group_of, is_id
 from dispatcher.core.model import State
 from dispatcher.core.notices import STEP_NOTICES_MAX, Notice, NoticeStore, target_of
 from dispatcher.core.ports import Clock, CorruptRecord, Cursor, Owner, Store
-from dispatcher.notices.forms import Row, notice_of, told_before
+from dispatcher.notices.forms import notice_of, told_before
 
 ENTRIES_READ: Final = 20
 """Entries read at once: each holds up to 500 rows."""
@@ -90,7 +90,7 @@ class Reader:
                     found = []
         return await self._write(owner, cursor, Cursor(rows[-1][0], 0), found, paused)
 
-    async def _read(self, after: str) -> list[tuple[str, Row]]:
+    async def _read(self, after: str) -> list[tuple[str, dict[str, Any]]]:
         """The next entries' rows; of one entry only where a later one does not decode. Raises CorruptRecord for the first."""
         try:
             rows = await self._store.read_stream("events", after, ENTRIES_READ)
@@ -98,7 +98,7 @@ class Reader:
         except CorruptRecord:
             self.behind = True
             rows = await self._store.read_stream("events", after, 1)
-        return [*rows]
+        return rows
 
     async def _write(
         self, owner: Owner, before: Cursor, after: Cursor, found: Sequence[Notice], paused: Mapping[str, int]

@@ -81,11 +81,11 @@ def head_bytes(written: VersionedHead) -> bytes:
     return written.text.encode("latin-1") if written.text else pack(written.head)
 
 
-def _decode(decode: Callable[[Any], T], raw: bytes, where: str) -> T:
+def _decode(decode: Callable[[Any], T], raw: bytes, where: str, entry: str = "") -> T:
     try:
         return decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorruptRecord(where, f"{type(error).__name__} in {len(raw)} bytes") from None
+        raise CorruptRecord(where, f"{type(error).__name__} in {len(raw)} bytes", entry) from None
 
 
 def decode_head(raw: bytes, where: str) -> tuple[int, Head]:
@@ -141,17 +141,15 @@ def decode_rows(stream: str, entry: str, columns: bytes | None, raw: bytes | Non
     where = f"{stream} {entry}"
     if columns is None or raw is None:
         raise CorruptRecord(where, "no cols and rows", entry)
-    try:
-        names = columns.decode().split(",")
-        if stream == "events":
-            if names[: len(_EVENT_NAMES)] != _EVENT_NAMES:
-                raise CorruptRecord(where, "other columns than an event's")
-            _decode(_events.decode, raw, where)
-        rows = _decode(_rows.decode, raw, where)
-        return [dict(zip(names, row, strict=True)) for row in rows]
-    except (CorruptRecord, ValueError) as error:
-        why = str(error).removeprefix(f"{where}: ") if isinstance(error, CorruptRecord) else "columns and values do not match"
-        raise CorruptRecord(where, why, entry) from None
+    names = columns.decode(errors="replace").split(",")
+    if stream == "events":
+        if names[: len(_EVENT_NAMES)] != _EVENT_NAMES:
+            raise CorruptRecord(where, "other columns than an event's", entry)
+        _decode(_events.decode, raw, where, entry)
+    rows = _decode(_rows.decode, raw, where, entry)
+    if any(len(row) != len(names) for row in rows):
+        raise CorruptRecord(where, "columns and values do not match", entry)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def message(message_id: str, head: bytes | None, body: bytes | None, where: str) -> Message | None:
