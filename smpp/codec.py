@@ -295,7 +295,7 @@ def decode_submit_sm_resp_tlvs(data: bytes) -> dict[int, bytes]:
 _match_body = re.compile(
     rb"([^\0]{0,5})\0(..)([^\0]{0,20})\0(..)([^\0]{0,20})\0(...)([^\0]{0,16})\0([^\0]{0,16})\0(.....)", re.DOTALL
 ).match
-BODY_UNGROUPED = rb"[^\0]{0,5}\0..[^\0]{0,20}\0..[^\0]{0,20}\0(.)..[^\0]{0,16}\0[^\0]{0,16}\0....(.)"
+BODY_UNGROUPED = rb"[^\0]{0,5}+\0..[^\0]{0,20}+\0..[^\0]{0,20}+\0(.)..[^\0]{0,16}+\0[^\0]{0,16}+\0....(.)"
 """The same for who wants esm_class and sm_length only, and looks on into short_message (receipts.py); with re.DOTALL."""
 # {0,n} bounds and the \0 after them make each field end where a plain walk would end it: there is one way to match.
 

@@ -32,6 +32,11 @@ class Framer:
         self._broken = ""
 
     @property
+    def fresh(self) -> bool:
+        """Does what comes next begin with a PDU? Not where one has begun, nor where the stream cannot be trusted."""
+        return not self._pending and not self._broken
+
+    @property
     def pending_bytes(self) -> int:
         """Bytes of a PDU that is not whole yet."""
         return len(self._pending)

@@ -17,25 +17,31 @@ What the write had begun is then told by its bytes: those whose last byte left a
 
 from __future__ import annotations
 
-import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from math import inf
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import trio
 
+from smpp.bell import Bell
 from smpp.pdus import Pdu
 from smpp.session import Events, Session, State
+from smpp.streams import receiver, sender
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
-READ_BYTES: Final = 131_072
 REQUESTS_PER_WRITE_MAX: Final = 500
 PASSED_MAX: Final = 200
 """So many held requests are passed at most, to find those that may leave."""
+HANDFUL: Final = 4
+"""A peer that answers this part (a quarter) of the window in one read is sent no less in one write."""
+PARTED: Final = 16
+"""This part of the window may stay free meanwhile, so that what belongs together is not parted."""
+HANDFUL_S: Final = 0.002
+"""How long a write may wait to become a handful."""
 PAUSE_S: Final = 0.001
 FLUSH_S: Final = 1.0  # how long a closed session's last words (unbind_resp) may take to leave
 
@@ -66,14 +72,6 @@ class Holds(Protocol[T_contra]):
         """A request that was free at this very instant does not leave after all."""
 
 
-@runtime_checkable
-class CountingStream(Protocol):
-    """A stream that can say how many bytes of a write left. Simulated streams offer it; sockets are adapted."""
-
-    async def send_some(self, data: memoryview) -> int:
-        """Writes a part of `data`, at least one byte, and returns how many; raises BrokenResourceError."""
-
-
 class Link(Generic[T]):
     """Runs a session on a stream until either ends.
 
@@ -81,6 +79,7 @@ class Link(Generic[T]):
     pace(wanted, now)          optional limit on requests, asked when they are about to be written
     on_written(tokens, now)    optional: these requests have left whole. Their answers may have come before.
     holds                      optional limits on single requests; those it holds are passed by others behind them
+    together(token, token)     optional: do these two that follow one another belong together? Better not parted.
     clock()                    monotonic seconds
     """
 
@@ -93,6 +92,7 @@ class Link(Generic[T]):
         pace: Pace | None = None,
         on_written: Callable[[list[T], float], None] | None = None,
         holds: Holds[T] | None = None,
+        together: Callable[[T, T], bool] | None = None,
         clock: Callable[[], float] = trio.current_time,
         tick_s: float = 0.5,
     ) -> None:
@@ -105,10 +105,13 @@ class Link(Generic[T]):
         self._clock = clock
         self._tick_s = tick_s
         self._holds = holds
+        self._together = together
+        self._by_handfuls = False  # so the peer answered last
+        self._patience = 0.0  # until when a write waits to become one
         self.held = 0  # of those that are queued, as many were passed by others when last looked at
         self._urgent: deque[tuple[bytes, T]] = deque()
         self._unsent: deque[tuple[bytes, T]] = deque()
-        self._wake = trio.Event()
+        self._bell = Bell()
         self._done = trio.Event()
         self._scope: trio.CancelScope | None = None
         self._reason = ""
@@ -125,7 +128,7 @@ class Link(Generic[T]):
         if self.ended is not None:
             raise RuntimeError(f"the link has ended: {self.ended.reason}")
         (self._urgent if urgent else self._unsent).extend(items)
-        self._wake.set()
+        self._bell.ring()
 
     def unqueue(self, unwanted: Callable[[T], bool] | None = None) -> list[T]:
         """Takes back what has not been given to the session yet: all of it, or what is `unwanted`; the rest keeps its order."""
@@ -140,39 +143,45 @@ class Link(Generic[T]):
         self.held = min(self.held, self.queued)
         return taken
 
-    def answer(self, sequences: Sequence[int], status: int = 0) -> None:
-        """ESME: answers deliver_sm."""
+    def answer(self, sequences: Sequence[int], status: int = 0, *, hurry: bool = True) -> None:
+        """ESME: answers deliver_sm; without `hurry` with the next write, or when `hasten` is called."""
         self.session.answer_delivers(sequences, status)
-        self._wake.set()
+        if hurry:
+            self._bell.ring()
+
+    def hasten(self) -> None:
+        """Writes what still waits for company."""
+        if self.session.has_outgoing:
+            self._bell.ring()
 
     def answer_submits(self, answers: Iterable[tuple[int, int, str]], tlvs: bytes = b"") -> None:
         """SMSC: answers submit_sm with (sequence, status, message_id), each with these TLVs behind it."""
         self.session.answer_submits(answers, tlvs)
-        self._wake.set()
+        self._bell.ring()
 
     def ask(self, question: Pdu, token: object) -> None:
         """ESME: asks query_sm or cancel_sm, beside the window and the pace. Raises LocalProtocolError (smpp.session)."""
         self.session.ask(question, token, self._clock())
-        self._wake.set()
+        self._bell.ring()
 
     def answer_question(self, answer: Pdu) -> None:
         """SMSC: answers query_sm or cancel_sm, under its sequence number."""
         self.session.answer_question(answer)
-        self._wake.set()
+        self._bell.ring()
 
     def say(self, data: bytes) -> None:
         """Writes these bytes as they are: how a simulated peer talks nonsense."""
         self.session.say(data)
-        self._wake.set()
+        self._bell.ring()
 
     def wake(self) -> None:
         """Makes the writer look again: after the session was used directly, or when `pace` may grant earlier than it said."""
-        self._wake.set()
+        self._bell.ring()
 
     async def close(self, reason: str = "unbound") -> None:
         """Unbinds politely and waits for the end: at most drain_s + unbind_timeout_s + FLUSH_S. What is queued is not sent."""
         self.session.start_unbind(self._clock(), reason)
-        self._wake.set()
+        self._bell.ring()
         if self._scope is not None:
             await self.done()
 
@@ -217,21 +226,21 @@ class Link(Generic[T]):
     # -- the three tasks ---------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        session, stream = self.session, self._stream
+        session, receive = self.session, receiver(self._stream)
         while True:
             try:
-                data = await stream.receive_some(READ_BYTES)
+                data = await receive()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return self._end("connection_lost")
             if not data:
                 return self._end("peer_closed")
-            self._handle(session.receive(bytes(data), self._clock()))
+            self._handle(session.receive(data, self._clock()))
 
     async def _write(self) -> None:
-        session, send = self.session, _sender(self._stream, self._wrote)
+        session, send = self.session, sender(self._stream, self._wrote)
         try:
             while True:
-                self._wake = wake = trio.Event()
+                self._bell.silence()
                 tokens, again_at = self._submit(self._clock())
                 data = session.outgoing()
                 if data:
@@ -240,12 +249,13 @@ class Link(Generic[T]):
                     self._moved_at = inf
                     if tokens and self._on_written is not None:
                         self._on_written(tokens, self._clock())
+                    if session.state is State.CLOSED or (self.queued and session.room):
+                        continue
+                    again_at = inf
                 elif session.state is State.CLOSED:
                     return self._end("")
-                else:
-                    # A pace that says "now" and grants nothing must not make this loop spin.
-                    with trio.move_on_after(max(again_at - self._clock(), PAUSE_S)):
-                        await wake.wait()
+                # A pace that says "now" and grants nothing must not make this loop spin.
+                await self._bell.wait(max(again_at - self._clock(), PAUSE_S))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._end("connection_lost")
 
@@ -255,6 +265,10 @@ class Link(Generic[T]):
         again_at = inf
         if self._holds is not None and count > 0:
             return self._submit_free(self._holds, count, now)
+        if self._by_handfuls and not self._urgent and 0 < count < self.queued and self.session.in_flight:
+            count, again_at = self._handful(count, now)
+        else:
+            self._patience = 0.0
         if count > 0 and self._pace is not None:
             count, again_at = self._pace(count, now)
         if count <= 0:
@@ -267,6 +281,22 @@ class Link(Generic[T]):
         for _ in items:
             (self._urgent or self._unsent).popleft()
         return [token for _, token in items], again_at
+
+    def _handful(self, count: int, now: float) -> tuple[int, float]:
+        """How many of `count`, which are not all that is queued, leave now: few wait a moment for more room. And whatever is
+        written last brings the last of a message with it, if that leaves little of the window free."""
+        window = self.session.settings.window
+        if count < window // HANDFUL:
+            self._patience = self._patience or now + HANDFUL_S
+            if now < self._patience:
+                return 0, self._patience
+        self._patience = 0.0
+        if self._together is not None:
+            waiting = self._unsent
+            for whole in range(count, max(0, count - window // PARTED - 1), -1):
+                if not self._together(waiting[whole - 1][1], waiting[whole][1]):
+                    return whole, inf
+        return count, inf
 
     def _submit_free(self, holds: Holds[T], count: int, now: float) -> tuple[list[T], float]:
         """The same where single requests may be held."""
@@ -313,10 +343,12 @@ class Link(Generic[T]):
 
     def _handle(self, events: Events[T]) -> None:
         if events:
+            if events.answers:
+                self._by_handfuls = HANDFUL * len(events.answers) >= self.session.settings.window > HANDFUL
             self._on_events(events)
         closed = self.session.state is State.CLOSED
         if self.session.has_outgoing or self.queued or closed:
-            self._wake.set()
+            self._bell.ring()
         if closed and self._scope is not None:
             self._scope.deadline = min(self._scope.deadline, trio.current_time() + FLUSH_S)
 
@@ -328,33 +360,3 @@ class Link(Generic[T]):
 
 def _deaf(_: object) -> None:
     """A link that has ended tells nobody."""
-
-
-def _sender(stream: trio.abc.Stream, wrote: Callable[[int], None]) -> Callable[[bytes], Awaitable[None]]:
-    """How bytes leave this stream, and are counted."""
-    if isinstance(stream, trio.SocketStream):
-        return _counting(stream.socket.send, wrote)
-    if isinstance(stream, CountingStream):
-        return _counting(stream.send_some, wrote)
-
-    async def hand_over(data: bytes) -> None:
-        wrote(len(data))  # before: when send_all fails, nobody knows how much of it has left
-        await stream.send_all(data)
-
-    return hand_over
-
-
-def _counting(
-    send_some: Callable[[memoryview], Awaitable[int]], wrote: Callable[[int], None]
-) -> Callable[[bytes], Awaitable[None]]:
-    async def send(data: bytes) -> None:
-        rest = memoryview(data)
-        try:
-            while rest:
-                sent = await send_some(rest)
-                wrote(sent)
-                rest = rest[sent:]
-        except (OSError, ssl.SSLError) as error:
-            raise trio.BrokenResourceError from error
-
-    return send

@@ -109,7 +109,10 @@ _SHORT = {"sta": "stat", "err": "err"}
 _standard = re.compile(
     r"id:(\S+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A-Z]{1,32}) err:([0-9A-Za-z]{1,32})(?: |$)"
 ).match
-_PLAIN = rb"id:([!-~]+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A-Z]{7}) err:([0-9A-Za-z]{1,32})(?: |$)"
+_PLAIN = (
+    rb"id:([!-~]++) sub:[0-9]++ dlvrd:[0-9]++ submit date:[0-9]++ done date:[0-9]++ "
+    rb"stat:([A-Z]{7}) err:([0-9A-Za-z]{1,32})(?: |$)"
+)
 # The same before any decoding, in ASCII: what most receipts are. tests/laws/test_receipt_laws.py proves that it adds nothing.
 _plain = re.compile(_PLAIN).match
 _glance = re.compile(BODY_UNGROUPED + _PLAIN, re.DOTALL).match

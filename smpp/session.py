@@ -30,6 +30,7 @@ FIVE RULES
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final, TypeVar
 
 from smpp import codec, control
@@ -38,6 +39,7 @@ from smpp.acts import OurSide
 from smpp.errors import BadPdu, FramingLost
 from smpp.events import Events, Login, SessionSettings
 from smpp.fields import unpack_header as _header
+from smpp.framing import HEADER_BYTES
 from smpp.pdus import decode
 from smpp.states import BINDS, MODES, PEER_SENDS, Do, Role, State
 from smpp.window import Lost
@@ -48,6 +50,13 @@ T = TypeVar("T")
 
 _ANSWERED, _TAKE, _UNKNOWN = Do.ANSWERED, Do.TAKE, Do.UNKNOWN  # an attribute of an Enum costs as much as a PDU's header
 _DELIVER_SM: Final = int(c.DELIVER_SM)
+_SUBMIT_SM_RESP: Final = int(c.SUBMIT_SM | c.RESPONSE)
+_RUNS: Final = {
+    HEADER_BYTES + chars + 1: Struct(f">IIII{chars}sB").iter_unpack for chars in range(1, codec.MESSAGE_ID_CHARS_MAX + 1)
+}
+"""Headers, message ids and what ends them, of many answers of one length."""
+_RUN_BYTES_MIN: Final = 128
+"""A read of a few PDUs is taken one by one."""
 _BUSY: Final = {Role.ESME: c.ESME_RSYSERR, Role.SMSC: c.ESME_RMSGQFUL}
 
 
@@ -65,11 +74,12 @@ class Session(OurSide[T]):
         """Takes bytes of the peer. Never raises: what is wrong with them is in the events."""
         events: Events[T] = Events()
         broken: str | None = None
+        taken = self._read_run(data, events) if len(data) >= _RUN_BYTES_MIN and self._framer.fresh else 0
         try:
-            pdus = self._framer.feed(data)
+            pdus = self._framer.feed(data[taken:] if taken else data)
         except FramingLost as lost:
             pdus, broken = lost.pdus, lost.why
-        if pdus:
+        if pdus or taken:
             self._heard_at = now
             self._asked_at = None
             self._read(pdus, now, events)
@@ -77,6 +87,24 @@ class Session(OurSide[T]):
             self.say(control.generic_nack(0, c.ESME_RINVCMDLEN))
             self._close(f"framing_lost: {broken}")
         return self._finish(events, now)
+
+    def _read_run(self, data: bytes, events: Events[T]) -> int:
+        """Takes the answers that `data` begins with, as long as they are whole, of one length and ordinary: the same as `_read`
+        makes of them, for half the time. Returns how many bytes that were."""
+        length, command, _, _ = _header(data)
+        run = _RUNS.get(length)
+        if run is None or command != _SUBMIT_SM_RESP or self.role is Role.SMSC or length > self._framer.pdu_bytes_max:
+            return 0
+        pop, append, taken = self._window.in_flight.pop, events.answers.append, 0
+        for size, its_command, status, sequence, message_id, end in run(data[: len(data) // length * length]):
+            if size != length or its_command != command or end or not message_id.isalnum():
+                break
+            entry = pop(sequence, None)
+            if entry is None:
+                break
+            append((entry[0], status, message_id.decode()))
+            taken += length
+        return taken
 
     def _read(self, pdus: list[bytes], now: float, events: Events[T]) -> None:
         # The hot loop. ANSWERED and TAKE are written out here since a call for each would cost a fifth of the budget.

@@ -8,7 +8,7 @@ import pytest
 
 from tests.house.tree import imports_of, modules
 
-SMPP_WITH_TRIO = ("smpp.link", "smpp.server", "smpp.simulator", "smpp.tls")
+SMPP_WITH_TRIO = ("smpp.bell", "smpp.link", "smpp.server", "smpp.simulator", "smpp.streams", "smpp.tls")
 """The only modules of smpp that may import trio."""
 ROOMS = ("store", "engine", "ingest", "notices", "books", "client")
 """Rooms of dispatcher that know core and nobody else."""
