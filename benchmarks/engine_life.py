@@ -68,7 +68,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.items: list[tuple[bytes, Token]] = []
-        self.answered = 0
+        self.answered = self.unhurried = 0
 
     held = 0
 
@@ -77,10 +77,11 @@ class Wire:
         assert not urgent
         self.items += items
 
-    def answer(self, sequences: list[int], status: int = 0) -> None:
+    def answer(self, sequences: list[int], status: int = 0, *, hurry: bool = True) -> None:
         """A Link's."""
         assert status == 0
         self.answered += len(sequences)
+        self.unhurried += not hurry
 
 
 class Life(Bench):
@@ -106,7 +107,7 @@ class Life(Bench):
     def replies(self) -> tuple[bytes, bytes]:
         """The pop's reply and the bodies' of a new batch."""
         admissions = self.admissions()
-        self.store.admitted.keep(admissions, T0)
+        self.store.admitted.keep([a.id for a in admissions], [a.body for a in admissions], [0] * len(admissions), T0)
         ids = b"".join(b"$26\r\n%b\r\n" % a.id.encode() for a in admissions)
         bodies = [records.pack(a.body) for a in admissions]
         return (

@@ -43,9 +43,9 @@ from smpp.session import Session
 def read_sends(bench: Bench) -> Work:
     """The reply to XREAD, parsed into entries."""
     parts = [b"*1\r\n*2\r\n$9\r\nsms:sends\r\n*%d\r\n" % bench.batch]
-    for entry, kind, payload in bench.entries():
-        parts.append(b"*2\r\n$%d\r\n%b\r\n*2\r\n" % (len(entry), entry.encode()))
-        parts.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(kind), kind.encode(), len(payload), payload))
+    for each in bench.entries():
+        parts.append(b"*2\r\n$%d\r\n%b\r\n*2\r\n" % (len(each.entry), each.entry.encode()))
+        parts.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(each.kind), each.kind.encode(), len(each.payload), each.payload))
     reply = b"".join(parts)
 
     def run() -> Any:

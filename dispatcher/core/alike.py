@@ -34,7 +34,7 @@ from dispatcher.core.moulds import (
     integer_text,
     moulded,
 )
-from dispatcher.core.ports import Effects
+from dispatcher.core.ports import Effects, VersionedHead
 from dispatcher.core.retry import Rules
 
 SEEN_BEFORE: Final = 2
@@ -128,10 +128,9 @@ class Started(Stage):
 
 
 class Accepted(Stage):
-    """SUBMITTED. `until`: the receipt's deadline (ms); `charged`: (currency, kind) and amount of each of its facts;
-    `fact_lines`: of its facts, in their order; `per_segment`: how many of them each segment has."""
+    """SUBMITTED. `until`: the receipt's deadline (ms); `charged`: (currency, kind), amount of each fact, and `fact_lines`."""
 
-    __slots__ = ("after", "charged", "event_lines", "fact_lines", "key", "lines", "per_segment", "rows", "times", "until")
+    __slots__ = ("after", "charged", "event_lines", "fact_lines", "key", "lines", "rows", "times", "until")
 
     def __init__(self, rows: AcceptedRows, head: Head, times: _Times, until: int) -> None:
         super().__init__(head)
@@ -139,8 +138,9 @@ class Accepted(Stage):
         self.times = times
         self.until = until
         self.lines = _filled(rows.lines, times)
-        self.fact_lines = [(f0, f1, f2, f3, _filled((f4,), times)[0]) for f0, f1, f2, f3, f4 in rows.facts]
-        self.per_segment = len(rows.facts) // len(head.segments)
+        facts = [(f0, f1, f2, f3, _filled((f4,), times)[0]) for f0, f1, f2, f3, f4 in rows.facts]
+        each = len(facts) // len(head.segments)
+        self.fact_lines = [facts[start : start + each] for start in range(0, len(facts), each)]
         self.event_lines = _filled(rows.event, times)
         self.charged = rows.charged
         self.key: tuple[Any, ...] = ()
@@ -221,8 +221,8 @@ def accept(effects: Effects, message: Message, answer: Answer, rules: Rules, now
     to = body.to_hash  # type: ignore[union-attr] # messages of a stage have one
     h0, h1, h2 = after.lines
     message.version = version = message.version + 1
-    effects.heads.append(happy.versioned((message_id, version, after.head, f"{h0}{carrier_id}{h1}{to}{h2}")))
-    for f0, f1, f2, f3, f4 in after.fact_lines:
+    effects.heads.append(VersionedHead(message_id, version, after.head, f"{h0}{carrier_id}{h1}{to}{h2}"))
+    for f0, f1, f2, f3, f4 in after.fact_lines[0]:
         effects.fact_lines.append(f"{f0}{message_id}{f1}{message_id}{f2}{carrier_id}{f3}{to}{f4}")
     e0, e1, e2 = after.event_lines
     effects.event_lines.append(f"{e0}{message_id}{e1}{to}{e2}")
@@ -254,11 +254,11 @@ def accept_all(effects: Effects, message: Message, answers: Sequence[Answer], ru
     message_id, body, reference = message.id, message.body, message.own[0]
     to = body.to_hash  # type: ignore[union-attr]
     message.version = version = message.version + 1
-    effects.heads.append(happy.versioned((message_id, version, after.head, _long_text(after.lines, ids, to, reference))))
-    lines, each = after.fact_lines, after.per_segment
+    effects.heads.append(VersionedHead(message_id, version, after.head, _long_text(after.lines, ids, to, reference)))
     append = effects.fact_lines.append
-    for i, (f0, f1, f2, f3, f4) in enumerate(lines):
-        append(f"{f0}{message_id}{f1}{message_id}{f2}{ids[i // each]}{f3}{to}{f4}")
+    for carrier_id, own in zip(ids, after.fact_lines, strict=True):
+        for f0, f1, f2, f3, f4 in own:
+            append(f"{f0}{message_id}{f1}{message_id}{f2}{carrier_id}{f3}{to}{f4}")
     e0, e1, e2 = after.event_lines
     effects.event_lines.append(f"{e0}{message_id}{e1}{to}{e2}")
     counts = effects.accepted
@@ -290,7 +290,7 @@ def deliver(effects: Effects, message: Message, code: str, at: int, rules: Rules
     else:
         reference, ids = message.own
         text = _long_text(lines, ids, to, reference)
-    effects.heads.append(happy.versioned((message_id, message.version + 1, after.head, text)))
+    effects.heads.append(VersionedHead(message_id, message.version + 1, after.head, text))
     effects.erase.append(message_id)
     e0, e1, e2 = after.event_lines
     effects.event_lines.append(f"{e0}{message_id}{e1}{to}{e2}")

@@ -259,22 +259,19 @@ class Head(msgspec.Struct, array_like=True, gc=False):
     stopped: str = ""
 
 
-class Message:
+class Message(msgspec.Struct, eq=False, gc=False):
     """A message as a decision sees it: id, version of the head (0: none), head and body (either may be absent).
 
     `stage`: what it shares with messages alike (core/alike), instead of a head of its own; to give it a head ends that.
     `own`: what is not shared, for the stage to read.
     """
 
-    __slots__ = ("_head", "body", "id", "own", "stage", "version")
-
-    def __init__(self, id: str, version: int, head: Head | None, body: Body | None) -> None:  # noqa: A002 - the field's name
-        self.id = id
-        self.version = version
-        self._head = head
-        self.body = body
-        self.stage: Any = None
-        self.own: Any = ""
+    id: str
+    version: int
+    _head: Head | None
+    body: Body | None
+    stage: Any = None
+    own: Any = ""
 
     @property
     def head(self) -> Head | None:

@@ -135,18 +135,20 @@ class Pool:
                 return None
         return None
 
-    def room(self, route: str, now: float) -> int:
-        """Segments of this route that may be claimed now: the free windows of the first group that can carry."""
+    def room(self, route: str, now: float, size: float = 1.0) -> int:
+        """Messages of this route, of `size` segments in the mean, that may be claimed now: as many as fit whole into the free
+        windows of the first group that can carry, or one where there is room for a part of it."""
         for group in self._routes.get(route, ()):
-            free, alive = 0, False
+            free, room, alive = 0, False, False
             for share in group:
                 for slot in self._slots.get(share.carrier, ()):
                     if slot.healthy(now):
                         alive = True
                         if slot.has_room(now):
-                            free += slot.free
+                            free += int(slot.free / size)
+                            room = True
             if alive:
-                return free
+                return max(free, int(room))
         return 0
 
     def _least_used(self, carrier: str, now: float) -> Slot | None:

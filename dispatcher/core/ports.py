@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from accounting.ledger import Fact
 from dispatcher.core.customer import CustomerStore
 from dispatcher.core.front import Extras, FrontStore, Ticket
@@ -120,7 +122,7 @@ class Queue(NamedTuple):
     lane: Lane
 
 
-class VersionedHead(NamedTuple):
+class VersionedHead(msgspec.Struct, frozen=True, gc=False):
     """A head to be written: `version` is the one it gets. At rest the store must find `version - 1` (0: no head). `text`: the
     head's bytes as core/moulds writes them; then `head` is that of all messages alike, with gaps."""
 
@@ -191,7 +193,7 @@ class EngineView(NamedTuple):
     in_flight: int
 
 
-class SendEntry(NamedTuple):
+class SendEntry(msgspec.Struct, frozen=True, gc=False):
     """One raw entry of the sends stream: its id and the field that was there (json, msgpack, or "" for neither)."""
 
     entry: str
@@ -229,11 +231,11 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
         cursor: tuple[Owner, Cursor] | None = None,
         refused: Callable[[Mapping[int, Verdict]], Sequence[RejectRow]] | None = None,
     ) -> list[Verdict]:
-        """S1: reserves, records and enqueues, in order, every send of the batch (at most 500) that money and keys allow,
-        and writes one `queued` event row each. With `cursor`, which only the intake's owner gives, the stream cursor
-        moves in the same transaction, also for an empty batch, and with it go the rows that `refused` makes of what is not
-        accepted (index -> verdict): they wait for `publish_rejects`. Raises StoreUnavailable: nothing was accepted, or
-        it was and the same keys / the same cursor will find it so; Deposed: intake was taken over."""
+        """S1: reserves, records and enqueues, in order, every send of the batch (at most 500) that money and keys allow, and
+        writes one `queued` event row each. With `cursor`, which only the intake's owner gives, the stream cursor moves in the
+        same transaction, also for an empty batch, and with it go the rows that `refused` makes of what is not accepted (index
+        -> verdict): they wait for `publish_rejects`; then an accepted send's verdict has no id. Raises StoreUnavailable:
+        nothing was accepted, or it was and the same keys / the same cursor will find it so; Deposed: intake was taken over."""
 
     async def accept_group(self, plan: GroupPlan, messages: Sequence[Admission]) -> Verdict:
         """S2: all of the messages (at most 50,000) or none, one debit; visible to engines only when complete. Repeating

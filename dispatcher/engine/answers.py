@@ -13,6 +13,8 @@ from smpp.link import Link
 
 SYSTEM_ERROR: Final = 8
 """ESME_RSYSERR: the carrier delivers it again."""
+MANY: Final = 50
+"""So many at once show that more are on their way."""
 
 
 class Arrived(Protocol):
@@ -48,3 +50,29 @@ def reply(items: Iterable[Owed], status: int) -> None:
             links.setdefault(link, []).append(item.sequence)
     for link, sequences in links.items():
         answer(link, sequences, status)
+
+
+class Company:
+    """Many answers at once wait for what their link writes next: in a stream of messages that is a moment, and saves the write.
+    True while some do."""
+
+    __slots__ = ("_links",)
+
+    def __init__(self) -> None:
+        self._links: set[Link[Token]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._links)
+
+    def answer(self, link: Link[Token], sequences: list[int]) -> None:
+        """Answers deliver_sm that are durable; a few at once."""
+        if len(sequences) < MANY or link.ended is not None:
+            answer(link, sequences, 0)
+            return
+        link.answer(sequences, hurry=False)
+        self._links.add(link)
+
+    def over(self) -> None:
+        """Has waited for long enough."""
+        while self._links:
+            self._links.pop().hasten()

@@ -3,9 +3,9 @@
 It refuses to know what is sent over a link and what answers mean: answers go to the committer, deliver_sm to receipts.
 
 A session is opened when its lease is ours and no operator holds it. A refused login waits for the longest pause at once:
-carriers lock accounts that keep guessing. Rates belong to a carrier and to a bind, but sessions may be spread over
-engines, so an engine uses the part of each rate that goes with its leased sessions (core/shares.py): less from the instant
-at which it lets one go or may have lost it, more only when the last owner's second is over.
+carriers lock accounts that keep guessing. Rates belong to a carrier and to a bind, but sessions may be spread over engines, so
+an engine uses the part of each rate that goes with its leased sessions (core/shares.py): less from the instant at which it
+lets one go or may have lost it, more only when the last owner's second is over.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dispatcher.engine.overdue import LOOK_S, recall_overdue
 from dispatcher.engine.questions import Questions
 from dispatcher.engine.rates import SUBMITS_CAPPED, Rates, permits
 from dispatcher.engine.receipts import Receipts
-from dispatcher.engine.works import Seat, Token, Works, seats_of
+from dispatcher.engine.works import Seat, Token, Works, same_message, seats_of
 from smpp.events import Events, Login, SessionSettings
 from smpp.link import Ended, Link
 from smpp.receipts import glance
@@ -199,13 +199,12 @@ class Carriers:
         return reasons[0]
 
     async def _run_link(self, seat: Seat, stream: trio.abc.Stream, mode: str) -> str:
-        works = self._works
+        works, refused = self._works, list[str]()
         session: Session[Token] = Session(
             session_settings(seat.bind_settings, keep=bool(seat.carrier_settings.keep_tlvs)),
             self._login(seat, mode),
             now=works.clock.monotonic(),
         )
-        refused: list[str] = []
 
         def on_events(events: Events[Token]) -> None:
             if events.answer_tlvs:
@@ -226,6 +225,7 @@ class Carriers:
             pace=lambda wanted, now: self._pace(seat, wanted, now),
             on_written=_written,
             holds=works.limits,
+            together=same_message,
             clock=works.clock.monotonic,
             tick_s=0.25,
         )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import inf
 from typing import Final, cast
 
 import trio
@@ -25,7 +26,8 @@ from dispatcher.core.lifecycle import Answer, Answers, Breach, Decision, collect
 from dispatcher.core.matching import answer_key, told_id
 from dispatcher.core.model import LANES, Correlation, Head, Message, Outcome, State
 from dispatcher.core.ports import Effects, StoreUnavailable
-from dispatcher.engine.works import BATCH_MAX, Bell, Flight, Seat, Token, Works
+from dispatcher.engine.works import BATCH_MAX, Flight, Seat, Token, Works
+from smpp.bell import Bell
 from smpp.status import StatusClass, classify
 
 IDLE_LINGER_S: Final = 0.02
@@ -84,7 +86,8 @@ class Committer:
         for (flight, segment), status, message_id in answers:
             if status == 0:
                 accepted += 1
-                answer = _answer((segment, _ACCEPTED, 0, told_id(message_id), now, 0))
+                told = message_id if message_id.isalnum() else told_id(message_id)
+                answer = _answer((segment, _ACCEPTED, 0, told, now, 0))
             else:
                 answer = self._refused(slot, segment, status, message_id, now, monotonic, flight.left_at)
             if not flight.answers:
@@ -94,6 +97,7 @@ class Committer:
         if accepted:
             key = (slot, _ACCEPTED)
             self._counts[key] = self._counts.get(key, 0) + accepted
+        works.unsettled_since = min(works.unsettled_since, monotonic)
         if left_at:
             works.counters.observe("dispatcher_submit_seconds", (carrier,), monotonic - left_at)
             if slot.watched:
@@ -163,11 +167,16 @@ class Committer:
             await self.flush()
 
     async def flush(self) -> None:
-        """Writes all that is known. Raises Deposed."""
+        """Writes all that is known; what comes meanwhile waits for company again. Raises Deposed."""
         works = self._works
-        while self._touched:
+        known, began = len(self._touched), works.clock.monotonic()
+        while known > 0:
             batch, self._touched = self._touched[:BATCH_MAX], self._touched[BATCH_MAX:]
+            known -= len(batch)
             await self._settle(batch)
+            if known <= 0:
+                works.unsettled_since = began if self._touched else inf
+                works.settled_bell.ring()
         self._count()
         if self._late:
             late, self._late = self._late, []

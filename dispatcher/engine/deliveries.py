@@ -11,8 +11,12 @@ that both are applied in the order in which they came.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
+from math import inf
 from typing import Final, NamedTuple
+
+import msgspec
 
 from dispatcher.core import alike
 from dispatcher.core.evidence import Evidence, Withdrawn
@@ -22,12 +26,14 @@ from dispatcher.core.model import Correlation, Head, Message, State
 from dispatcher.core.ports import Effects
 from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Quirks
-from dispatcher.engine.works import Recent, Token, Works
+from dispatcher.engine.works import BATCH_MAX, Recent, Token, Works
 from smpp.link import Link
 from smpp.receipts import Receipt
 
 YOUNG_S: Final = 0.05
 """How long a receipt waits for its answer's settling before the store is asked."""
+AGAIN_S: Final = 0.005
+"""From look to look, meanwhile."""
 _SUBMITTED: Final = int(State.SUBMITTED)
 NOWHERE = Correlation("", "", 0, 0, 0)
 """The correlation of a receipt that has none (yet)."""
@@ -46,23 +52,20 @@ class Read:
         self.arrived = arrived
 
 
-class Item:
+class Item(msgspec.Struct, eq=False, gc=False):
     """One deliver_sm, or one parked receipt (`field` set, its read without link). `key`: by which it was found; `again_at`:
     when the store is asked for it again (monotonic)."""
 
-    __slots__ = ("again_at", "answered", "correlation", "field", "key", "keys", "read", "receipt", "sequence", "tlvs")
-
-    def __init__(self, read: Read, receipt: Receipt, keys: tuple[str, ...], sequence: int, field: str = "") -> None:
-        self.read = read
-        self.receipt = receipt
-        self.keys = keys
-        self.sequence = sequence
-        self.field = field
-        self.key = ""
-        self.correlation = NOWHERE
-        self.answered = False
-        self.again_at = 0.0
-        self.tlvs: dict[str, str] | None = None
+    read: Read
+    receipt: Receipt
+    keys: tuple[str, ...]
+    sequence: int
+    field: str = ""
+    key: str = ""
+    correlation: Correlation = NOWHERE
+    answered: bool = False
+    again_at: float = 0.0
+    tlvs: dict[str, str] | None = None
 
 
 def evidence_of(item: Item, wished: Collection[str]) -> Evidence:
@@ -80,28 +83,50 @@ def asked_for(read: Read, receipt: Receipt, key: str, row: Correlation) -> Item:
     return item
 
 
+def settled(works: Works, new: list[Item]) -> list[Item]:
+    """Takes out of `new` those whose answers have been settled by now; the rest came together with their answers and would be
+    looked at in vain, but waits for no longer than YOUNG_S."""
+    since = inf if works.stopping else max(works.unsettled_since, works.clock.monotonic() - YOUNG_S)
+    count = bisect_left(new, since, key=_arrived)
+    taken = new[:count]
+    del new[:count]
+    return taken
+
+
+def _arrived(item: Item) -> float:
+    return item.read.arrived
+
+
 class Found(NamedTuple):
     """What is made of a batch: what the recognised receipts change; which they are (no longer remembered); the rest, in its
-    order; those of which nothing is known here; and messages of recognised receipts that await more, with their new heads."""
+    order; those of which nothing is known here; messages of recognised receipts that await more, with their new heads; and
+    those that no commit has room for any more, not looked at."""
 
     effects: Effects
     done: list[Item]
     rest: list[Item]
     strangers: list[Item]
     partly: dict[str, Message]
+    later: list[Item]
 
 
 def delivered(works: Works, items: Sequence[Item]) -> Found:
     """Applies the receipts that are recognised."""
     recent, rules, now = works.recent, works.rules, works.clock.now_ms()
     messages, accounts = recent.messages, recent.correlations
-    found = Found(Effects(), [], [], [], {})
-    effects, done, rest, strangers, _ = found
+    found = Found(Effects(), [], [], [], {}, [])
+    effects, done, rest, strangers, _, later = found
     behind: set[str] = set()
     long: dict[str, dict[int, tuple[Item, Correlation]]] = {}
     nothing: dict[str, Correlation] = {}
-    last, known = None, nothing
-    for item in items:
+    last, known, skip = None, nothing, 0
+    for i, item in enumerate(items):
+        if skip:
+            skip -= 1
+            continue
+        if len(effects.heads) + len(long) >= BATCH_MAX:
+            later += items[i:]
+            break
         read, keys = item.read, item.keys
         if read is not last:
             last, known = read, accounts.get(read.carrier, nothing)
@@ -119,7 +144,17 @@ def delivered(works: Works, items: Sequence[Item]) -> Found:
                 others = long.get(message_id)
                 if others is None:
                     message = messages.get(message_id)
-                    if message is not None and _is_long(message):
+                    if message is not None and (size := _size(message)) > 1:
+                        row_of = _in_a_row(items[i : i + size], size, known, message_id)
+                        if row_of and alike.deliver(effects, message, code, read.at, rules, now) is not None:
+                            for each, its_row in row_of:
+                                each.key = key = each.keys[0]
+                                each.correlation = its_row
+                                del known[key]
+                                done.append(each)
+                            del messages[message_id]
+                            skip = size - 1
+                            continue
                         others = long[message_id] = {}
                 if others is not None:
                     if segment not in others:
@@ -145,10 +180,28 @@ def delivered(works: Works, items: Sequence[Item]) -> Found:
     return found
 
 
-def _is_long(message: Message) -> bool:
-    """Has it several segments?"""
+def _size(message: Message) -> int:
+    """How many segments it has."""
     head = message.head if message.stage is None else message.stage.head
-    return head is not None and len(head.segments) > 1
+    return len(head.segments) if head is not None else 0
+
+
+def _in_a_row(
+    items: Sequence[Item], size: int, known: Mapping[str, Correlation], message_id: str
+) -> list[tuple[Item, Correlation]]:
+    """The receipts of all segments of a long message, if these items are that, one behind the other in one read, and say the
+    same."""
+    found: list[tuple[Item, Correlation]] = []
+    read, code = items[0].read, items[0].receipt.code
+    for number, item in enumerate(items, 1):
+        receipt, keys = item.receipt, item.keys
+        row = known.get(keys[0]) if len(keys) == 1 else None
+        if row is None or row.id != message_id or row.segment != number or row.attempt != 1:
+            return []
+        if item.read is not read or item.tlvs is not None or receipt.state != "DELIVRD" or receipt.code != code:
+            return []
+        found.append((item, row))
+    return found if len(found) == size else []
 
 
 def _parts(
@@ -190,9 +243,23 @@ def by_age(works: Works, strangers: list[Item]) -> tuple[list[Item], list[Item]]
     receipt that nobody knows has most likely overtaken the settling of its answer."""
     if not works.flights or works.stopping:
         return [], strangers
-    limit = works.clock.monotonic() - YOUNG_S
+    now = works.clock.monotonic()
     young: list[Item] = []
     old: list[Item] = []
     for item in strangers:
-        (young if item.keys and not item.field and item.read.arrived > limit else old).append(item)
+        if item.keys and not item.field and item.read.arrived > now - YOUNG_S:
+            item.again_at = now + AGAIN_S
+            young.append(item)
+        else:
+            old.append(item)
     return young, old
+
+
+def sample(works: Works, item: Item, head: Head | None) -> None:
+    """One observation a batch: how long its first message took from submission to its receipt."""
+    if head is None or head.state != State.DELIVERED:
+        return
+    attempts = head.segments[item.correlation.segment - 1].attempts
+    if attempts:
+        waited_ms = max(0, item.read.at - attempts[-1].at)
+        works.counters.observe("dispatcher_delivery_seconds", (item.read.carrier,), waited_ms / 1000)

@@ -60,6 +60,7 @@ class Encoder:
         self._templates: dict[_TemplateKey, SubmitTemplate] = {}
         self._runs: dict[tuple[str, int, bool], _Run] = {}
         self._plain_runs: dict[str, _Run] = {}
+        self._last_plain: tuple[str, bytes | None] = ("", b"")
         self._last_cut: tuple[tuple[str, int, int, bool, int] | None, list[bytes]] = (None, [])
         self._references = array("H", bytes(2 * REFERENCE_SLOTS))
         self._chance = chance
@@ -82,7 +83,9 @@ class Encoder:
         """
         if body.options is not None or body.encoding != _GSM7 or body.segments != 1:
             return None
-        payload = gsm7(body.text)
+        text, payload = self._last_plain
+        if text != body.text:
+            text, payload = self._last_plain = body.text, gsm7(body.text)
         if payload is None or len(payload) > _GSM7_SINGLE_MAX:
             return None
         deadline_at = body.deadline_at

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
-from accounting.tariff import Tariff
+from accounting.tariff import Price
 from dispatcher.core import alike
 from dispatcher.core.admission import Book
-from dispatcher.core.happy import start, versioned
+from dispatcher.core.happy import start
 from dispatcher.core.lifecycle import Breach, DueReached, ValidityOver, begin, collect, decide, ready
 from dispatcher.core.model import LANES, Body, Head, Lane, Message, Outcome, State
 from dispatcher.core.ports import Due, Effects, Queue, VersionedHead
@@ -42,7 +42,7 @@ _STRIDE_PART: Final = 4
 _SMALL_STRIDE_MAX: Final = 16
 """In a small batch a session gets up to this part (a quarter) of its window in a row, at most so many: each session that takes
 part costs a write and a read, at low rates more than its messages do."""
-_QUIET: Final = 100
+_QUIET: Final = 20
 _QUIET_POLLS: Final = 2
 _TOLD_POLLS: Final = 6
 """After so many looks in a row that nobody asked for and that found nothing, the queues are looked at each second poll; while
@@ -88,7 +88,7 @@ class Feeder:
         self._committer = committer
         self._encoder = Encoder(works.settings, works.chance)
         self._cost_names = {c.name: c.cost for c in works.settings.carrier if c.cost}
-        self._costs: dict[str, Tariff | None] = {}
+        self._costs: dict[str, Callable[[str], Price | None]] = {}
         self._families = families(works.settings.route)
         self._turn = 0
         self._drained = False
@@ -123,9 +123,8 @@ class Feeder:
             now = works.clock.monotonic()
             for seat in works.seats:
                 seat.look_ahead(ahead)
-            room = works.pool.room(routes[0], now)
-            if room > 0:
-                limit = min(max(1, int(room / self._size)), BATCH_MAX)
+            limit = min(works.pool.room(routes[0], now, self._size), BATCH_MAX)
+            if limit > 0:
                 popped = await self._claim(routes, limit)
                 self._drained = self._drained and popped < limit
                 claimed += popped
@@ -148,7 +147,7 @@ class Feeder:
         for message, again_at in held:
             self._hold_back(effects, message, again_at)
         if going:
-            heads = [_written(message, head, stage, reference) for message, _, head, _, stage, reference in going]
+            heads = _written(going)
             asked_at = works.clock.monotonic()
             await works.persist("write_ahead", lambda: works.store.write_ahead(works.owner, heads))
             codes = _codes(going)
@@ -178,7 +177,8 @@ class Feeder:
         works = self._works
         now, monotonic = works.clock.now_ms(), works.clock.monotonic()
         choose, flights = cast("Callable[..., Seat | None]", works.pool.choose), works.flights
-        self._costs = {carrier: self._book.tariffs.at(name, now) for carrier, name in self._cost_names.items()}
+        tariffs = ((carrier, self._book.tariffs.at(name, now)) for carrier, name in self._cost_names.items())
+        costs = self._costs = {carrier: tariff.price for carrier, tariff in tariffs if tariff is not None}
         going: list[_Ready] = []
         effects = Effects()
         deal, batch = self._dealer(len(messages), monotonic), alike.Batch(self._kinds, now)
@@ -189,7 +189,9 @@ class Feeder:
                 if seat is not None:
                     segments, carrier = body.segments, seat.carrier
                     seat.used += segments
-                    cost = self._cost(carrier, body.to) if self._costs else 0
+                    cost = 0
+                    if carrier in costs and (price := costs[carrier](body.to)) is not None:
+                        cost = price.micro
                     reference = self._encoder.reference(body, carrier) if segments > 1 else 0
                     stage = batch.start(body, carrier, seat.bind, cost, self._senders[carrier])
                     if stage is not None:
@@ -231,13 +233,13 @@ class Feeder:
         return going, effects
 
     def _dealer(self, count: int, monotonic: float) -> Callable[[Body], Seat | None]:
-        """Sessions for a batch's fresh messages, several in a row; None: `choose` must say. They are dealt by the segment: the
-        last message of a turn may have more of them than are left of it, as one free segment is room for any message."""
+        """Sessions for a batch's fresh messages, several in a row; None: `choose` must say. They are dealt by the segment; the
+        only message of a turn may have more of them than it, as one free segment is room for any message."""
         works, unfit = self._works, self._unfit
         up = [seat.window_max for seat in works.seats if seat.up]
         fair = count // max(1, 2 * len(up))
         small = min(min(up, default=0) // _STRIDE_PART, _SMALL_STRIDE_MAX)
-        stride = _STRIDE_MAX if fair >= _STRIDE_MAX else max(1, fair, small)
+        stride = int(self._size * (_STRIDE_MAX if fair >= _STRIDE_MAX else max(1, fair, small)))
         deal = cast("Callable[[str, int, float], tuple[Seat, int] | None]", works.pool.deal)
         route, seat, left = "", None, 0
 
@@ -245,7 +247,7 @@ class Feeder:
             nonlocal route, seat, left
             if unfit and (body.route, body.encoding) in unfit:
                 return None
-            if left <= 0 or body.route != route:
+            if left < body.segments or body.route != route:
                 route = body.route
                 seat, left = deal(route, stride, monotonic) or (None, 0)
                 if seat is None:
@@ -269,8 +271,7 @@ class Feeder:
         return message, seat, head, segments, None, 0
 
     def _cost(self, carrier: str, to: str) -> int:
-        tariff = self._costs.get(carrier)
-        price = tariff.price(to) if tariff is not None else None
+        price = self._costs[carrier](to) if carrier in self._costs else None
         return price.micro if price is not None else 0
 
     def _clocks(self, effects: Effects, message: Message, now: int) -> None:
@@ -321,8 +322,9 @@ class Feeder:
             message.version += 1
             if stage is None:
                 message.head = head
-            else:
-                message.moved(stage, (reference, ()) if reference else "")
+            else:  # it had no head
+                message.stage = stage
+                message.own = (reference, ()) if reference else ""
             flight = flights[message.id] = Flight(message, seat, len(segments))
             items = queues.get(seat)
             if items is None:
@@ -359,11 +361,20 @@ def _codes(going: list[_Ready]) -> int:
     return count
 
 
-def _written(message: Message, head: Head, stage: alike.Started | None, reference: int) -> VersionedHead:
-    """The write-ahead head, with its bytes where messages alike share them."""
-    if stage is None or message.body is None:
-        return versioned((message.id, message.version + 1, head, ""))
-    return versioned((message.id, message.version + 1, head, stage.written(message.body.to_hash, reference)))
+def _written(going: Sequence[_Ready]) -> list[VersionedHead]:
+    """The write-ahead heads, with their bytes where messages alike share them."""
+    heads: list[VersionedHead] = []
+    last: alike.Started | None = None
+    lines: tuple[str, ...] = ()
+    for message, _, head, _, stage, reference in going:
+        body, text = message.body, ""
+        if stage is not None and body is not None:
+            if stage is not last:
+                last, lines = stage, stage.lines
+            to = body.to_hash
+            text = f"{lines[0]}{to}{lines[1]}" if len(lines) == 2 else stage.written(to, reference)
+        heads.append(VersionedHead(message.id, message.version + 1, head, text))
+    return heads
 
 
 def families(routes: Sequence[Route]) -> list[tuple[str, ...]]:

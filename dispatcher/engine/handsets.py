@@ -38,7 +38,8 @@ from dispatcher.core.model import InboundRow, Lane, Send
 from dispatcher.core.ports import Admission
 from dispatcher.engine.answers import SYSTEM_ERROR, answer, reply
 from dispatcher.engine.deliveries import Read
-from dispatcher.engine.works import Bell, Works, chunks
+from dispatcher.engine.works import Works, chunks
+from smpp.bell import Bell
 from smpp.codec import DeliverSm
 from smpp.parts import content_of
 

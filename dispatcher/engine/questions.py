@@ -31,8 +31,9 @@ from dispatcher.engine.encode import ton_npi
 from dispatcher.engine.forms import Form
 from dispatcher.engine.leases import SESSION_PREFIX, Leases
 from dispatcher.engine.receipts import Receipts
-from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
+from dispatcher.engine.works import BATCH_MAX, Seat, Token, Works
 from smpp import constants as c
+from smpp.bell import Bell
 from smpp.constants import Command
 from smpp.pdus import Pdu
 from smpp.questions import Told

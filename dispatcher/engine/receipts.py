@@ -15,6 +15,7 @@ the session. Its effect may still come to be; the repetition then finds it done.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import inf
 from typing import Any, Final
 
 import trio
@@ -22,21 +23,24 @@ import trio
 from dispatcher.core.evidence import INTERIM_STATES
 from dispatcher.core.kept import KeptTlvs
 from dispatcher.core.lifecycle import collect, decide
-from dispatcher.core.model import Correlation, Head, Message, State
+from dispatcher.core.model import Correlation, Message, State
 from dispatcher.core.ports import Effects, StoreUnavailable
-from dispatcher.engine.answers import SYSTEM_ERROR, answer, reply
+from dispatcher.engine.answers import MANY, SYSTEM_ERROR, Company, reply
 from dispatcher.engine.committer import IDLE_LINGER_S, count_effects
-from dispatcher.engine.deliveries import NOWHERE, Item, Read, asked_for, by_age, delivered, evidence_of
+from dispatcher.engine.deliveries import NOWHERE, Item, Read, asked_for, by_age, delivered, evidence_of, sample, settled
 from dispatcher.engine.handsets import Handsets
 from dispatcher.engine.learning import Learning
 from dispatcher.engine.parking import Parking
-from dispatcher.engine.works import BATCH_MAX, Bell, Seat, Token, Works
+from dispatcher.engine.works import BATCH_MAX, Seat, Token, Works, chunks
+from smpp.bell import Bell
 from smpp.codec import DeliverSm
 from smpp.link import Link
 from smpp.receipts import Receipt, parse
 
 PENDING_MAX: Final = 20_000
 """deliver_sm held at once; more are answered "system error", and come again."""
+_OPEN_MAX: Final = 2 * BATCH_MAX
+"""So many are looked at for one commit, whose messages are BATCH_MAX at most: those of a long message are several."""
 _ASK_AGAIN_S: Final = 0.1
 """The store is asked for an id that nobody knew not earlier than so long after."""
 _REMATCHES_MAX, _VAIN_PART = 8, 0.75
@@ -55,6 +59,7 @@ class Receipts:
         self._open: Sequence[Item] = ()
         self._rest: list[Item] = []
         self._dropped: dict[str, list[str]] = {}
+        self._company = Company()
         self._waiting: list[Item] = []
         self._quirks = {c.name: c.quirks for c in works.settings.carrier}
         self._learning = Learning(works)
@@ -109,9 +114,14 @@ class Receipts:
         works = self._works
         flush_s = works.settings.engine.flush_ms / 1000
         while True:
-            await self.bell.wait(0.02 if self._waiting else 0.2 if self._dropped else 1.0)
-            if not works.stopping:
-                await trio.sleep(flush_s if len(self._new) >= 50 else max(flush_s, IDLE_LINGER_S))
+            if self._new and works.unsettled_since < inf:
+                await works.settled_bell.wait(IDLE_LINGER_S)  # they came together with answers that are not settled yet
+            else:
+                soon = IDLE_LINGER_S if self._waiting else 0.2 if self._dropped else 1.0
+                await self.bell.wait(flush_s if self._company else soon)
+                if not works.stopping:
+                    await trio.sleep(flush_s if self._company or len(self._new) >= MANY else max(flush_s, IDLE_LINGER_S))
+            self._company.over()
             await self.flush()
 
     async def watch(self) -> None:
@@ -144,14 +154,13 @@ class Receipts:
         now = works.clock.monotonic()
         self._rest += [item for item in self._waiting if item.again_at <= now]
         self._waiting[:] = [item for item in self._waiting if item.again_at > now]
-        self._rest += self._new
-        self._new.clear()
-        idle = not self._rest
+        self._rest += settled(works, self._new)
+        idle = not self._rest and not self._new
         while self._rest:
-            self._open = self._rest[:BATCH_MAX]
-            del self._rest[:BATCH_MAX]
+            self._open = self._rest[:_OPEN_MAX]
+            del self._rest[:_OPEN_MAX]
             began = works.clock.monotonic()
-            await self._apply(self._open)
+            self._rest[:0] = await self._apply(self._open)
             self.parking.batch_took(works.clock.monotonic() - began)
         self._open = ()
         if self._dropped and (works.stopping or idle):
@@ -159,9 +168,11 @@ class Receipts:
 
     # -- receipts
 
-    async def _apply(self, items: Sequence[Item]) -> None:
+    async def _apply(self, items: Sequence[Item]) -> Sequence[Item]:
+        """One commit's worth of them; returns what is left."""
         works = self._works
-        effects, done, rest, strangers, partly = delivered(works, items)
+        effects, done, rest, strangers, partly, later = delivered(works, items)
+        items = items[: len(items) - len(later)]
         if done:
             effects.dropped, self._dropped = self._dropped, {}
             if await self._commit(effects, works.store.commit_receipts):
@@ -172,12 +183,13 @@ class Receipts:
             else:
                 count_effects(works, effects)
                 works.recent.moved_on(effects.heads, partly)
-                self._sample(done[0], effects.heads[0].head)
+                sample(works, done[0], effects.heads[0].head)
                 await self._finish(done)
         young, old = by_age(works, strangers)
         self._waiting += young
-        if rest := rest + old:
-            await self._match(rest)
+        for some in chunks(rest + old):
+            await self._match(list(some))
+        return later
 
     async def _match(self, items: list[Item]) -> None:
         """The slow way: whatever was not recognised at once."""
@@ -312,22 +324,11 @@ class Receipts:
                 effects.heads[place] = effects.heads.pop()
             message.head = decision.head
         if first is not None:
-            self._sample(first, messages[first.correlation.id].head)
+            sample(self._works, first, messages[first.correlation.id].head)
         return unchanged
-
-    def _sample(self, item: Item, head: Head | None) -> None:
-        """One observation a batch: how long its first message took from submission to its receipt."""
-        if head is None or head.state != State.DELIVERED:
-            return
-        attempts = head.segments[item.correlation.segment - 1].attempts
-        if attempts:
-            waited_ms = max(0, item.read.at - attempts[-1].at)
-            self._works.counters.observe("dispatcher_delivery_seconds", (item.read.carrier,), waited_ms / 1000)
 
     async def _finish(self, items: list[Item]) -> None:
         """Durable: forget the correlations, answer the carrier, count."""
-        if not items:
-            return
         works = self._works
         answers: dict[Link[Token], list[int]] = {}
         drop = self._dropped
@@ -357,7 +358,7 @@ class Receipts:
         if last is not None:
             counts[last.carrier, state] = counts.get((last.carrier, state), 0) + number
         for link, sequences in answers.items():
-            answer(link, sequences, 0)
+            self._company.answer(link, sequences)
         for label, seen in counts.items():
             works.counters.add("dispatcher_receipts_total", label, seen)
         for carrier, names in fields.items():

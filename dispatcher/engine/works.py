@@ -7,8 +7,10 @@ is thread-safe, and nothing needs a lock, because no method that changes two thi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Final, TypeVar
 
+import msgspec
 import trio
 
 from dispatcher.core.allotment import Allotment
@@ -23,6 +25,7 @@ from dispatcher.core.retry import Rules
 from dispatcher.core.settings import Bind, Carrier, Settings
 from dispatcher.core.throttle import Throttle
 from dispatcher.engine.limits import Limits
+from smpp.bell import Bell
 from smpp.link import Link
 
 R = TypeVar("R")
@@ -31,8 +34,8 @@ RECENT_MAX: Final = 20_000
 """Settled heads, and for each carrier as many correlations, kept for their receipts."""
 BATCH_MAX: Final = 500
 """Messages in one step of the store (store.md 8: a longer one holds the server longer than the limit)."""
-_BUSY_PART: Final = 4
-"""A claim waits until this part (a quarter) of the windows is free, or for poll_ms."""
+_BUSY_PART: Final = 2
+"""A claim waits until this part (a half) of what may be claimed is free, or for poll_ms."""
 _SUBMITTED: Final = int(State.SUBMITTED)
 _PAUSE_FIRST_S: Final = 0.02
 _PAUSE_MAX_S: Final = 1.0
@@ -40,6 +43,13 @@ _PAUSE_MAX_S: Final = 1.0
 
 Token = tuple["Flight", int]
 """What a link carries for us: the flight and the 1-based number of the segment, or WHOLE."""
+
+
+def same_message(token: Token, other: Token) -> bool:
+    """Are these two of one message?"""
+    return token[0] is other[0]
+
+
 WHOLE: Final = 0
 """In the place of a segment's number: one submit for all segments of the flight's round."""
 
@@ -140,23 +150,20 @@ def seats_of(settings: Settings) -> list[Seat]:
     return seats
 
 
-class Flight:
+class Flight(msgspec.Struct, eq=False, gc=False):
     """A message in this engine's hands, from its write-ahead to the settling of the last answer of this round.
 
     `answers` are known but not yet decided on; `open` counts segments handed to the link without an answer;
     `left_at` is when its first bytes left (monotonic seconds, 0: not yet). `whole`: the segments of a submit for all of them.
     """
 
-    __slots__ = ("answers", "left_at", "message", "open", "slot", "tlvs", "whole")
-
-    def __init__(self, message: Message, slot: Seat, open_segments: int) -> None:
-        self.message = message
-        self.slot = slot
-        self.open = open_segments
-        self.left_at = 0.0
-        self.answers: list[Answer] = []
-        self.whole: Sequence[int] = ()
-        self.tlvs: dict[int, dict[str, str]] | None = None
+    message: Message
+    slot: Seat
+    open: int
+    left_at: float = 0.0
+    answers: list[Answer] = []
+    whole: Sequence[int] = ()
+    tlvs: dict[int, dict[str, str]] | None = None
 
     def each(self, answers: Sequence[Answer]) -> list[Answer]:
         """Answers segment by segment: one to a submit for all is one to each."""
@@ -207,28 +214,6 @@ class Recent:
                 self.messages[versioned.id] = message
 
 
-class Bell:
-    """Wakes one waiting task; any number of rings before it looks are one. One Event per wake-up, none per message."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    def ring(self) -> None:
-        """Wakes the waiter, or lets the next wait return at once."""
-        self._event.set()
-
-    async def wait(self, seconds: float) -> bool:
-        """Waits for a ring at most so long; True when it rang."""
-        with trio.move_on_after(seconds):
-            await self._event.wait()
-        rang = self._event.is_set()
-        if rang:
-            self._event = trio.Event()
-        return rang
-
-
 class Works:
     """One engine's shared state. `flights` is bounded by the windows plus what is claimed ahead of them."""
 
@@ -266,7 +251,8 @@ class Works:
         self.store_away = False
         self.room_bell = Bell()
         self.queue_bell = Bell()
-        self.idle_bell = Bell()
+        self.settled_bell = Bell()
+        self.unsettled_since = inf  # monotonic: answers that came since then may not be settled yet
         self.limits = Limits(settings.limit, counters) if settings.limit else None
 
     def may_send(self, now: float) -> bool:

@@ -25,6 +25,7 @@ from dispatcher.store.verdicts import drop_refused, key_field, to_give_back, twi
 
 STEP_MESSAGES_MAX = 500
 _MARKER_S = b"604800"
+_TAKEN_IN = Verdict("accepted", "")
 _new = tuple.__new__  # a Verdict without the detour through its named constructor, which takes twice as long
 
 
@@ -76,8 +77,9 @@ class AdmissionStep(Windows):
         self, line: Line, batch: Sequence[Admission], at: int, cursor: tuple[Owner, Cursor] | None, refused: Refuse | None
     ) -> list[Verdict]:
         no: dict[int, Verdict] = {}
-        ids, bodies, _, _, _, extras = _columns(batch)
-        pairs = twins(batch) if any(body.key for body in bodies) else {}
+        columns = _columns(batch)
+        ids, bodies, _, _, dues, extras, keyed = columns
+        pairs = twins(batch) if keyed else {}
         todo: Sequence[int] = [i for i in range(len(batch)) if i not in pairs] if pairs else range(len(batch))
         takes: Mapping[int, tuple[Take, ...]] = {}
         checked: set[str] = set()
@@ -86,13 +88,14 @@ class AdmissionStep(Windows):
         left: dict[str, int] = {}
         moved = cursor is None
         if cursor is not None:  # intake's: the same process pops it, and finds the bodies here
-            self.admitted.keep(batch, at)
+            self.admitted.keep(ids, bodies, dues, at)
         while todo or not moved:
             mark = None
             if cursor is not None:
                 mark = Mark(*cursor, refused(no | twins_verdicts(batch, no, pairs)) if refused is not None else ())
             some = [batch[i] for i in todo] if len(todo) < len(batch) else batch
-            answer = await self._attempt(line, some, at, mark, checked)
+            theirs = _columns(some) if len(todo) < len(batch) else columns
+            answer = await self._attempt(line, some, theirs, at, mark, checked)
             left.update((a, m[0]) for a, m in answer.money.items() if m is not None)
             if answer.taken:
                 break
@@ -100,6 +103,8 @@ class AdmissionStep(Windows):
             checked |= answer.stopping
             todo = drop_refused(batch, todo, answer.money, answer.known, stopped, no)
         if not no and not pairs:
+            if cursor is not None:
+                return [_TAKEN_IN] * len(batch)
             return [_new(Verdict, ("accepted", i, left[body.account], "", 0)) for i, body in zip(ids, bodies, strict=True)]
         no |= twins_verdicts(batch, no, pairs)
         if takes and (spare := to_give_back(batch, takes, no)):
@@ -121,13 +126,19 @@ class AdmissionStep(Windows):
 
     # -- one attempt
     async def _attempt(
-        self, line: Line, items: Sequence[Admission], at: int, cursor: Mark | None, checked: Set[str] = frozenset()
+        self,
+        line: Line,
+        items: Sequence[Admission],
+        columns: _Columns,
+        at: int,
+        cursor: Mark | None,
+        checked: Set[str] = frozenset(),
     ) -> _Try:
         """Until it is known what became of it; without a cursor at most twice. Raises StoreUnavailable, Deposed."""
         process = f"{self.process}-{line.role}"
         done = f"{process}".encode()
         own = self.ownership(cursor.owner) if cursor is not None else None
-        sums = _sums(items)
+        sums = _sums(columns)
         pause, tries, sent, txn = PAUSE_FIRST_S, 0, False, ""
         while True:
             tries += 1
@@ -137,7 +148,7 @@ class AdmissionStep(Windows):
                     return await self._money_now(line, sums)
                 if not sent or cursor is not None or tries <= 2:
                     txn = f"{self.process}.{line.role}.{next(line.numbers)}"
-                    wire, count, reserve = self._wire(items, sums, at, cursor, (process, txn, opened), checked)
+                    wire, count, reserve = self._wire(items, columns, sums, at, cursor, (process, txn, opened), checked)
                     line.armed, sent = (), True
                     replies = await line.exchange(wire, count)
                     try:
@@ -199,6 +210,7 @@ class AdmissionStep(Windows):
     def _wire(
         self,
         items: Sequence[Admission],
+        columns: _Columns,
         sums: dict[str, int],
         at: int,
         cursor: Mark | None,
@@ -210,13 +222,13 @@ class AdmissionStep(Windows):
         k = self.k
         process, txn, _ = names
         key = k.open_ + process.encode()
-        keyed = [(key_field(i), i) for i, body in zip(items, _columns(items)[1], strict=True) if body.key]
+        keyed = [(key_field(i), i) for i in items if i.body.key] if columns.keyed else []
         wire: list[bytes] = []
         if items:
             wire.append(self._reserve(sums, [f for f, _ in keyed], at, names, checked))
         wire.append(resp.MULTI)
         if items:
-            wire += self._record(items, at)
+            wire += self._record(items, columns, at)
             wire += [resp.command(b"HINCRBY", k.acct_ + a.encode(), b"reserved", b"%d" % s) for a, s in sums.items() if s]
             if keyed:
                 pairs = [part for f, i in keyed for part in (f, i.id.encode() + i.digest)]
@@ -245,11 +257,11 @@ class AdmissionStep(Windows):
         debits = [b"%d" % -s for s in sums.values()]
         return SCRIPTS["reserve"].call_text(keys, [opened, txn.encode(), hold, b"%d" % len(sums), looked, *debits, *fields])
 
-    def _record(self, items: Sequence[Admission], at: int) -> list[bytes]:
+    def _record(self, items: Sequence[Admission], columns: _Columns, at: int) -> list[bytes]:
         """Bodies, queues, due times and rows of a batch."""
         k = self.k
         wire: list[bytes] = []
-        ids, bodies, _, _, dues, extras = _columns(items)
+        ids, bodies, _, _, dues, extras, _ = columns
         for bucket, (some, theirs) in _by_bucket(ids, bodies).items():
             wire.append(resp.hset_ids(k.body_ + bucket.encode(), some, list(map(records.pack, theirs))))
         queued: dict[tuple[str, int, str], list[str]] = {}
@@ -312,12 +324,24 @@ class AdmissionStep(Windows):
         raise ConnectionLost("deposed between reserve and enqueue")
 
 
-_Columns = tuple[Sequence[str], Sequence[Body], Sequence[int], Sequence[bytes], Sequence[int], Sequence[Extras | None]]
+class _Columns(NamedTuple):
+    """A batch's columns: looking at them is much cheaper than at their items. `keyed`: has any of them an idempotency key?"""
+
+    ids: Sequence[str]
+    bodies: Sequence[Body]
+    prices: Sequence[int]
+    digests: Sequence[bytes]
+    dues: Sequence[int]
+    extras: Sequence[Extras | None]
+    keyed: bool
 
 
 def _columns(items: Sequence[Admission]) -> _Columns:
-    """Ids, bodies, prices, digests, due times and extras: looking at whole columns is much cheaper than at their items."""
-    return tuple(zip(*items, strict=True)) if items else ((), (), (), (), (), ())  # type: ignore[return-value]
+    if not items:
+        return _Columns((), (), (), (), (), (), keyed=False)
+    ids, bodies, prices, digests, dues, extras = zip(*items, strict=True)
+    keys = [body.key for body in bodies]
+    return _Columns(ids, bodies, prices, digests, dues, extras, keyed=keys.count("") < len(keys))
 
 
 def _by_bucket(ids: Sequence[str], bodies: Sequence[Body]) -> dict[str, tuple[Sequence[str], Sequence[Body]]]:
@@ -332,11 +356,10 @@ def _by_bucket(ids: Sequence[str], bodies: Sequence[Body]) -> dict[str, tuple[Se
     return dict(out)
 
 
-def _sums(items: Sequence[Admission]) -> dict[str, int]:
+def _sums(columns: _Columns) -> dict[str, int]:
     sums: dict[str, int] = {}
-    _, bodies, prices, _, _, _ = _columns(items)
     account, total = "", 0
-    for body, price in zip(bodies, prices, strict=True):
+    for body, price in zip(columns.bodies, columns.prices, strict=True):
         if body.account != account:
             sums[account] = sums.get(account, 0) + total
             account, total = body.account, 0

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from dispatcher.core.model import Body
-from dispatcher.core.ports import Admission
 
 BODIES_MAX: Final = 20_000
 AGE_MS_MAX: Final = 60_000
@@ -36,14 +35,20 @@ class Admitted:
         self._seen = b""
         self._looked_at = 0
 
-    def keep(self, batch: Sequence[Admission], at: int) -> None:
-        """Remembers what is about to be sent, at `at` (ms). What has options or waits for its time is left out."""
+    def keep(self, ids: Sequence[str], bodies: Sequence[Body], dues: Sequence[int], at: int) -> None:
+        """Remembers what is about to be sent, at `at` (ms): ids, bodies and due times (ms, 0: none) of a batch. What has
+        options or waits for its time is left out."""
         kept, most = self._kept, self.bodies_max
-        if len(kept) + len(batch) > most or at - self._looked_at >= LOOK_MS:
+        if len(kept) + len(ids) > most or at - self._looked_at >= LOOK_MS:
             self._age(at)
-            if len(kept) + len(batch) > most:
+            if len(kept) + len(ids) > most:
                 return
-        kept.update([(item.id, item.body) for item in batch if item.body.options is None and not item.due_at])
+        options = [body.options for body in bodies]
+        if any(dues) or options.count(None) < len(options):
+            rows = zip(ids, bodies, dues, strict=True)
+            kept.update([(i, body) for i, body, due_at in rows if body.options is None and not due_at])
+        else:
+            kept.update(zip(ids, bodies, strict=True))
 
     def _age(self, at: int) -> None:
         self._looked_at = at

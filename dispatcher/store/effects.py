@@ -28,9 +28,9 @@ def buckets(keys: Keys, heads: Sequence[VersionedHead]) -> list[Bucket]:
     return [
         Bucket(
             keys.head_ + bucket.encode(),
-            [h[0] for h in some],
-            [version(h[1]) + head_bytes(h) for h in some],
-            b"".join([version(h[1] - 1) for h in some]),
+            [h.id for h in some],
+            [version(h.version) + head_bytes(h) for h in some],
+            b"".join([version(h.version - 1) for h in some]),
         )
         for bucket, some in _grouped(heads).items()
     ]
@@ -39,7 +39,7 @@ def buckets(keys: Keys, heads: Sequence[VersionedHead]) -> list[Bucket]:
 def _grouped(heads: Sequence[VersionedHead]) -> dict[str, list[VersionedHead]]:
     groups: dict[str, list[VersionedHead]] = {}
     for head in heads:
-        bucket = head[0][:6]
+        bucket = head.id[:6]
         if bucket in groups:
             groups[bucket].append(head)
         else:
@@ -51,7 +51,7 @@ def head_commands(keys: Keys, heads: Sequence[VersionedHead]) -> list[bytes]:
     """HSET of heads, one per bucket: nearly always one in all, written in one pass."""
     if not heads:
         return []
-    ids = [h[0] for h in heads]
+    ids = [h.id for h in heads]
     bucket = min(ids)[:6]
     if bucket != max(ids)[:6]:
         return [resp.hset_ids(b.key, b.ids, b.values) for b in buckets(keys, heads)]
@@ -59,13 +59,14 @@ def head_commands(keys: Keys, heads: Sequence[VersionedHead]) -> list[bytes]:
     pack, texts, size, length = records.pack, _VERSION_TEXTS, -1, ""
     many = len(texts)
     lines: list[str] = []
-    for message_id, version, head, text in heads:
-        own = text or pack(head).decode("latin-1")
+    for written in heads:
+        version = written.version
+        own = written.text or pack(written.head).decode("latin-1")
         if len(own) != size:
             size = len(own)
             length = f"\r\n${size + 2}\r\n"
         mark = texts[version] if 0 <= version < many else records.version_bytes(version).decode("latin-1")
-        lines.append(f"\r\n$26\r\n{message_id}{length}{mark}{own}")
+        lines.append(f"\r\n$26\r\n{written.id}{length}{mark}{own}")
     start = b"*%d\r\n$4\r\nHSET%b%b" % (2 * len(heads) + 2, resp.length(key), key)
     return [b"".join((start, "".join(lines).encode("latin-1"), b"\r\n"))]
 
@@ -85,7 +86,7 @@ def expected(keys: Keys, heads: Sequence[VersionedHead]) -> tuple[list[bytes], l
 def _versions(heads: Sequence[VersionedHead]) -> Iterator[tuple[str, Sequence[str], bytes]]:
     """Buckets, each with its ids and the versions that they must have now."""
     version_bytes = records.version_bytes
-    ids, versions, _, _ = zip(*heads, strict=True) if heads else ((), (), (), ())
+    ids, versions = [h.id for h in heads], [h.version for h in heads]
     if ids and min(ids)[:6] == (bucket := max(ids)[:6]):
         if len(set(versions)) == 1:
             yield bucket, ids, version_bytes(versions[0] - 1) * len(ids)
@@ -93,7 +94,7 @@ def _versions(heads: Sequence[VersionedHead]) -> Iterator[tuple[str, Sequence[st
             yield bucket, ids, b"".join([version_bytes(v - 1) for v in versions])
         return
     for bucket, some in _grouped(heads).items():
-        yield bucket, [h[0] for h in some], b"".join([version_bytes(h[1] - 1) for h in some])
+        yield bucket, [h.id for h in some], b"".join([version_bytes(h.version - 1) for h in some])
 
 
 def member(due: Due) -> bytes:

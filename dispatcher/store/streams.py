@@ -12,7 +12,6 @@ from dispatcher.store import records, resp
 from dispatcher.store.accounts import DESK
 from dispatcher.store.rest import Rest
 
-_new = tuple.__new__  # a SendEntry without the detour through its named constructor
 SENDS = "sends"
 REJECTS_MAX = 200
 
@@ -94,7 +93,7 @@ class Streams(Rest):
 
 def _send_entry(entry: str, fields: Sequence[bytes]) -> SendEntry:
     if len(fields) == 2 and fields[0] == b"json":  # what most producers write
-        return _new(SendEntry, (entry, "json", fields[1]))
+        return SendEntry(entry, "json", fields[1])
     row = dict(zip(fields[::2], fields[1::2], strict=True))
     for kind in ("json", "msgpack"):
         if (payload := row.get(kind.encode())) is not None:

@@ -95,10 +95,15 @@ def item(at: int = T0, due_at: int = 0, options: Options | None = None) -> Admis
     return Admission(new_id(at), made, 1, b"", due_at)
 
 
+def keep(memory: Admitted, batch: list[Admission], at: int) -> None:
+    """Keeps a batch as an admission does."""
+    memory.keep([i.id for i in batch], [i.body for i in batch], [i.due_at for i in batch], at)
+
+
 def test_each_is_taken_once() -> None:
     """A second element of the same message is read."""
     memory, one, other = Admitted(), item(), item()
-    memory.keep([one, other], T0)
+    keep(memory, [one, other], T0)
     assert memory.take([one.id, "unknown"]) == {one.id: one.body}
     assert memory.take([one.id]) == {}
 
@@ -107,13 +112,13 @@ def test_a_moved_counter_forgets_all() -> None:
     """Also the first counter that is heard, and one that went back."""
     memory, one = Admitted(), item()
     for counter in (b"7", b"8", b"3"):
-        memory.keep([one], T0)
+        keep(memory, [one], T0)
         memory.popped(counter)
         assert memory.take([one.id]) == {}
-        memory.keep([one], T0)
+        keep(memory, [one], T0)
         memory.popped(counter)
         assert memory.take([one.id]) == {one.id: one.body}
-    memory.keep([one], T0)
+    keep(memory, [one], T0)
     memory.forget()
     assert memory.take([one.id]) == {}
 
@@ -122,33 +127,33 @@ def test_a_moved_counter_forgets_all() -> None:
 def test_there_is_a_limit(most: int, kept: int) -> None:
     """A batch that has no room is left out whole."""
     memory, two = Admitted(most), [item(), item()]
-    memory.keep(two, T0)
+    keep(memory, two, T0)
     assert len(memory.take([i.id for i in two])) == kept
 
 
 def test_the_old_make_room() -> None:
     """After AGE_MS_MAX, at once when room is needed."""
     memory, old, young, new = Admitted(2), item(), item(T0 + 1), item(T0 + 1 + AGE_MS_MAX)
-    memory.keep([old, young], T0)
-    memory.keep([new], T0 + AGE_MS_MAX - 1)
+    keep(memory, [old, young], T0)
+    keep(memory, [new], T0 + AGE_MS_MAX - 1)
     assert memory.take([new.id]) == {}
-    memory.keep([new], T0 + AGE_MS_MAX)
+    keep(memory, [new], T0 + AGE_MS_MAX)
     assert memory.take([old.id, young.id, new.id]) == {young.id: young.body, new.id: new.body}
 
 
 def test_the_old_go_although_there_is_room() -> None:
     """What another engine has popped is not kept for ever: it is looked for each LOOK_MS."""
     memory, old, young = Admitted(), item(), item(T0 + AGE_MS_MAX)
-    memory.keep([old], T0)
-    memory.keep([], T0 + AGE_MS_MAX - 1)  # looked, and nothing was old
-    memory.keep([young], T0 + AGE_MS_MAX + LOOK_MS - 2)
+    keep(memory, [old], T0)
+    keep(memory, [], T0 + AGE_MS_MAX - 1)  # looked, and nothing was old
+    keep(memory, [young], T0 + AGE_MS_MAX + LOOK_MS - 2)
     assert len(memory._kept) == 2
-    memory.keep([], T0 + AGE_MS_MAX + LOOK_MS - 1)
+    keep(memory, [], T0 + AGE_MS_MAX + LOOK_MS - 1)
     assert memory.take([old.id, young.id]) == {young.id: young.body}
 
 
 def test_what_is_read_anyway_is_not_kept() -> None:
     """What waits for its time comes back through the due set; what has options is rare."""
     memory, later, rare = Admitted(), item(due_at=T0 + 5), item(options=Options(flash=True))
-    memory.keep([later, rare], T0)
+    keep(memory, [later, rare], T0)
     assert memory.take([later.id, rare.id]) == {}

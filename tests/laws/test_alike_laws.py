@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import msgpack
+from msgspec.structs import replace
 
 from dispatcher.core import alike, happy
 from dispatcher.core.evidence import Answer
@@ -250,7 +251,7 @@ def test_carriers_keys_are_written_as_one_by_one(drawn: list[tuple[str, int, int
         true += [b"%d" % len(some), b"".join((h.version - 1).to_bytes(2, "big") for h in some), *[h.id.encode() for h in some]]
     assert arguments == true
     packed = msgpack.encode(HEAD)
-    texts_too = [h._replace(text=packed.decode("latin-1"), head=HEAD) if i % 2 else h for i, h in enumerate(heads)]
+    texts_too = [replace(h, text=packed.decode("latin-1")) if i % 2 else h for i, h in enumerate(heads)]
     commands = {
         store.k.head_ + b.encode(): [
             part for h in heads if h.id[:6] == b for part in (h.id.encode(), h.version.to_bytes(2, "big") + packed)

@@ -118,6 +118,40 @@ def test_room_is_what_may_be_claimed() -> None:
     assert p.room("nowhere", 0.0) == 0
 
 
+@pytest.mark.parametrize(
+    ("windows", "used", "size", "room"),
+    [
+        ((50, 50), (0, 0), 1.0, 100),
+        ((50, 50), (0, 0), 3.0, 32),  # 16 whole ones each: the rest of each has room for a part only
+        ((50, 50), (0, 0), 2.5, 40),
+        ((50, 50), (0, 49), 3.0, 16),
+        ((50, 50), (48, 48), 3.0, 1),
+        ((50, 50), (49, 50), 60.0, 1),
+        ((2, 2), (0, 0), 3.0, 1),
+        ((50, 50), (50, 50), 3.0, 0),
+        ((50, 50), (50, 50), 1.0, 0),
+    ],
+)
+def test_room_is_of_whole_messages(windows: tuple[int, int], used: tuple[int, int], size: float, room: int) -> None:
+    """As many as fit whole into each session, or one where there is room for a part of it; by the segment as ever."""
+    p, s = pool(a=windows[0], b=windows[1], c=100)
+    s["a"].used, s["b"].used = used
+    assert p.room("main", 0.0, size) == room
+    if size == 1.0:
+        assert p.room("main", 0.0) == room == s["a"].free + s["b"].free
+
+
+def test_room_of_whole_messages_is_that_of_sessions_that_carry_now() -> None:
+    """A short pause has no room, not even for a part; a group that is down leaves its room to the next one."""
+    p, s = pool(a=50, b=50, c=100)
+    s["a"].paused_until = s["b"].paused_until = 1.0
+    assert p.room("main", 0.0, 3.0) == 0
+    s["b"].paused_until = 0.0
+    assert p.room("main", 0.0, 3.0) == 16
+    s["a"].up = s["b"].up = False
+    assert p.room("main", 0.0, 3.0) == 33
+
+
 def test_sessions_of_a_carrier_share_by_how_full_they_are() -> None:
     """The least used session in relation to its window."""
     p = Pool(ROUTES)

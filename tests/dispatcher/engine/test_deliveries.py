@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import inf
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from dispatcher.core.ids import RandomIds
 from dispatcher.core.lifecycle import Answer, Answers, decide
 from dispatcher.core.model import Correlation, Message, Outcome, State
 from dispatcher.core.pool import Pool
-from dispatcher.engine.deliveries import YOUNG_S, Item, Read, by_age, delivered
+from dispatcher.engine import deliveries
+from dispatcher.engine.deliveries import AGAIN_S, YOUNG_S, Item, Read, by_age, delivered, settled
 from dispatcher.engine.works import Works
 from dispatcher.store.memory import MemoryStore
 from smpp.receipts import Receipt
@@ -56,7 +58,7 @@ def test_a_remembered_message_is_delivered_and_forgotten() -> None:
     """DELIVRD of what is remembered is decided at once; an unknown id and another state are left, and nothing of theirs."""
     w = works()
     items = [item("c0"), item("never"), item("c1", "UNDELIV"), item("c2")]
-    effects, done, rest, strangers, _ = delivered(w, items)
+    effects, done, rest, strangers, _, _ = delivered(w, items)
     assert (done, rest, strangers) == ([items[0], items[3]], [items[2]], [items[1]])
     assert [(h.id[-1], h.version, h.head.state) for h in effects.heads] == [
         ("0", 3, State.DELIVERED),
@@ -72,7 +74,7 @@ def test_receipts_of_one_message_keep_their_order(first: str) -> None:
     """A DELIVRD that stands behind another receipt of its message goes the slow way with it; a repeated one too."""
     w = works()
     items = [item("c0", first), item("c0"), item("c1"), item("c1")]
-    _, done, rest, strangers, _ = delivered(w, items)
+    _, done, rest, strangers, _, _ = delivered(w, items)
     assert (done, rest) == ([items[2]], items[:2])
     assert strangers == [items[3]]  # the store still knows the way; its version check finds it done
     again = item("c2")
@@ -98,7 +100,7 @@ def test_all_parts_of_a_long_message_are_one_change() -> None:
     w = works()
     long = remember_long(w)
     items = [item("s2"), item("c0"), item("s3"), item("s1")]
-    effects, done, rest, strangers, partly = delivered(w, items)
+    effects, done, rest, strangers, partly, _ = delivered(w, items)
     assert (set(done), rest, strangers, partly) == (set(items), [], [], {})
     assert [(h.id, h.version, h.head.state) for h in effects.heads][1:] == [(long.id, 3, State.DELIVERED)]
     assert [row.state for row in effects.events if row.id == long.id] == ["delivered"]
@@ -113,7 +115,7 @@ def test_some_parts_of_a_long_message_leave_it_awaited() -> None:
     w = works()
     long = remember_long(w)
     items = [item("s3"), item("s1")]
-    effects, done, rest, _, partly = delivered(w, items)
+    effects, done, rest, _, partly, _ = delivered(w, items)
     assert (done, rest, partly) == (items, [], {long.id: long})
     (written,) = effects.heads
     assert (written.version, written.head.state, written.head) == (3, State.SUBMITTED, long.head)
@@ -121,7 +123,7 @@ def test_some_parts_of_a_long_message_leave_it_awaited() -> None:
     assert (effects.events, effects.erase) == ([], [])
     assert long.id not in w.recent.messages
     w.recent.moved_on(effects.heads, partly)
-    effects, done, rest, _, partly = delivered(w, [item("s2")])
+    effects, done, rest, _, partly, _ = delivered(w, [item("s2")])
     assert [(h.version, h.head.state) for h in effects.heads] == [(4, State.DELIVERED)]
     assert (len(done), rest, partly, [row.state for row in effects.events]) == (1, [], {}, ["delivered"])
 
@@ -132,7 +134,7 @@ def test_parts_before_a_slow_one_go_first(second: str) -> None:
     w = works()
     remember_long(w)
     items = [item("s1"), item("s1" if second == "DELIVRD" else "s2", second), item("s3"), item("c1")]
-    _, done, rest, _, partly = delivered(w, items)
+    _, done, rest, _, partly, _ = delivered(w, items)
     assert (set(done), rest, len(partly)) == ({items[0], items[3]}, items[1:3], 1)
 
 
@@ -143,7 +145,7 @@ def test_a_long_message_that_is_not_recognised_is_left_whole() -> None:
     assert long.head is not None
     long.head.segments[1].attempts[0].carrier_id = ""
     items = [item("s1"), item("c1", "UNDELIV"), item("s3"), item("c0")]
-    effects, done, rest, _, partly = delivered(w, items)
+    effects, done, rest, _, partly, _ = delivered(w, items)
     assert (done, rest, partly, len(effects.heads)) == ([items[3]], items[:3], {}, 1)
     assert long.id in w.recent.messages
     assert {"s1", "s3"} <= set(w.recent.correlations["alpha"])
@@ -159,5 +161,55 @@ def test_strangers_wait_while_messages_are_under_way() -> None:
     assert by_age(w, strangers) == ([], strangers)
     w.flights["m"] = object()  # type: ignore[assignment]
     assert by_age(w, strangers) == ([young], [old, parked, nameless])
+    assert [each.again_at for each in strangers] == [100.0 + AGAIN_S, 0.0, 0.0, 0.0]
     w.stopping = True
     assert by_age(w, strangers) == ([], strangers)
+
+
+def test_what_came_before_the_unsettled_answers_is_taken() -> None:
+    """In its order; what came with them or after them stays, in its order."""
+    w = works()
+    new = [item(f"x{n}", arrived=99.96 + n / 100) for n in range(4)]
+    arrived = [each.read.arrived for each in new]
+    w.unsettled_since = arrived[2]
+    first, last = new[:2], new[2:]
+    assert settled(w, new) == first
+    assert new == last
+    assert settled(w, new) == []
+    assert new == last
+    w.unsettled_since = inf
+    assert settled(w, new) == last
+    assert new == []
+
+
+@pytest.mark.parametrize("since", [0.0, 99.0, 100.0 - YOUNG_S])
+def test_what_is_old_is_taken_however_long_its_answers_take(since: float) -> None:
+    """Older than YOUNG_S: the store may know it. What is as old as that, or younger, still waits."""
+    w = works()
+    w.unsettled_since = since
+    new = [item("old", arrived=98.0), item("older", arrived=99.94), item("just", arrived=100.0 - YOUNG_S), item("young")]
+    old, young = new[:2], new[2:]
+    assert settled(w, new) == old
+    assert new == young
+
+
+def test_all_is_taken_when_the_engine_stops() -> None:
+    """Nothing is waited for any more."""
+    w = works()
+    w.unsettled_since, w.stopping = 0.0, True
+    new = [item("a", arrived=99.0), item("b"), item("c")]
+    expected = list(new)
+    assert settled(w, new) == expected
+    assert new == []
+    assert settled(w, new) == []
+
+
+def test_what_no_commit_has_room_for_is_left_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit takes so many messages; receipts behind them are not looked at, and stay in front of whatever comes next."""
+    monkeypatch.setattr(deliveries, "BATCH_MAX", 1)
+    w = works()
+    items = [item("never"), item("c0"), item("c2"), item("c1")]
+    effects, done, rest, strangers, _, later = delivered(w, items)
+    assert ([h.id[-1] for h in effects.heads], done, rest, strangers) == (["0"], [items[1]], [], [items[0]])
+    assert later == items[2:]
+    assert list(w.recent.correlations["alpha"]) == ["c1", "c2"]
