@@ -43,15 +43,13 @@ _PAUSE_MAX_S: Final = 1.0
 
 Token = tuple["Flight", int]
 """What a link carries for us: the flight and the 1-based number of the segment, or WHOLE."""
+WHOLE: Final = 0
+"""In the place of a segment's number: one submit for all segments of the flight's round."""
 
 
 def same_message(token: Token, other: Token) -> bool:
     """Are these two of one message?"""
     return token[0] is other[0]
-
-
-WHOLE: Final = 0
-"""In the place of a segment's number: one submit for all segments of the flight's round."""
 
 
 class Seat(Slot):
