@@ -343,8 +343,8 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     async def publish_rejects(self) -> int:
         """Moves refused sends from where `admit` left them to `rejects`, each once whatever happens; returns how many."""
 
-    async def sweep_holds(self, at: int, older_ms: int) -> int:
-        """Gives back money of admissions that never enqueued."""
+    async def sweep_holds(self, at: int, older_ms: int, *, intake: bool = False) -> int:
+        """Gives back money and keys of admissions that never enqueued; `intake`: those of intakes, whatever their age."""
 
     async def sweep_groups(self, at: int, older_ms: int) -> int:
         """Voids stale staging groups."""

@@ -97,6 +97,9 @@ class Intake:
         works = self._works
         poll_s = works.settings.engine.poll_ms / 1000
         await works.persist("reject", works.store.publish_rejects)  # what a predecessor left
+        held = await works.persist("holds", lambda: works.store.sweep_holds(works.clock.now_ms(), 0, intake=True))
+        if held:  # it died between taking the money and the rest; its sends are read again, and their keys must be free
+            works.log.warning("admissions_given_back", count=held)
         cursor = await works.persist("intake", works.store.cursor)
         while not works.stopping and lease.valid(works.clock.monotonic()):
             if not self._open():

@@ -19,7 +19,7 @@ from dispatcher.store.admitted import Admitted
 from dispatcher.store.front import extras_commands
 from dispatcher.store.front_windows import Windows
 from dispatcher.store.keys import family_of
-from dispatcher.store.lines import PAUSE_FIRST_S, PAUSE_MAX_S, SCRIPTS, Line, Ownership, applied
+from dispatcher.store.lines import INTAKE, PAUSE_FIRST_S, PAUSE_MAX_S, SCRIPTS, Line, Ownership, applied
 from dispatcher.store.transport import ConnectionLost
 from dispatcher.store.verdicts import drop_refused, key_field, to_give_back, twins, twins_verdicts
 
@@ -69,7 +69,7 @@ class AdmissionStep(Windows):
             for start in range(0, len(batch), STEP_MESSAGES_MAX):
                 verdicts += await self.admit(batch[start : start + STEP_MESSAGES_MAX], at)
             return verdicts
-        line = self.line("intake" if cursor is not None else "admission")
+        line = self.line(INTAKE if cursor is not None else "admission")
         async with line.lock:
             return await self._admit(line, batch, at, cursor, refused)
 

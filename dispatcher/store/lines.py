@@ -21,6 +21,8 @@ from dispatcher.store import resp
 from dispatcher.store.keys import Keys
 from dispatcher.store.transport import ConnectionLost, Driver, Transport
 
+INTAKE = "intake"
+"""The line of whoever holds the intake's lease."""
 PAUSE_FIRST_S = 0.02
 PAUSE_MAX_S = 1.0
 

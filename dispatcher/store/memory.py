@@ -107,7 +107,7 @@ class MemoryStore(MemoryEngine, MemoryInbox, MemoryCalls, MemoryNotices):
 
     # -- sweeps
     @step
-    async def sweep_holds(self, at: int, older_ms: int) -> int:
+    async def sweep_holds(self, at: int, older_ms: int, *, intake: bool = False) -> int:
         return 0
 
     @step

@@ -11,6 +11,7 @@ from dispatcher.store.accounts import DESK
 from dispatcher.store.front import glob
 from dispatcher.store.gauges import Gauges
 from dispatcher.store.keys import DAY_MS
+from dispatcher.store.lines import INTAKE
 from dispatcher.store.streams import entry_key
 
 TRIM_ENTRIES_MAX = 500
@@ -33,17 +34,18 @@ class Sweeps(Gauges):
     _queue_keys: list[bytes]
     _queue_offset: int
 
-    async def _sweep(self, kind: str, at: int, older_ms: int) -> int:
+    async def _sweep(self, kind: str, at: int, older_ms: int, role: str = "") -> int:
         flat = (await self.ask(DESK, resp.command(b"HGETALL", self.k.holds), 1))[0]
         count = 0
         for txn, hold in zip(flat[::2], flat[1::2], strict=True):
-            lines = hold.split(b"\n", 2)
-            if lines[0] == kind.encode() and int(lines[1]) <= at - older_ms:
+            lines = hold.split(b"\n", 3)
+            theirs = lines[2].endswith(f"-{role}".encode()) if role else int(lines[1]) <= at - older_ms
+            if lines[0] == kind.encode() and theirs:
                 count += int(await self.run(DESK, "giveback", [self.k.holds], [txn, self.k.base]) == 1)
         return count
 
-    async def sweep_holds(self, at: int, older_ms: int) -> int:
-        return await self._sweep("a", at, older_ms)
+    async def sweep_holds(self, at: int, older_ms: int, *, intake: bool = False) -> int:
+        return await self._sweep("a", at, older_ms, INTAKE if intake else "")
 
     async def sweep_groups(self, at: int, older_ms: int) -> int:
         return await self._sweep("g", at, older_ms)

@@ -83,6 +83,31 @@ def test_a_takeover_on_a_real_server(server: RealServer) -> None:
     trio.run(main)
 
 
+def test_keys_that_an_intake_left_pending_are_admitted(server: RealServer) -> None:
+    """It died between taking the money and the rest of its write: its heir reads the entry again, and admits it."""
+
+    async def main() -> None:
+        store = await _produced(server)
+        async with world(ONE, store=store) as here:
+            here.send_many(1)
+            await here.until({"delivered": 1}, 10)
+            here.engines["e1"][2].cancel()
+            line, process = store._store.line("intake"), f"{store._store.process}-intake"
+            async with line.lock:
+                opened = await store._store._arm_open(line, process, None)
+                names = (process, "txn", opened)
+                reserve = store._store._reserve({"shop": PRICE}, [b"shop:k"], here.clock.now_ms(), names, set())
+                assert (await line.exchange(reserve, 1))[0][0] == 1
+            here.send(NUMBER, key="k")
+            first, here.store = here.store, await _produced(server)
+            await first.close()
+            await here.start("e2")
+            await here.until({"delivered": 2}, 10)
+            assert await here.money() == (MONEY - 2 * PRICE, 0)
+
+    trio.run(main)
+
+
 def test_a_server_that_is_killed_and_comes_back(durable_server: RealServer) -> None:
     """SIGKILL of a server that fsyncs, under load: the engine pauses, goes on, and every send ends charged once."""
 

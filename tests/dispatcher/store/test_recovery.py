@@ -11,7 +11,7 @@ from dispatcher.core.inbox import Received
 from dispatcher.core.model import Head, InboundRow, State
 from dispatcher.core.ports import Cursor, Deposed, Effects, StoreUnavailable, Verdict, VersionedHead
 from dispatcher.store.lines import SCRIPTS
-from dispatcher.store.redis import open_trio_store
+from dispatcher.store.redis import RedisStore, open_trio_store
 from tests.conformance.world import (
     PRICE,
     QUEUES,
@@ -208,6 +208,37 @@ def test_a_blob_is_staged_once(server: RealServer) -> None:
     run(case)
 
 
+async def half_written(store: RedisStore, role: str, money: int) -> None:
+    """Takes the money and the key k for a send that is never enqueued."""
+    line = store.line(role)
+    process = f"{store.process}-{role}"
+    async with line.lock:
+        opened = await store._arm_open(line, process, None)
+        reserve = store._reserve({"acme": money}, [b"acme:k"], T0, (process, f"txn-{role}", opened), set())
+        assert (await line.exchange(reserve, 1))[0][0] == 1
+
+
+def test_what_an_intake_left_half_written_is_given_back_at_once(server: RealServer) -> None:
+    """Whoever takes its lease reads the same entries again: their keys must not stand in the way until a sweep. What a door
+    left waits for its time."""
+
+    async def case() -> None:
+        store, other = await open_trio_store(server.url), await open_trio_store(server.url)
+        await funded(store)
+        item = admission(key="k", digest=b"d")
+        await half_written(store, "intake", PRICE)
+        assert [v.verdict for v in await other.admit([item], T0)] == ["pending"]
+        assert await other.sweep_holds(T0 - 10_000, 0, intake=True) == 1
+        assert await available(other) == 1_000_000
+        await half_written(store, "admission", PRICE)
+        assert await other.sweep_holds(T0 + 10_000, 0, intake=True) == 0
+        assert await other.open_holds() == {"acme": PRICE}
+        await store.close()
+        await other.close()
+
+    run(case)
+
+
 def test_a_half_written_admission_is_given_back(server: RealServer) -> None:
     """The process dies between reserve and enqueue: the sweeper returns the money and frees the keys, and a sleeping
     writer can no longer enqueue."""
@@ -219,12 +250,8 @@ def test_a_half_written_admission_is_given_back(server: RealServer) -> None:
         await store.admit([admission()], T0)
         item = admission(key="k", digest=b"d")
 
+        await half_written(store, "admission", PRICE)
         line = store.line("admission")
-        process = f"{store.process}-admission"
-        async with line.lock:
-            opened = await store._arm_open(line, process, None)
-            reserve = store._reserve({"acme": PRICE}, [b"acme:k"], T0, (process, "txn", opened), set())
-            assert (await line.exchange(reserve, 1))[0][0] == 1
         assert await other.open_holds() == {"acme": PRICE}
         assert [v.verdict for v in await other.admit([item], T0)] == ["pending"]
         assert await other.sweep_holds(T0 + 59_999, 60_000) == 0
