@@ -189,9 +189,7 @@ class Feeder:
                 if seat is not None:
                     segments, carrier = body.segments, seat.carrier
                     seat.used += segments
-                    cost = 0
-                    if carrier in costs and (price := costs[carrier](body.to)) is not None:
-                        cost = price.micro
+                    cost = self._cost(carrier, body.to) if costs else 0
                     reference = self._encoder.reference(body, carrier) if segments > 1 else 0
                     stage = batch.start(body, carrier, seat.bind, cost, self._senders[carrier])
                     if stage is not None:
@@ -364,15 +362,9 @@ def _codes(going: list[_Ready]) -> int:
 def _written(going: Sequence[_Ready]) -> list[VersionedHead]:
     """The write-ahead heads, with their bytes where messages alike share them."""
     heads: list[VersionedHead] = []
-    last: alike.Started | None = None
-    lines: tuple[str, ...] = ()
     for message, _, head, _, stage, reference in going:
-        body, text = message.body, ""
-        if stage is not None and body is not None:
-            if stage is not last:
-                last, lines = stage, stage.lines
-            to = body.to_hash
-            text = f"{lines[0]}{to}{lines[1]}" if len(lines) == 2 else stage.written(to, reference)
+        body = message.body
+        text = stage.written(body.to_hash, reference) if stage is not None and body is not None else ""
         heads.append(VersionedHead(message.id, message.version + 1, head, text))
     return heads
 

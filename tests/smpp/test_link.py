@@ -9,11 +9,12 @@ import pytest
 import trio
 import trio.testing
 
-from smpp import codec, control
+from smpp import codec
 from smpp.events import Events
 from smpp.link import Link
 from smpp.server import Server, ServerSettings
 from smpp.session import Login, Session, SessionSettings
+from tests.smpp.binder import Binder
 from tests.smpp.pair import BODY, LOGIN, submits
 from tests.smpp.smscs import Echo
 
@@ -338,41 +339,21 @@ def test_other_streams_count_what_is_handed_over() -> None:
     trio.run(main)
 
 
-class Gate(trio.abc.Stream):
+class Gate(Binder):
     """A stream whose peer binds us, and then takes `bites` bytes at a time, one bite a second; 0: nothing any more. It may
     still talk: `say`."""
 
     def __init__(self, bites: int) -> None:
+        super().__init__()
         self.bites = bites
         self.taken = 0
-        self._inbox, self._reads = trio.open_memory_channel[bytes](100)
-        self._bound = False
 
-    def say(self, data: bytes) -> None:
-        self._inbox.send_nowait(data)
-
-    async def send_some(self, data: memoryview) -> int:
-        if not self._bound:
-            self._bound = True
-            self.say(control.bind_resp(control.BindMode.of("trx"), 0, 1, "SMSC"))
-            return len(data)
+    async def take(self, data: memoryview) -> int:
         await trio.sleep(1.0)
         if not self.bites:
             await trio.sleep_forever()
         self.taken += min(self.bites, len(data))
         return min(self.bites, len(data))
-
-    async def send_all(self, data: object) -> None:
-        raise AssertionError("it counts")
-
-    async def wait_send_all_might_not_block(self) -> None:
-        raise AssertionError("nobody asks")
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        return await self._reads.receive()
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
 
 
 def with_gate(gate: Gate, test: Callable[[Client], Awaitable[None]]) -> tuple[Client, float]:

@@ -8,44 +8,25 @@ import pytest
 import trio
 import trio.testing
 
-from smpp import codec, control
+from smpp import codec
 from smpp import constants as c
 from smpp.framing import Framer
 from smpp.link import HANDFUL_S, Link
 from smpp.session import Session, SessionSettings
+from tests.smpp.binder import Binder
 from tests.smpp.pair import LOGIN, submits
 
 
-class Wire(trio.abc.Stream):
-    """A stream that counts and takes all it is given. Its peer binds us, then speaks when told to."""
+class Wire(Binder):
+    """A stream that takes all it is given. Its peer binds us, then speaks when told to."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.writes: list[bytes] = []
-        self._inbox, self._reads = trio.open_memory_channel[bytes](100)
-        self._bound = False
 
-    def say(self, data: bytes) -> None:
-        self._inbox.send_nowait(data)
-
-    async def send_some(self, data: memoryview) -> int:
-        if self._bound:
-            self.writes.append(bytes(data))
-        else:
-            self._bound = True
-            self.say(control.bind_resp(control.BindMode.of("trx"), 0, 1, "SMSC"))
+    async def take(self, data: memoryview) -> int:
+        self.writes.append(bytes(data))
         return len(data)
-
-    async def send_all(self, data: object) -> None:
-        raise AssertionError("it counts")
-
-    async def wait_send_all_might_not_block(self) -> None:
-        raise AssertionError("nobody asks")
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        return await self._reads.receive()
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
 
 
 class Line:
