@@ -137,13 +137,13 @@ def _help(action: argparse.Action) -> str:
 
 def state_machine() -> str:
     """The lifecycle's table."""
-    from dispatcher.core import lifecycle
+    from dispatcher.core import moves
     from dispatcher.core.model import State
 
-    rows = "\n".join(f"| {state} | {evidence} | {result} |" for state, evidence, result in lifecycle.rows())
+    rows = "\n".join(f"| {state} | {evidence} | {result} |" for state, evidence, result in moves.rows())
     finals = ", ".join(state.wire for state in State if state.final)
     return (
-        f"{NOTE.format(source='dispatcher/core/lifecycle.py')}\n# State machine\n\n"
+        f"{NOTE.format(source='dispatcher/core/moves.py')}\n# State machine\n\n"
         "One pure table decides every change: state of a segment and evidence in, result out. Evidence that has no row for a state\n"
         "changes nothing. A message is as good as its worst segment, in the order of the final states: "
         f"{finals}.\n\n| State | Evidence | Becomes |\n|---|---|---|\n{rows}\n"

@@ -1,4 +1,4 @@
-"""The life of a message: one table, and the code that applies it.
+"""The life of a message: the code that applies the one table (moves.py).
 
 It refuses to know clocks, stores, sockets and chance: time is an argument, effects are values, and what is configurable
 is asked of `Rules`. Inputs are never changed; a caller whose write was refused re-reads and decides again.
@@ -14,20 +14,20 @@ A message is its segments; each segment lives by the table below, alone:
                  +-> DOUBT -> SUBMITTING | SUBMITTED | ...     nobody said anything: the doubt policy decides
 
 and ends in one of seven final states. `begin` (rounds.py) makes the only arrow into SUBMITTING; every other arrow is a
-cell of TABLE: state of the segment x what the evidence means for it (`Signal`) -> `Move`. A cell that is not there is
-stale evidence, which changes nothing. Three rules stand above the cells (`_settle`):
+cell of the table: state of the segment x what the evidence means for it (`Signal`) -> `Move`. A cell that is not there
+is stale evidence, which changes nothing. Three rules stand above the cells (`_settle`):
 
 1. A receipt proves acceptance. For an attempt that nobody had answered it first does what ACCEPTED does.
 2. While any attempt of a segment is in flight or accepted and undecided, news of another attempt is only recorded.
 3. DELIVRD for any attempt of a segment that has not ended delivers it.
+
+A segment that has ended while its siblings have not still takes down what is said of its attempts.
 
 Then rounds.regroup looks at the segments of a long message together, the message takes the state of its segments, and
 money follows: post and cost at the first known acceptance, void and refund with the final state.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -49,6 +49,7 @@ from dispatcher.core.evidence import (
     of_receipt,
 )
 from dispatcher.core.model import Attempt, Message, Outcome, Segment, State
+from dispatcher.core.moves import TABLE, Move
 from dispatcher.core.retry import Again, Rules, Stop
 from dispatcher.core.rounds import Breach, begin, head_of, ready
 
@@ -73,75 +74,8 @@ __all__ = [
     "decide",
     "head_of",
     "ready",
-    "rows",
 ]
 
-
-class Move(NamedTuple):
-    """A cell: the segment's next state, or with `again` its state when Rules plans no further attempt."""
-
-    then: State
-    again: Again | None = None
-
-
-_RECEIPTS = {
-    Signal.R_DELIVERED: Move(State.DELIVERED),
-    Signal.R_INTERIM: Move(State.SUBMITTED),
-    Signal.R_TEMPORARY: Move(State.UNDELIVERED, Again.LATER),
-    Signal.R_UNMAPPED: Move(State.UNDELIVERED, Again.ONCE),
-    Signal.R_PERMANENT: Move(State.UNDELIVERED),
-    Signal.R_EXPIRED: Move(State.EXPIRED, Again.ELSEWHERE),
-    Signal.R_REJECTED: Move(State.REJECTED),
-    Signal.R_UNKNOWN: Move(State.UNKNOWN),
-}
-_ANSWERS = {
-    Signal.ACCEPTED: Move(State.SUBMITTED),
-    Signal.BLIND: Move(State.UNKNOWN),
-    Signal.TEMPORARY: Move(State.FAILED, Again.REFUSED),
-    Signal.PERMANENT: Move(State.REJECTED),
-    Signal.UNDONE: Move(State.WAITING),
-}
-
-TABLE: dict[State, dict[Signal, Move]] = {
-    State.QUEUED: {
-        Signal.VALIDITY: Move(State.EXPIRED),
-        Signal.CANCEL: Move(State.CANCELLED),
-    },
-    State.SUBMITTING: {
-        **_ANSWERS,
-        Signal.SILENCE: Move(State.DOUBT, Again.DOUBT),
-        **_RECEIPTS,
-    },
-    State.SUBMITTED: {
-        **_RECEIPTS,
-        Signal.WITHDRAWN: Move(State.CANCELLED),
-        Signal.DEADLINE: Move(State.UNKNOWN),  # proven by a receipt alone: without the answer's id nothing correlates
-    },
-    State.WAITING: {
-        Signal.VALIDITY: Move(State.EXPIRED),  # UNDELIVERED when an attempt had been accepted
-        Signal.CANCEL: Move(State.CANCELLED),
-        # News of an earlier attempt, which had been unknown or had been called undelivered:
-        Signal.ACCEPTED: Move(State.SUBMITTED),
-        Signal.BLIND: Move(State.UNKNOWN),
-        Signal.R_DELIVERED: Move(State.DELIVERED),
-        Signal.R_INTERIM: Move(State.SUBMITTED),
-    },
-    State.DOUBT: {
-        **_ANSWERS,
-        **_RECEIPTS,
-        Signal.VALIDITY: Move(State.DOUBT),  # no attempt will follow; a receipt still may
-        Signal.DEADLINE: Move(State.UNKNOWN),
-    },
-    # Final states have no row, but for the refinement of `unknown`; no money moves for it.
-    State.UNKNOWN: {
-        Signal.R_DELIVERED: Move(State.DELIVERED),
-        Signal.R_TEMPORARY: Move(State.UNDELIVERED),
-        Signal.R_UNMAPPED: Move(State.UNDELIVERED),
-        Signal.R_PERMANENT: Move(State.UNDELIVERED),
-        Signal.R_EXPIRED: Move(State.UNDELIVERED),
-        Signal.R_REJECTED: Move(State.UNDELIVERED),
-    },
-}
 
 # The hot path's names: in Python 3.11 each look-up of an enumeration's member costs 0.1 us.
 _FINAL = int(State.DELIVERED)
@@ -149,16 +83,8 @@ _FINAL = int(State.DELIVERED)
 _PENDING, _UNKNOWN, _ACCEPTED = int(Outcome.PENDING), int(Outcome.UNKNOWN), int(Outcome.ACCEPTED)
 _SILENCE, _UNDONE, _VALIDITY = Signal.SILENCE, Signal.UNDONE, Signal.VALIDITY
 _INTERIM, _DELIVRD = Signal.R_INTERIM, Signal.R_DELIVERED
+_TAKEN = frozenset({Signal.ACCEPTED, Signal.BLIND})
 _CELLS = {(int(state), signal): move for state, cells in TABLE.items() for signal, move in cells.items()}
-
-
-def rows() -> list[tuple[str, str, str]]:
-    """(state, evidence, result) of every cell, in the table's order: docs/state-machine.md is printed from it."""
-    return [
-        (state.wire, signal.value, f"{move.again.value}: again; none left: {move.then.wire}" if move.again else move.then.wire)
-        for state, cells in TABLE.items()
-        for signal, move in cells.items()
-    ]
 
 
 def decide(message: Message, evidence: Evidence, rules: Rules, now: int) -> Decision:
@@ -192,18 +118,25 @@ def decide(message: Message, evidence: Evidence, rules: Rules, now: int) -> Deci
 
 
 def _answered(case: Case, answer: Answer, tlvs: dict[str, str] | None = None) -> None:
-    """One answer, on time or late. Only an attempt that is pending or unknown can still be answered."""
+    """One answer, on time or late. Only an attempt that is pending or unknown can still be answered. Of a segment that has
+    ended while others have not, an acceptance is still told: it is our cost, and its receipt may come."""
     i = answer.segment - 1
     segment = case.segments[i]
     attempts = segment.attempts
     n = answer.attempt or len(attempts)
-    if segment.state >= _FINAL or not 0 < n <= len(attempts):
+    if not 0 < n <= len(attempts):
         return
     old = attempts[n - 1]
     signal = of_answer(answer.outcome, answer.carrier_id)
+    if segment.state >= _FINAL and (case.head.state >= _FINAL or signal not in _TAKEN):
+        return
     if old.outcome != _PENDING and (old.outcome != _UNKNOWN or signal is _SILENCE):
-        if signal is Signal.ACCEPTED and rounds.is_open(old) and not old.carrier_id:
-            _settle(case, i, n, replace(old, code=answer.code, carrier_id=answer.carrier_id, answered_at=answer.at), signal)
+        if signal is Signal.ACCEPTED and old.outcome == _ACCEPTED and old.receipt and not old.carrier_id:
+            new = replace(old, code=answer.code, carrier_id=answer.carrier_id, answered_at=answer.at)
+            if rounds.is_open(old):
+                _settle(case, i, n, new, signal)
+            else:
+                _recorded(case, i, n, new)
         return  # answered before; only the id of what a receipt had proven was missing
     outcome = answer.outcome
     if signal is _SILENCE:
@@ -261,13 +194,11 @@ def _siblings(case: Case, i: int, attempt: Attempt, *, per_message: bool) -> lis
 def _receipt_of(case: Case, i: int, n: int, seen: ReceiptSeen, signal: Signal) -> None:
     segment = case.segments[i]
     old = segment.attempts[n - 1]
+    told_only = False
     if segment.state >= _FINAL:
-        if segment.state != State.UNKNOWN or signal not in TABLE[State.UNKNOWN]:
+        told_only = not _refines(case, segment, old, signal)
+        if told_only and (case.head.state >= _FINAL or signal is _INTERIM or not rounds.is_open(old)):
             return
-        if case.head.state >= _FINAL and case.head.state != State.UNKNOWN:
-            return  # the message ended by a worse segment: nothing to refine
-        if signal is not _DELIVRD and not all(a is old or _closed(a) for a in segment.attempts):
-            return  # another attempt may still have been delivered
     elif old.receipt in rounds.CLOSING_RECEIPTS and signal is not _DELIVRD:
         return  # an attempt is decided once; only DELIVRD is stronger than what was said before
     elif old.receipt == seen.state or (signal is _INTERIM and old.receipt_at >= seen.at):
@@ -277,7 +208,20 @@ def _receipt_of(case: Case, i: int, n: int, seen: ReceiptSeen, signal: Signal) -
     new = replace(old, receipt=seen.state, receipt_code=seen.code, cause=seen.cause, receipt_at=seen.at)
     if seen.tlvs:
         new.tlvs = {**(old.tlvs or {}), **seen.tlvs}
-    _settle(case, i, n, new, signal)
+    if told_only:
+        _recorded(case, i, n, new)
+    else:
+        _settle(case, i, n, new, signal)
+
+
+def _refines(case: Case, segment: Segment, old: Attempt, signal: Signal) -> bool:
+    """Does a receipt of this attempt change a segment that has ended? Only `unknown` can be refined."""
+    if segment.state != State.UNKNOWN or signal not in TABLE[State.UNKNOWN]:
+        return False
+    if case.head.state >= _FINAL and case.head.state != State.UNKNOWN:
+        return False  # the message ended by a worse segment: nothing to refine
+    # unless delivered, another attempt may still have been
+    return signal is _DELIVRD or all(a is old or _closed(a) for a in segment.attempts)
 
 
 def _ended_by(case: Case, end: NoReceipt | Withdrawn, receipt: str, cause: str, signal: Signal) -> None:
@@ -292,16 +236,23 @@ def _ended_by(case: Case, end: NoReceipt | Withdrawn, receipt: str, cause: str, 
         _settle(case, k, attempt.number, replace(attempt, receipt=receipt, cause=cause, receipt_at=case.now), signal)
 
 
-def _settle(case: Case, i: int, n: int, new: Attempt, signal: Signal) -> None:
-    """Records what attempt `n` of segment index `i` has become and moves the segment by the table and its three rules."""
+def _recorded(case: Case, i: int, n: int, new: Attempt) -> Segment:
+    """Records what attempt `n` of segment index `i` has become; the segment is the case's own copy by then."""
     case.changed = case.news = True
     segment = case.segments[i]
     attempts = segment.attempts.copy()
     old, attempts[n - 1] = attempts[n - 1], new
-    case.segments[i] = segment = replace(segment, attempts=attempts)  # from here on ours, changed in place
+    case.segments[i] = segment = replace(segment, attempts=attempts)
     if old.outcome != _ACCEPTED and (new.receipt or new.outcome == _ACCEPTED):
         new.outcome = _ACCEPTED  # rule 1; `new` is ours
         accepted(case, i, new)
+    return segment
+
+
+def _settle(case: Case, i: int, n: int, new: Attempt, signal: Signal) -> None:
+    """Records it and moves the segment by the table and its three rules."""
+    segment = _recorded(case, i, n, new)
+    attempts = segment.attempts
     if len(attempts) > 1:
         overruled = _overruled(segment, n)
         if overruled is not None:

@@ -158,10 +158,6 @@ class Parked(msgspec.Struct, array_like=True):
     at: int
     tlvs: dict[str, str] | None = None
 
-    def is_orphan(self, now: int, early_ms: int) -> bool:
-        """True when it has waited long enough (ms): count it and forget it, the carrier has been answered."""
-        return now - self.at >= early_ms
-
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Parked)

@@ -7,7 +7,7 @@ would be made again by a resend, so head and rows of one flush travel together. 
 message in flight, until every segment of this round has its answer; only then is it settled. A repeated flush (reply
 lost) is the store's to recognise. Late answers (their submit was given up as unknown) concern messages at rest, which
 others may change too: they go through the guarded commit. One whose message goes again just now waits until that round is over:
-it is the only one who knows this id, and its receipt will come.
+its id is told to the store at once, for its receipt will come.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import trio
 from dispatcher.core import alike
 from dispatcher.core.happy import accept
 from dispatcher.core.kept import KeptTlvs
-from dispatcher.core.lifecycle import Answer, Answers, Breach, Decision, collect, decide
+from dispatcher.core.lifecycle import Answer, Answers, Breach, collect, decide
 from dispatcher.core.matching import answer_key, told_id
 from dispatcher.core.model import LANES, Correlation, Head, Message, Outcome, State
 from dispatcher.core.ports import Effects, StoreUnavailable
@@ -240,7 +240,7 @@ class Committer:
                 if decision.changed:
                     head = decision.head
                     collect(effects, message, decision)
-                    self._correlate(effects, message, answers, decision)
+                    self._correlate(effects, message.id, head, answers)
             if head is not None:
                 message.version += 1
                 message.head = head
@@ -252,9 +252,8 @@ class Committer:
         alike.take_money(effects)
         return effects, done
 
-    def _correlate(self, effects: Effects, message: Message, answers: list[Answer], decision: Decision) -> None:
+    def _correlate(self, effects: Effects, message_id: str, head: Head, answers: Sequence[Answer]) -> None:
         works = self._works
-        head = decision.head
         for answer in answers:
             if not answer.carrier_id:
                 continue
@@ -266,7 +265,7 @@ class Committer:
             carrier = attempts[number - 1].carrier  # a late one's: the message may have gone elsewhere since
             deadline_at = works.rules.receipt_deadline_at(head.lane, last.at)
             key = answer_key(self._ids[carrier], answer.carrier_id)
-            row = (key, Correlation(works.store.partition, message.id, answer.segment, number, deadline_at))
+            row = (key, Correlation(works.store.partition, message_id, answer.segment, number, deadline_at))
             rows = effects.correlations.get(carrier)
             if rows is None:
                 effects.correlations[carrier] = [row]
@@ -278,11 +277,19 @@ class Committer:
         for flight, answer in pairs:
             head = flight.message.head  # as it was settled: the attempt that was given up is its last
             attempts = head.segments[answer.segment - 1].attempts if head is not None else []
-            if attempts:
+            if head is not None and attempts:
                 numbered = answer._replace(attempt=attempts[-1].number)
                 if not await self._commit_late(flight.message.id, numbered) and len(self._busy) < _BUSY_MAX:
+                    await self._correlate_late(flight.message.id, head, numbered)
                     self._busy.append((flight.message.id, numbered, self._works.clock.monotonic() + _BUSY_MAX_S))
         self._works.log.info("late_answers", count=len(late))
+
+    async def _correlate_late(self, message_id: str, head: Head, answer: Answer) -> None:
+        """Its receipt finds the message from now on, also when this engine does not live to write down the answer."""
+        works, effects = self._works, Effects()
+        self._correlate(effects, message_id, head, [answer])
+        if effects.correlations:
+            await works.persist("late", lambda: works.store.commit(effects))
 
     async def _try_busy(self) -> None:
         busy, self._busy = self._busy, []
@@ -306,7 +313,7 @@ class Committer:
                 return True
             effects = Effects()
             collect(effects, message, decision)
-            self._correlate(effects, message, [answer], decision)
+            self._correlate(effects, message_id, decision.head, [answer])
             try:
                 if not await works.store.commit(effects):
                     count_effects(works, effects)

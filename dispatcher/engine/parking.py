@@ -6,12 +6,14 @@ Theory. Who delivered a receipt waits for its answer and delivers it again when 
 because there are many, errors make more of them, each dearer than the first, as nobody knows its id any more. One bulk write
 is all that is needed to take a late receipt over: its answer is then "taken", and whatever it means may wait. Only a store that
 does not answer at all makes errors, and then those that were applied after all are remembered, so that they are known again.
+How long one has waited is counted by whoever looks, from its own first look: the clocks of two machines may differ by more
+than that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, takewhile
 from typing import Final
 
 import msgspec
@@ -43,6 +45,7 @@ class Parking:
         self._quirks = quirks
         self._numbers = count()
         self._parked: dict[str, int] = {}
+        self._since: dict[str, dict[str, float]] = {}  # carrier -> field -> monotonic of the first look, oldest first
         self._told: dict[tuple[str, str], str] = {}
         self.open: list[Item] = []
         self._limit_s = works.settings.receipts.deliver_answer_s
@@ -90,7 +93,7 @@ class Parking:
         decode is shown and dropped."""
         works = self._works
         early = await works.persist("early", lambda: works.store.early(carrier, BATCH_MAX))
-        now, early_ms = works.clock.now_ms(), int(works.settings.receipts.early_s * 1000)
+        early_s, since = works.settings.receipts.early_s, self._since.setdefault(carrier, {})
         quirks, monotonic = self._quirks[carrier], works.clock.monotonic()
         items: list[Item] = []
         over, broken = set[str](), list[str]()
@@ -103,7 +106,7 @@ class Parking:
             receipt = Receipt("", parked.state, parked.code, parked.network_error)
             items.append(item := Item(Read(carrier, quirks, None, parked.at, monotonic), receipt, tuple(parked.keys), 0, field))
             item.tlvs = parked.tlvs
-            if parked.is_orphan(now, early_ms):
+            if monotonic - since.setdefault(field, monotonic) >= early_s:
                 over.add(field)
         if broken:
             works.log.error("corrupt_record", place=f"early {carrier}", count=len(broken))
@@ -113,6 +116,9 @@ class Parking:
     async def drop(self, carrier: str, fields: Sequence[str]) -> None:
         """Forgets parked receipts."""
         self._parked[carrier] = max(0, self._parked.get(carrier, 0) - len(fields))
+        since = self._since.get(carrier, {})
+        for field in fields:
+            since.pop(field, None)
         await self._works.persist("early", lambda: self._works.store.drop_early(carrier, fields))
 
     async def orphaned(self, carrier: str, fields: Sequence[str]) -> None:
@@ -124,9 +130,13 @@ class Parking:
         await self.drop(carrier, fields)
 
     async def measure(self, carrier: str) -> None:
-        """How many are parked, by all engines: the bound and the gauge."""
-        self._parked[carrier] = parked = await self._works.store.early_count(carrier)
-        self._works.counters.put("dispatcher_receipts_parked", (carrier,), parked)
+        """How many are parked, by all engines: the bound and the gauge. Those that others have dropped are forgotten."""
+        works = self._works
+        self._parked[carrier] = parked = await works.store.early_count(carrier)
+        works.counters.put("dispatcher_receipts_parked", (carrier,), parked)
+        since, old = self._since.get(carrier, {}), works.clock.monotonic() - 2 * works.settings.receipts.early_s
+        for field in list(takewhile(lambda field: since[field] <= old, since)):
+            del since[field]
 
     # -- what was applied although its carrier was told of an error
 

@@ -212,6 +212,25 @@ def test_a_popped_message_without_body_is_settled_by_the_store(world: World) -> 
     world.run(case)
 
 
+def test_a_correlation_may_be_told_without_its_head(world: World) -> None:
+    """Of a message that is in somebody's hands: nothing of it is touched."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        owner = await owner_of(store)
+        sent = admission()
+        await store.admit([sent], T0)
+        (popped,) = await store.pop(owner, QUEUES, 1, T0)
+        effects, row = Effects(), Correlation("p0", sent.id, 1, 1, T0 + 60_000)
+        effects.correlations = {"alpha": [("77", row)]}
+        assert await store.commit(effects) == []
+        assert await store.correlate("alpha", ["77", "78"]) == [row, None]
+        assert [(m.id, m.version) for m in await store.messages([sent.id]) if m is not None] == [(sent.id, popped.version)]
+        assert [e.in_flight for e in await store.engines()] == [1]
+
+    world.run(case)
+
+
 def test_a_pop_goes_on_behind_what_is_final_already(world: World) -> None:
     """A narrow window claims one at a time: what was cancelled or has expired in front does not make a queue look empty."""
 

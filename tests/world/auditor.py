@@ -96,9 +96,19 @@ class Auditor:
                 wire.answered_at = self.time.now
             if what.read_at < 0:
                 what.read_at = self.time.now
+                what.overtaken = self._overtaken(what)
                 self.trace.note(self.time.now, "engine", f"reads 0x{what.status:02X} {what.id}", what.send)
         elif isinstance(what, Receipt) and what.read_at < 0:
             what.read_at = self.time.now
+
+    def _overtaken(self, old: Submission) -> bool:
+        told = self._told_of(old.send)
+        kept = self.store.heads_kept.get(told.id) if told is not None else None
+        if kept is None:
+            return False
+        now = record(kept)
+        tries = now.parts[old.part - 1].tries
+        return now.state == SUBMITTING and bool(tries) and (tries[-1].number, tries[-1].outcome) != (old.attempt, PENDING)
 
     def _submit(self, wire: Any, sequence: int, data: bytes) -> Submission:
         now = self.time.now
@@ -228,7 +238,8 @@ class Auditor:
         if now.parts[submission.part - 1].state >= FINAL_FROM:
             return
         for tried in now.parts[submission.part - 1].tries:
-            if tried.carrier == wire.name and tried.receipt and same(tried.carrier_id, receipt.id):
+            known = same(tried.carrier_id, receipt.id) if tried.carrier_id else tried.number == submission.attempt
+            if tried.carrier == wire.name and tried.receipt and known:
                 return
         if (wire.name, plain(receipt.id)) in self.parked:
             return

@@ -157,13 +157,13 @@ class FinalAudit:
             life: Life = old.life
             if old.read_at < 0 or not self._could_write(life, old.read_at, end):
                 continue
-            last = position == len(submissions) - 1
+            last = position == len(submissions) - 1 and not old.overtaken
             tried = next((t for t in part.tries if t.number == old.attempt), None)
             calm = last or self._could_write(life, old.read_at + ROUND_S, end)  # it waits for the end of the round that goes on
             if old.accepted and old.id and calm:
                 if tried is None or tried.outcome != ACCEPTED or not same(tried.carrier_id, old.id):
                     self.complain("P4", f"segment {index}: the answer {old.id} was read and forgotten", told.id)
-            elif old.accepted and not any(same(t.carrier_id, old.id) or t.outcome == ACCEPTED for t in part.tries):
+            elif old.accepted and calm and not any(t.outcome == ACCEPTED for t in part.tries):
                 self.complain("P5", f"segment {index}: accepted, known, and forgotten", told.id)
             for receipt in old.receipts:
                 if receipt.acked_at < 0 or receipt.interim or not old.id:

@@ -12,10 +12,11 @@ class Submission:
     """One submit_sm that an engine has begun to write. Instants in seconds, -1 for never.
 
     `attempt`: the number that the durable record gave it. `accepted`: the carrier has taken it and will deliver it. `status`
-    and `id` are the answer's; `answered_at` when it was written, `read_at` when the engine had read all of it."""
+    and `id` are the answer's; `answered_at` when it was written, `read_at` when the engine had read all of it; `overtaken`: a
+    newer round of its message had been written ahead by then."""
 
     __slots__ = (
-        "accepted", "answered_at", "attempt", "carrier", "id", "left_at", "life", "offered_at", "part", "read_at",
+        "accepted", "answered_at", "attempt", "carrier", "id", "left_at", "life", "offered_at", "overtaken", "part", "read_at",
         "receipts", "received_at", "reference", "send", "sequence", "status", "total", "wire",
     )  # fmt: skip
 
@@ -31,7 +32,7 @@ class Submission:
         self.attempt = 0
         self.offered_at = at
         self.left_at = self.received_at = self.answered_at = self.read_at = -1.0
-        self.accepted = False
+        self.accepted = self.overtaken = False
         self.status = -1
         self.id = ""
         self.receipts: list[Receipt] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dispatcher.core import lifecycle as life
-from dispatcher.core import rounds
+from dispatcher.core import moves, rounds
 from dispatcher.core.evidence import Signal
 from dispatcher.core.model import Attempt, Message, OnUnknown, Outcome, Segment, State
 from dispatcher.core.ports import Effects
@@ -47,7 +47,7 @@ def test_the_table_is_the_promised_one() -> None:
     finals = {state for state in life.TABLE if state.final}
     assert finals == {State.UNKNOWN}
     assert {m.then for m in life.TABLE[State.UNKNOWN].values()} == {State.DELIVERED, State.UNDELIVERED}
-    assert len(life.rows()) == sum(len(cells) for cells in life.TABLE.values())
+    assert len(moves.rows()) == sum(len(cells) for cells in life.TABLE.values())
 
 
 def test_the_happy_path_is_two_rows_and_one_charge() -> None:
@@ -601,6 +601,68 @@ def test_unknown_is_not_refined_by_one_failure_of_two() -> None:
     assert not m.receipt("UNDELIV", "blocked", attempt=1).changed
     m.receipt("DELIVRD", attempt=2)
     assert m.state == "delivered"
+
+
+def ended_beside() -> Life:
+    """Segment 1 is delivered by attempt 1, its attempt 2 still unknown; segment 2 is accepted and undecided."""
+    m = Life(segments=2)
+    m.begin()
+    m.decide(life.Answers([life.Answer(1, U, 0, "", m.now), life.Answer(2, A, 0, "second", m.now)]))
+    m.wait_due()
+    assert m.begin() == [1]
+    m.answer(U)
+    m.answer(A, carrier_id="first", attempt=1)
+    m.receipt("DELIVRD", attempt=1)
+    assert ([s.state for s in m.segments], m.state) == ([State.DELIVERED, State.SUBMITTED], "submitted")
+    return m
+
+
+@pytest.mark.parametrize("carrier_id", ["late", ""])
+def test_a_late_acceptance_beside_what_has_ended_is_our_cost(carrier_id: str) -> None:
+    """It is told of its attempt, with its id; nothing moves, nobody pays twice and no customer hears of it."""
+    m = ended_beside()
+    costs, told = m.kinds().count("cost"), m.history()
+    assert m.answer(A, carrier_id=carrier_id, attempt=2).changed
+    assert [(a.outcome, a.carrier_id) for a in m.segments[0].attempts] == [(A, "first"), (A, carrier_id)]
+    assert (m.segments[0].state, m.state, m.history()) == (State.DELIVERED, "submitted", told)
+    assert (m.kinds().count("cost"), m.kinds().count("post")) == (costs + 1, 2)
+    assert not m.answer(A, carrier_id=carrier_id, attempt=2).changed
+
+
+def test_nothing_but_an_acceptance_is_told_of_what_has_ended() -> None:
+    """A late refusal beside it, or an acceptance when all is over, changes nothing."""
+    m = ended_beside()
+    assert not m.answer(T, code=8, attempt=2).changed
+    m.receipt("DELIVRD", segment=2)
+    assert m.state == "delivered"
+    assert not m.answer(A, carrier_id="late", attempt=2).changed
+
+
+def test_a_receipt_beside_what_has_ended_is_told_once() -> None:
+    """The other attempt's end stands in the history; a repeat, an interim one and one when all is over change nothing."""
+    m = ended_beside()
+    assert not m.receipt("UNDELIV", "network", attempt=2).changed  # nobody has accepted it
+    m.answer(A, carrier_id="late", attempt=2)
+    assert not m.receipt("ENROUTE", attempt=2).changed
+    assert m.receipt("UNDELIV", "network", attempt=2).changed
+    assert [a.receipt for a in m.segments[0].attempts] == ["DELIVRD", "UNDELIV"]
+    assert (m.segments[0].state, m.state) == (State.DELIVERED, "submitted")
+    assert not m.receipt("UNDELIV", "network", attempt=2).changed
+    m.receipt("DELIVRD", segment=2)
+    assert not m.receipt("FAILED", "network", attempt=1).changed
+
+
+def test_the_answer_behind_its_receipt_brings_the_id() -> None:
+    """Its receipt has proven and closed the attempt: only the id was missing, and nothing else changes."""
+    m = Life()
+    m.begin()
+    m.answer(U)
+    m.receipt("UNDELIV", "absent")
+    kinds, due = m.kinds(), m.due
+    assert m.answer(A, carrier_id="late", attempt=1).changed
+    attempt = m.segments[0].attempts[0]
+    assert (attempt.carrier_id, attempt.receipt, m.state, m.due, m.kinds()) == ("late", "UNDELIV", "waiting", due, kinds)
+    assert not m.answer(A, carrier_id="other", attempt=1).changed
 
 
 def test_cancel_leaves_what_may_have_been_delivered() -> None:

@@ -81,13 +81,12 @@ def test_a_receipt_as_evidence() -> None:
     assert seen(Receipt("1", "ACCEPTD"), Quirks(accepted_is_final=True), 1, 1, 9).state == "DELIVRD"
 
 
-def test_a_parked_receipt_comes_back_whole_and_grows_old() -> None:
-    """Bytes and back; an orphan after early_ms, not a millisecond before."""
+def test_a_parked_receipt_comes_back_whole() -> None:
+    """Bytes and back."""
     parked = unpark(park(Receipt("1A", "UNDELIV", "001", b"\x03\x00\x1b"), ("26",), 1000, {"0x1401": "x"}))
     assert parked.tlvs == {"0x1401": "x"}
     assert (parked.keys, parked.state, parked.code, parked.network_error) == (("26",), "UNDELIV", "001", b"\x03\x00\x1b")
-    assert not parked.is_orphan(1299, 300)
-    assert parked.is_orphan(1300, 300)
+    assert parked.at == 1000
 
 
 @given(st.text("0123456789\u00b2\u0665 \0aF-", max_size=12) | st.text("01", max_size=12))

@@ -51,5 +51,40 @@ def test_a_late_answer_while_the_message_goes_again() -> None:
     trio.run(main)
 
 
+def test_its_id_is_known_while_the_message_goes_again() -> None:
+    """The round is in another's hands and does not end: a receipt finds the first attempt all the same, from now on."""
+    slow = {"response_timeout_s": 0.3, "reconnect_s": 5.0, "reconnect_max_s": 5.0}
+    carriers = [carrier("alpha", bind=slow), carrier("beta", bind={**slow, "response_timeout_s": 1.5})]
+    settings = settings_of(carriers, [route({"alpha": 1}, {"beta": 1})], receipts={"grace_s": 0.05}, retry={"attempts_max": 2})
+    silent = {name: {"rules": (Rule(Fate(Fates.NO_ANSWER), number=str(NUMBER)),)} for name in ("alpha", "beta")}
+
+    async def main() -> None:
+        async with world(settings, scenarios=silent) as here:
+            engine = here.engines["e1"][0]
+            here.send()
+            await eventually(lambda: _flying(engine, "alpha"))
+            (first,) = engine.works.flights.values()
+            await eventually(lambda: _flying(engine, "beta"))
+            engine.committer.late(first.slot, [((first, 1), 0, "77")])
+            await eventually(lambda: _is(list(here.store.corr.get("alpha", ())), ["77"]))
+            (row,) = await here.store.correlate("alpha", ["77"])
+            assert row is not None
+            assert (row.id, row.segment, row.attempt) == (first.message.id, 1, 1)
+            (message,) = await here.messages()
+            assert message.head is not None
+            assert [a.outcome for a in message.head.segments[0].attempts] == [Outcome.UNKNOWN, Outcome.PENDING]
+            assert await here.facts("post") == []
+
+    trio.run(main)
+
+
+async def _flying(engine: Engine, carrier_name: str) -> bool:
+    return [f.slot.carrier for f in engine.works.flights.values()] == [carrier_name]
+
+
+async def _is(value: object, wanted: object) -> bool:
+    return value == wanted
+
+
 async def _posted(here: World) -> bool:
     return len(await here.facts("post")) == 1

@@ -186,5 +186,39 @@ def test_the_gauge_says_how_many_wait_and_a_broken_row_costs_itself_only() -> No
     trio.run(main)
 
 
+def test_the_time_of_a_parked_receipt_is_counted_by_who_looks() -> None:
+    """Another machine's clock is an hour behind, or a day ahead: neither is an orphan at once, or kept for a day."""
+
+    async def main() -> None:
+        settings = settings_of([carrier()], [route({"alpha": 1})], receipts={"early_s": 0.6})
+        async with world(settings) as here:
+            found = here.engines["e1"][0].receipts.parking
+            for field, ahead_ms in (("behind", -3_600_000), ("ahead", 86_400_000)):
+                row = park(Receipt("7", "DELIVRD", "000", None), ("7",), here.clock.now_ms() + ahead_ms)
+                await here.store.park_early("alpha", [(field, row)])
+            await trio.sleep(0.45)
+            assert sorted(here.store.early_rows["alpha"]) == ["ahead", "behind"]
+            assert here.counters.values["dispatcher_receipts_orphaned_total"].get(("alpha",), 0) == 0
+            await eventually(lambda: _is(here.store.early_rows["alpha"], {}), 2.0)
+            assert here.counters.values["dispatcher_receipts_orphaned_total"]["alpha",] == 2
+            assert found._since["alpha"] == {}
+
+    trio.run(main)
+
+
+def test_what_another_engine_has_dropped_is_forgotten() -> None:
+    """Nobody tells us: what has not been seen for so long is not there any more."""
+
+    async def main() -> None:
+        settings = settings_of([carrier()], [route({"alpha": 1})], receipts={"early_s": 30.0})
+        async with world(settings) as here:
+            found, now = here.engines["e1"][0].receipts.parking, here.clock.monotonic()
+            found._since["alpha"] = {"gone": now - 61.0, "there": now - 59.0, "new": now}
+            await found.measure("alpha")
+            assert list(found._since["alpha"]) == ["there", "new"]
+
+    trio.run(main)
+
+
 async def _is(value: Any, wanted: Any) -> bool:
     return bool(value == wanted)
