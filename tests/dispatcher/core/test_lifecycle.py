@@ -652,6 +652,33 @@ def test_a_receipt_beside_what_has_ended_is_told_once() -> None:
     assert not m.receipt("FAILED", "network", attempt=1).changed
 
 
+def test_an_open_attempt_beside_what_has_ended_is_closed_with_the_message() -> None:
+    """When all is over its receipt changes nothing: neither record nor money."""
+    m = ended_beside()
+    m.answer(A, carrier_id="late", attempt=2)
+    m.receipt("DELIVRD", segment=2)
+    assert m.state == "delivered"
+    assert not m.receipt("UNDELIV", "network", attempt=2).changed
+
+
+def test_a_failure_beside_a_doubt_is_told_and_refines_nothing() -> None:
+    """Segment 1 ended as unknown, of two attempts: only when both are known to have failed it is undelivered."""
+    m = Life(segments=2)
+    m.begin()
+    m.decide(life.Answers([life.Answer(1, U, 0, "", m.now), life.Answer(2, A, 0, "second", m.now)]))
+    m.wait_due()
+    m.begin()
+    m.answer(U)
+    m.now += 259_200_000
+    m.decide(life.DueReached())
+    assert ([s.state for s in m.segments], m.state) == ([State.UNKNOWN, State.SUBMITTED], "submitted")
+    m.answer(A, carrier_id="first", attempt=1)
+    assert m.receipt("UNDELIV", "network", attempt=1).changed
+    assert (m.segments[0].attempts[0].receipt, m.segments[0].state, m.state) == ("UNDELIV", State.UNKNOWN, "submitted")
+    m.receipt("UNDELIV", "network", attempt=2)
+    assert m.segments[0].state == State.UNDELIVERED
+
+
 def test_the_answer_behind_its_receipt_brings_the_id() -> None:
     """Its receipt has proven and closed the attempt: only the id was missing, and nothing else changes."""
     m = Life()
