@@ -151,7 +151,7 @@ class Effects:
     events         rows for the events stream
     money          account -> [available delta, reserved delta], micro-units
     due            entries for the due set; `undue` members to remove first
-    correlations   carrier -> [(carrier message id, Correlation)], written before the heads
+    correlations   carrier -> [(carrier message id, Correlation)] of these heads' messages, written before them
     dropped        carrier -> carrier message ids that lead nowhere any more: their receipts are durable by an earlier commit
     settled        ids of this owner's in-flight messages that are now done with (popped batches shrink by them)
     group_finals   group id -> state name -> count, added to the group's counters
@@ -284,8 +284,7 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     async def pop(self, owner: Owner, queues: Sequence[Queue], limit: int, at: int) -> list[Message]:
         """S3: up to `limit` (<= 500) messages from the queues in the given order, accounts in turns of at most 50, now in
         flight under `owner`, with bodies and, for retries, heads. A message without body (final meanwhile) is settled by
-        the store and not returned; where all were, it goes on, so that an empty answer means that nobody waits (but for
-        more than DEAD_POPS_MAX such rounds)."""
+        the store and passed over: an empty answer means that nobody waits (but for more than DEAD_POPS_MAX such rounds)."""
 
     async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
         """S4: the submitting heads are durable. Only after this may bytes leave."""
@@ -302,6 +301,9 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
 
     async def commit(self, effects: Effects) -> list[str]:
         """S7: as S6, and refuses ids that any engine holds in flight."""
+
+    async def keep_correlations(self, carrier: str, rows: Sequence[tuple[str, Correlation]], at: int) -> None:
+        """Correlations of messages whose heads are not ours to write; kept until their deadlines, as a commit's."""
 
     async def drop_correlations(self, carrier: str, carrier_ids: Sequence[str]) -> None:
         """After the receipt is durable; a left-over expires by itself."""
@@ -360,14 +362,12 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
         """Makes every non-empty queue visible again; returns how many were not."""
 
     async def trim_streams(self, at: int, keep_ms: int) -> bool:
-        """Cuts out streams by age, never past the slowest reader group; a few entries that are younger by seconds may keep an
-        older one. A bounded step: True when there is more to cut."""
+        """Cuts out streams by age (to within seconds), never past the slowest reader group. True: there is more to cut."""
 
     async def read_stream(
         self, stream: Literal["events", "charges", "inbound", "rejects", "sends"], after: str, limit: int
     ) -> list[tuple[str, dict[str, Any]]]:
-        """Rows as maps with the entry id they came in (many rows may share one). Raises CorruptRecord with the `entry`
-        that does not decode."""
+        """Rows as maps with the entry id they came in (many rows may share one). Raises CorruptRecord with its `entry`."""
 
     async def control(self, carrier: str, bind: str, command: str) -> None:
         """Records an operator's wish (pause, resume) for a bind, durable until changed."""

@@ -286,10 +286,10 @@ class Committer:
 
     async def _correlate_late(self, message_id: str, head: Head, answer: Answer) -> None:
         """Its receipt finds the message from now on, also when this engine does not live to write down the answer."""
-        works, effects = self._works, Effects()
+        works, effects, now = self._works, Effects(), self._works.clock.now_ms()
         self._correlate(effects, message_id, head, [answer])
-        if effects.correlations:
-            await works.persist("late", lambda: works.store.commit(effects))
+        for carrier, rows in effects.correlations.items():
+            await works.persist("late", lambda c=carrier, r=rows: works.store.keep_correlations(c, r, now))  # type: ignore[misc]
 
     async def _try_busy(self) -> None:
         busy, self._busy = self._busy, []

@@ -39,8 +39,8 @@ class Correlations(Leases):
     _overdue_at: dict[tuple[str, str], tuple[int, bytes]]
     _early_at: dict[str, bytes]
 
-    def correlation_commands(self, carrier: str, rows: Sequence[tuple[str, Correlation]], effects: Effects) -> list[bytes]:
-        """Plain commands, to be sent before the heads. The window is that of the flush."""
+    def correlation_commands(self, carrier: str, rows: Sequence[tuple[str, Correlation]], at: int) -> list[bytes]:
+        """Plain commands, to be sent before the heads. The window is that of the flush, `at`."""
         if not rows:
             return []
         lines: list[str] = []
@@ -58,7 +58,6 @@ class Correlations(Leases):
                 continue
             field, value = carrier_id.encode(), records.pack((partition, message_id, segment, attempt, until))
             lines.append(b"".join((resp.length(field), field, resp.length(value), value)).decode("latin-1"))
-        at = effects.heads[-1].head.at if effects.heads else deadline
         window = at // CORRELATION_WINDOW_MS
         key = self.k.correlations(carrier, window)
         start = b"*%d\r\n$4\r\nHSET%b%b" % (2 * len(rows) + 2, resp.length(key), key)
@@ -103,6 +102,10 @@ class Correlations(Leases):
                     found[carrier_id] = records.decode_correlation(raw, f"corr {carrier}")
         return still
 
+    async def keep_correlations(self, carrier: str, rows: Sequence[tuple[str, Correlation]], at: int) -> None:
+        if wire := self.correlation_commands(carrier, rows, at):
+            await self.ask(CARRIERS, b"".join(wire), len(wire))
+
     async def drop_correlations(self, carrier: str, carrier_ids: Sequence[str]) -> None:
         wire = await self.drop_commands(carrier, carrier_ids)
         if wire:
@@ -126,7 +129,7 @@ class Correlations(Leases):
         """What a commit writes into carriers' own keys: plain commands, before the rest."""
         wire: list[bytes] = []
         for carrier, rows in effects.correlations.items():
-            wire += self.correlation_commands(carrier, rows, effects)
+            wire += self.correlation_commands(carrier, rows, effects.heads[-1].head.at)
         for carrier, ids in effects.dropped.items():
             wire += await self.drop_commands(carrier, ids)
         return wire

@@ -171,6 +171,10 @@ class MemoryEngine(MemoryAdmission):
         return moved
 
     @step
+    async def keep_correlations(self, carrier: str, rows: Sequence[tuple[str, Correlation]], at: int) -> None:
+        self.correlated(carrier, rows)
+
+    @step
     async def drop_correlations(self, carrier: str, carrier_ids: Sequence[str]) -> None:
         self.forget(carrier, carrier_ids)
 

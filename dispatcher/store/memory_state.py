@@ -176,7 +176,7 @@ class MemoryState:
     def apply(self, effects: Effects) -> None:
         """All effects but `settled`."""
         for carrier, rows in effects.correlations.items():
-            self.corr.setdefault(carrier, {}).update((cid, records.pack(c)) for cid, c in rows)
+            self.correlated(carrier, rows)
         for carrier, ids in effects.dropped.items():
             self.forget(carrier, ids)
         for h in effects.heads:
@@ -216,6 +216,10 @@ class MemoryState:
         """Where a carrier's id leads."""
         raw = self.corr.get(carrier, {}).get(carrier_id)
         return records.decode_correlation(raw, f"corr {carrier}") if raw is not None else None
+
+    def correlated(self, carrier: str, rows: Iterable[tuple[str, Correlation]]) -> None:
+        """Adds correlations."""
+        self.corr.setdefault(carrier, {}).update((cid, records.pack(c)) for cid, c in rows)
 
     def forget(self, carrier: str, carrier_ids: Iterable[str]) -> None:
         """Drops correlations."""

@@ -221,9 +221,9 @@ def test_a_correlation_may_be_told_without_its_head(world: World) -> None:
         sent = admission()
         await store.admit([sent], T0)
         (popped,) = await store.pop(owner, QUEUES, 1, T0)
-        effects, row = Effects(), Correlation("p0", sent.id, 1, 1, T0 + 60_000)
-        effects.correlations = {"alpha": [("77", row)]}
-        assert await store.commit(effects) == []
+        row = Correlation("p0", sent.id, 1, 1, T0 + 60_000)
+        await store.keep_correlations("alpha", [("77", row)], T0)
+        await store.keep_correlations("alpha", [], T0)
         assert await store.correlate("alpha", ["77", "78"]) == [row, None]
         assert [(m.id, m.version) for m in await store.messages([sent.id]) if m is not None] == [(sent.id, popped.version)]
         assert [e.in_flight for e in await store.engines()] == [1]
@@ -404,9 +404,8 @@ def test_a_commit_takes_old_correlations_along(world: World) -> None:
         await store.admit([admission() for _ in range(2)], T0)
         message_id, written = await submitted(store, owner, "c1")
         await submitted(store, owner, "c2")
-        effects = Effects()
-        effects.correlations = {"mattel": [(f"x{n}", Correlation("p0", message_id, 1, 1, T0 + 3_600_000)) for n in range(3)]}
-        await store.settle(owner, effects)
+        rows = [(f"x{n}", Correlation("p0", message_id, 1, 1, T0 + 3_600_000)) for n in range(3)]
+        await store.keep_correlations("mattel", rows, T0)
         for step, kept in (("commit_receipts", "x1 x2 c2"), ("commit", "x2 c2"), ("settle", "c2")):
             effects = Effects()
             effects.dropped = {"mattel": [f"x{2 - kept.count('x')}", "never"]}

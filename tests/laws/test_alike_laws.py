@@ -235,7 +235,7 @@ def test_carriers_keys_are_written_as_one_by_one(drawn: list[tuple[str, int, int
     ]
     pairs = [part for cid, row in rows for part in (cid.encode(), msgpack.encode(row))]
     key = store.k.correlations("sink", T0 // (6 * 3_600_000))
-    assert store.correlation_commands("sink", rows, Effects()) == ([resp.command(b"HSET", key, *pairs)] if rows else [])
+    assert store.correlation_commands("sink", rows, T0) == ([resp.command(b"HSET", key, *pairs)] if rows else [])
     ids = [cid for cid, _ in rows]
     with pytest.raises(StopIteration) as stop:
         store.drop_commands("sink", ids).send(None)

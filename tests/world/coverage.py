@@ -24,6 +24,7 @@ _BEFORE = {
     **dict.fromkeys(("admit", "read_sends", "cursor", "publish_rejects", "account", "trim_sends"), "I"),
     "write_ahead": "A",
     "settle": "D",
+    "keep_correlations": "D",
     **dict.fromkeys(("commit_receipts", "commit", "correlate", "heads", "drop_correlations", "drop_early"), "G"),
     **dict.fromkeys(("park_early",), "G"),
 }

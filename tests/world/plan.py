@@ -28,7 +28,7 @@ STEPS = (
     "admit", "admit", "cursor", "read_sends", "publish_rejects", "trim_sends", "pop", "pop", "pop", "write_ahead",
     "write_ahead", "write_ahead", "settle", "settle", "settle", "settle", "commit_receipts", "commit_receipts", "commit",
     "correlate", "heads", "messages", "park_early", "drop_early", "drop_correlations", "move_due", "take_lease",
-    "renew_lease", "orphans", "take_over", "expand_groups", "overdue_correlations", "early",
+    "renew_lease", "orphans", "take_over", "expand_groups", "overdue_correlations", "early", "keep_correlations",
 )  # fmt: skip
 """Steps of the store at which an engine may die, wait or lose a reply; what matters more stands here more often."""
 
