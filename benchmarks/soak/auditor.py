@@ -93,6 +93,7 @@ class Auditor:
         self._ended: deque[str] = deque()
         self._judged: deque[tuple[float, Open]] = deque()
         self._past: dict[str, str] = {}
+        self._refusals: deque[tuple[int, str, str, int]] = deque()
         self.verdict = Verdict()
         self.states: Counter[str] = Counter()
         self.facts: Counter[str] = Counter()
@@ -115,6 +116,10 @@ class Auditor:
             self.accepted += 1
             if one is not None:
                 one.accepted, one.told = True, told
+
+    def refuse(self, lane: str, reason: str, count: int) -> None:
+        """A door has answered that so many sends of a class are not accepted, for now."""
+        self._refusals.append((round(self._clock() * 1000), lane, reason, count))
 
     def doubt(self, refs: Iterable[str]) -> None:
         """Nobody answered: they may come to be, once."""
@@ -146,6 +151,9 @@ class Auditor:
         for row in self._rejects.read(1_000):
             self.verdict.rejected += 1
             self._note(f"rejected: {row.map['reason']} {row.map['detail']}")
+        while self._refusals:
+            at, lane, reason, count = self._refusals.popleft()
+            self._count(at, "dispatcher_sends_total", count, **{"class": lane, "result": reason})
         self._heard(calls)
         if judged:
             for carrier in self._place.carriers.values():

@@ -173,11 +173,14 @@ class Traffic:
 
     def _posted(self, line: Line, path: str, body: Any, key: str) -> Any:
         answers: list[Any] = []
+        sends = body if isinstance(body, list) else [body]
 
         def once() -> bool:
             status, answer = line.post(path, body, key)
             if status not in {0, 202, 408, 409, 429, 503}:
                 raise AssertionError(f"answered {status}: {answer}")
+            if status == 409:  # the same call, under way in a process that was killed: its key is held for up to a minute
+                self._auditor.refuse(sends[0]["class"], answer["type"].rpartition(":")[2], len(sends))
             answers[:] = [answer]
             return status == 202
 

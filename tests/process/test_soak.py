@@ -306,3 +306,15 @@ def test_metrics_must_equal_the_rows_but_for_the_moments_before_a_kill(fed: Fed)
     assert wrong(right | {name: 0.0}, [(1_000.3 + BEHIND_S, 1_002.0)]) == {"dispatcher_final_total otp delivered": 1}
     assert wrong(right | {name: 2.0}, [(999.0, 1_000.5)]) == {"dispatcher_final_total otp delivered": 1}
     assert wrong(right | {name.replace("delivered", "failed"): 1.0}, []) == {"dispatcher_final_total otp failed": 1}
+
+
+def test_what_a_door_refused_for_now_is_counted_as_its_callers_were_told(fed: Fed) -> None:
+    """No row says so; a batch counts as its sends, and a repeated call each time."""
+    held = 'dispatcher_sends_total{class="bulk",result="key_pending"}'
+    for _ in range(2):
+        fed.auditor.refuse("bulk", "key_pending", 100)
+    fed.delivered()
+    auditor = fed.judged()
+    (metric,) = (m for m in auditor.metrics({held: 200.0}, []) if "key_pending" in m.name)
+    assert (metric.counted, metric.well) == (200, True)
+    assert not any(m.well for m in auditor.metrics({held: 300.0}, []) if "key_pending" in m.name)
