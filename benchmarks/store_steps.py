@@ -102,7 +102,7 @@ class Run:
         return float(rows["used_cpu_user"]) + float(rows["used_cpu_sys"])
 
     async def measure(
-        self, name: str, step: Callable[[int], Awaitable[None]], prepare: Callable[[int], Any] | None = None
+        self, name: str, step: Callable[[int], Awaitable[object]], prepare: Callable[[int], Any] | None = None
     ) -> None:
         """Runs a step for every batch; `prepare` (decisions, which are not the store's) is left out of the client's time."""
         server, spent = await self.cpu(), 0.0

@@ -286,8 +286,9 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
         flight under `owner`, with bodies and, for retries, heads. A message without body (final meanwhile) is settled by
         the store and passed over: an empty answer means that nobody waits (but for more than DEAD_POPS_MAX such rounds)."""
 
-    async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
-        """S4: the submitting heads are durable. Only after this may bytes leave."""
+    async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> list[str]:
+        """S4: the submitting heads are durable; only after this may bytes leave. Where a message's head is not the one it was
+        claimed with (it had two queue elements, and another engine was faster), nothing is written and its id returned."""
 
     async def settle(self, owner: Owner, effects: Effects) -> None:
         """S5: applies effects of owned messages."""
@@ -326,8 +327,8 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
     async def move_due(self, at: int, limit: int) -> int:
         """S8: members of the due set with time <= `at` join their queues; returns how many."""
 
-    async def orphans(self, dead: str) -> list[Message]:
-        """In-flight messages of an engine whose lease is gone, with heads and bodies."""
+    async def orphans(self, dead: str) -> tuple[list[Message], set[str]]:
+        """In-flight messages of an engine whose lease is gone, with heads and bodies; which of them a living one holds, too."""
 
     async def take_over(self, owner: Owner, dead: str, requeue: Sequence[Message], effects: Effects) -> None:
         """Puts `requeue` back at the front of their queues, applies effects (doubts), clears the dead engine's in-flight
@@ -355,8 +356,7 @@ class Store(CustomerStore, FrontStore, InboxStore, Protocol):
         """Unlinks buckets whose bodies are gone and whose retention has passed."""
 
     async def sweep_queues(self, at: int, limit: int) -> tuple[list[str], bool]:
-        """Looks at the next `limit` queued messages: ids of those whose deadline has passed, and whether this round has not
-        looked at all of them yet."""
+        """Looks at the next `limit` queued messages: ids of those whose deadline has passed, and whether there are more."""
 
     async def repair_rings(self) -> int:
         """Makes every non-empty queue visible again; returns how many were not."""

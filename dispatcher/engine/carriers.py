@@ -23,7 +23,7 @@ from dispatcher.core.shares import SETTLE_S, quota
 from dispatcher.engine.committer import Committer
 from dispatcher.engine.days import Days, attempt
 from dispatcher.engine.leases import SESSION_PREFIX, Leases
-from dispatcher.engine.leash import POLITE, leash
+from dispatcher.engine.leash import leash
 from dispatcher.engine.overdue import LOOK_S, recall_overdue
 from dispatcher.engine.questions import Questions
 from dispatcher.engine.rates import SUBMITS_CAPPED, Rates, permits
@@ -50,13 +50,7 @@ class Carriers:
     """All sessions of the configuration, as far as they are ours."""
 
     def __init__(
-        self,
-        works: Works,
-        leases: Leases,
-        committer: Committer,
-        receipts: Receipts,
-        questions: Questions,
-        connect: Connect,
+        self, works: Works, leases: Leases, committer: Committer, receipts: Receipts, questions: Questions, connect: Connect
     ) -> None:
         self._works = works
         self._leases = leases
@@ -130,9 +124,8 @@ class Carriers:
         if not self._wants(seat):
             await leases.drop(name)
             return False
-        lease = leases.held.get(name)
-        if lease is not None:
-            return lease.valid(self._works.clock.monotonic() + POLITE * self._works.settings.engine.lease_s)
+        if name in leases.held:
+            return leases.holds(name)
         self._taking.add(seat)
         try:
             return await leases.take(name) is not None
@@ -166,6 +159,10 @@ class Carriers:
             works.log.warning("connect_failed", **labels(seat), error=type(error).__name__)
             self._state(seat, "down")
             return "connect_failed"
+        if not self._leases.holds(lease_name(seat)):  # it took so long that another engine may be there by now
+            for stream in streams:
+                await trio.aclose_forcefully(stream)
+            return "not_ours"
         try:
             if len(streams) == 1:
                 return await self._run_link(seat, streams[0], bind.mode)

@@ -13,7 +13,7 @@ way of the due set and settled: nothing is kept here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, cast
 
 from accounting.tariff import Price
@@ -43,8 +43,7 @@ _SMALL_STRIDE_MAX: Final = 16
 """In a small batch a session gets up to this part (a quarter) of its window in a row, at most so many: each session that takes
 part costs a write and a read, at low rates more than its messages do."""
 _QUIET: Final = 20
-_QUIET_POLLS: Final = 2
-_TOLD_POLLS: Final = 6
+_QUIET_POLLS, _TOLD_POLLS = 2, 6
 """After so many looks in a row that nobody asked for and that found nothing, the queues are looked at each second poll; while
 intake tells what it has enqueued, each sixth, which is longer than intake's own pause."""
 
@@ -149,7 +148,8 @@ class Feeder:
         if going:
             heads = _written(going)
             asked_at = works.clock.monotonic()
-            await works.persist("write_ahead", lambda: works.store.write_ahead(works.owner, heads))
+            if moved := await works.persist("write_ahead", lambda: works.store.write_ahead(works.owner, heads)):
+                going = self._left(going, frozenset(moved), effects)
             codes = _codes(going)
             if codes:
                 self._hand_over(going[:codes], urgent=True)
@@ -160,6 +160,14 @@ class Feeder:
             await works.persist("settle", lambda: works.store.settle(works.owner, effects))
             count_effects(works, effects)
         return count
+
+    def _left(self, going: list[_Ready], moved: Collection[str], effects: Effects) -> list[_Ready]:
+        """Without those that another engine has claimed, too, and begun: they are its own."""
+        for _, seat, _, segments, _, _ in [each for each in going if each[0].id in moved]:
+            seat.used -= len(segments)
+        effects.settled += moved
+        self._works.log.warning("claimed_twice", count=len(moved))
+        return [each for each in going if each[0].id not in moved]
 
     async def _meet(self, messages: list[Message]) -> None:
         """Looks up accounts that are newer than the timers' last look: their rules about refunds and retries hold from their

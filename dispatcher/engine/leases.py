@@ -27,6 +27,8 @@ SESSION_PREFIX: Final = "session."
 INTAKE_LEASE: Final = "intake"
 NO_ENGINES: Final = frozenset({INTAKE_LEASE, NOTICES_LEASE})
 """Leases of one task each: who holds one opens no sessions for it."""
+POLITE: Final = 1 / 3
+"""Part of a lease's time that is left when two renewals have failed: nothing is begun under it any more."""
 
 
 class Lease:
@@ -65,6 +67,11 @@ class Leases:
         self._ttl_s = works.settings.engine.lease_s
         self._calm_until = 0.0
         self._nonce = works.ids.make(works.clock.now_ms(), 1)[0]
+
+    def holds(self, name: str) -> bool:
+        """Is a lease ours, with enough of its time left to begin something under it?"""
+        lease = self.held.get(name)
+        return lease is not None and lease.valid(self.works.clock.monotonic() + POLITE * self._ttl_s)
 
     async def take(self, name: str) -> Lease | None:
         """One try to take a lease; None while somebody lives under it. Raises StoreUnavailable."""
@@ -191,10 +198,11 @@ async def take_over(works: Works, owner: Owner, dead: str) -> dict[str, int]:
     Order per batch does not matter: a batch that was not reached stays in flight under the dead name and is found
     by the next look. Raises Deposed, StoreUnavailable.
     """
-    messages = await works.store.orphans(dead)
+    messages, beside = await works.store.orphans(dead)
     requeued = doubts = 0
     for batch in chunks(messages, BATCH_MAX) or [[]]:
-        requeue, effects = sort_orphans(works, batch)
+        requeue, effects = sort_orphans(works, [message for message in batch if message.id not in beside])
+        effects.settled += [message.id for message in batch if message.id in beside]  # it had two queue elements
         await works.store.take_over(owner, dead, requeue, effects)
         requeued += len(requeue)
         doubts += len(effects.heads)

@@ -12,16 +12,14 @@ from typing import Final
 
 import trio
 
-from dispatcher.engine.leases import Leases
+from dispatcher.engine.leases import POLITE, Leases
 from dispatcher.engine.works import Seat, Token, Works
 from smpp.link import Link
 
 _LOOKS: Final = 16
 """Looks in a lease's time."""
-POLITE: Final = 1 / 3
-"""Part of a lease's time that is left when two renewals have failed: then it unbinds."""
 _CUT: Final = 1 / 8
-"""And when there is so little left, it ends without a word."""
+"""When so little of a lease's time is left, it ends without a word; with POLITE of it, it unbinds."""
 
 
 async def leash(works: Works, leases: Leases, links: Mapping[Link[Token], tuple[Seat, str]]) -> None:

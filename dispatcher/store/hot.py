@@ -217,7 +217,8 @@ class Hot(Correlations):
             self._batches[i] = batch
 
     # -- S4, S5
-    async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
+    async def write_first(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
+        """S4 of messages that have no head yet."""
         for start in range(0, len(heads), STEP_HEADS_MAX):
             some = heads[start : start + STEP_HEADS_MAX]
             await self.fenced(AHEAD, owner, written.head_commands(self.k, some))

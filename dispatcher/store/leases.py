@@ -58,11 +58,14 @@ class Leases(Groups):
 
     async def batches_of(self, dead: str) -> list[tuple[bytes, bytes]]:
         """In-flight fields of an engine, with the ids in them, concatenated."""
-        flat = (await self.ask(DESK, resp.command(b"HGETALL", self.k.inflight), 1))[0]
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        return [(f, v) for f, v in pairs if f.decode().rsplit(".", 2)[0] == dead]
+        return [(field, ids) for name, field, ids in await self._in_flight() if name == dead]
 
-    async def orphans(self, dead: str) -> list[Message]:
+    async def _in_flight(self) -> list[tuple[str, bytes, bytes]]:
+        """All of them, with the engine's name before."""
+        flat = (await self.ask(DESK, resp.command(b"HGETALL", self.k.inflight), 1))[0]
+        return [(f.decode().rsplit(".", 2)[0], f, v) for f, v in zip(flat[::2], flat[1::2], strict=True)]
+
+    async def orphans(self, dead: str) -> tuple[list[Message], set[str]]:
         ids = list(dict.fromkeys(i for _, batch in await self.batches_of(dead) for i in ids_of(batch)))
         found: list[Message] = []
         for start in range(0, len(ids), 500):
@@ -76,7 +79,11 @@ class Leases(Groups):
                     continue
                 if message is not None:
                     found.append(message)
-        return found
+        return found, await self._held_beside(dead, {m.id for m in found})  # asked after the heads, which guard the rest
+
+    async def _held_beside(self, dead: str, ids: set[str]) -> set[str]:
+        alive = {view.name for view in await self.engines() if view.alive} - {dead}
+        return {i for name, _, batch in await self._in_flight() if name in alive for i in ids_of(batch)} & ids
 
 
 def ids_of(batch: bytes) -> list[str]:

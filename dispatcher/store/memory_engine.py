@@ -138,10 +138,13 @@ class MemoryEngine(MemoryAdmission):
 
     # -- S4, S5
     @step
-    async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> None:
+    async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> list[str]:
         self.check(owner)
+        moved = [h.id for h in heads if h.version > 1 and self.heads_kept.get(h.id, (0, b""))[0] != h.version - 1]
         for h in heads:
-            self.heads_kept[h.id] = (h.version, records.head_bytes(h))
+            if h.id not in moved:
+                self.heads_kept[h.id] = (h.version, records.head_bytes(h))
+        return moved
 
     @step
     async def settle(self, owner: Owner, effects: Effects) -> None:
@@ -217,9 +220,13 @@ class MemoryEngine(MemoryAdmission):
         return len(ripe)
 
     @step
-    async def orphans(self, dead: str) -> list[Message]:
-        ids = [i for field, batch in self.inflight.items() if field.rsplit(".", 2)[0] == dead for i in batch]
-        return [m for m in map(self.message, dict.fromkeys(ids)) if m is not None]
+    async def orphans(self, dead: str) -> tuple[list[Message], set[str]]:
+        held: dict[str, list[str]] = {}
+        for field, batch in self.inflight.items():
+            held.setdefault(field.rsplit(".", 2)[0], []).extend(batch)
+        found = [m for m in map(self.message, dict.fromkeys(held.pop(dead, ()))) if m is not None]
+        beside = {i for name, ids in held.items() if name in self.leases for i in ids}
+        return found, {m.id for m in found} & beside
 
     @step
     async def take_over(self, owner: Owner, dead: str, requeue: Sequence[Message], effects: Effects) -> None:

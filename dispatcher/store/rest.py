@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dispatcher.core.model import Message
-from dispatcher.core.ports import Deposed, Effects, Owner
+from dispatcher.core.ports import Deposed, Effects, Owner, VersionedHead
 from dispatcher.store import effects as written
 from dispatcher.store import resp
 from dispatcher.store.accounts import DESK
@@ -38,6 +38,26 @@ class Rest(Hot):
 
     whole_commits = False
     """True: always the whole script."""
+
+    async def write_ahead(self, owner: Owner, heads: Sequence[VersionedHead]) -> list[str]:
+        again = [h for h in heads if h.version > 1]
+        if not again:
+            await self.write_first(owner, heads)
+            return []
+        moved: list[str] = []
+        while again:
+            effects = Effects()
+            effects.heads = again
+            async with self.line(REST).lock:
+                answer = await self._guarded(REST, effects, (), in_flight=False, owner=owner)
+            if not isinstance(answer, list):
+                break
+            moved += [i.decode() for i in answer]
+            again = [h for h in again if h.id not in moved]
+        if again and answer != 1:
+            raise Deposed(f"{owner.name}: its work was taken over")
+        await self.write_first(owner, [h for h in heads if h.version <= 1])
+        return moved
 
     async def commit_receipts(self, effects: Effects) -> list[str]:
         return await self._commit(RECEIPTS, effects, in_flight=False)

@@ -6,7 +6,7 @@ import pytest
 
 from accounting.ledger import Fact
 from dispatcher.core.model import Correlation, EventRow, Lane, State
-from dispatcher.core.ports import Deposed, Effects, Queue, VersionedHead
+from dispatcher.core.ports import Deposed, Due, Effects, Queue, VersionedHead
 from dispatcher.store import records
 from tests.conformance.world import (
     OTP,
@@ -328,6 +328,59 @@ def test_leases(world: World) -> None:
     world.run(case)
 
 
+def test_a_head_that_another_engine_has_moved_is_not_written_ahead(world: World) -> None:
+    """A message that was claimed twice goes once: the second engine is told, and what else it writes is written."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        first, second = await owner_of(store, "e1", "n1"), await owner_of(store, "e2", "n2")
+        await store.admit([admission() for _ in range(3)], T0)
+        twice, other, fresh = await store.pop(second, QUEUES, 3, T0)
+        assert twice.body is not None
+        begun = head(twice.body, State.SUBMITTING)
+        for each in (twice, other):
+            assert await store.write_ahead(second, [VersionedHead(each.id, 1, begun)]) == []
+        assert await store.write_ahead(first, [VersionedHead(twice.id, 2, begun)]) == []
+        later = head(twice.body, State.SUBMITTING, T0 + 7)
+        ahead = [VersionedHead(m.id, version, later) for m, version in ((twice, 2), (other, 2), (fresh, 1))]
+        assert await store.write_ahead(second, ahead) == [twice.id]
+        found = await store.messages([twice.id, other.id, fresh.id])
+        assert [(m.version, m.head.at == T0 + 7) for m in found if m is not None and m.head is not None] == [
+            (2, False),
+            (2, True),
+            (1, True),
+        ]
+        await expire_lease(store, "e2")
+        await owner_of(store, "e2", "n3")
+        with pytest.raises(Deposed):
+            await store.write_ahead(second, [VersionedHead(other.id, 3, begun)])
+
+    world.run(case)
+
+
+def test_what_a_living_engine_holds_too_is_no_orphan(world: World) -> None:
+    """Told beside the others; when that one has died as well it is."""
+
+    async def case(store: AnyStore) -> None:
+        await funded(store)
+        dead, living = await owner_of(store, "dead", "n1"), await owner_of(store, "living", "n2")
+        await store.admit([admission(), admission()], T0)
+        twice, once = await store.pop(dead, QUEUES, 2, T0)
+        assert twice.body is not None
+        effects = Effects()
+        effects.due = [Due(twice.body.route, twice.body.lane, twice.body.account, twice.id, T0 + 1)]
+        await store.settle(living, effects)
+        assert await store.move_due(T0 + 1, 10) == 1
+        assert [m.id for m in await store.pop(living, QUEUES, 2, T0 + 2)] == [twice.id]
+        await expire_lease(store, "dead")
+        orphans, beside = await store.orphans("dead")
+        assert (sorted(m.id for m in orphans), beside) == (sorted([twice.id, once.id]), {twice.id})
+        await expire_lease(store, "living")
+        assert (await store.orphans("dead"))[1] == set()
+
+    world.run(case)
+
+
 def test_takeover_puts_back_doubts_and_clears(world: World) -> None:
     """Popped only: back at the front. Submitting: the effects given. Each step clears what it handled and nothing else."""
 
@@ -343,7 +396,8 @@ def test_takeover_puts_back_doubts_and_clears(world: World) -> None:
         await expire_lease(store, "dead")
         assert [(e.name, e.alive, e.in_flight) for e in await store.engines()] == [("dead", False, 4)]
         rescuer = await owner_of(store, "dead", "n2")
-        orphans = await store.orphans("dead")
+        orphans, beside = await store.orphans("dead")
+        assert not beside
         assert [m.id for m in orphans] == [m.id for m in popped]
 
         await store.take_over(rescuer, "dead", orphans[:2], Effects())
@@ -351,7 +405,7 @@ def test_takeover_puts_back_doubts_and_clears(world: World) -> None:
         effects = Effects()
         effects.heads = [VersionedHead(sending.id, 2, head(sending.body, State.DOUBT))]
         await store.take_over(rescuer, "dead", orphans[2:3], effects)
-        assert await store.orphans("dead") == []
+        assert await store.orphans("dead") == ([], set())
 
         owner = await owner_of(store, "engine-2")
         order = [m.id for m in await store.pop(owner, QUEUES, 10, T0)]

@@ -21,7 +21,7 @@ from dispatcher.store.memory import MemoryStore
 from tests.world.clock import Time
 from tests.world.coverage import moment_of_call
 
-MARKED = frozenset({"settle", "admit", "accept_group", "pop", "take_over"})
+MARKED = frozenset({"settle", "admit", "accept_group", "pop", "take_over", "write_ahead"})
 """Steps of which the client knows after a lost reply whether they took effect."""
 NOT_CALLS = frozenset({"partition", "available", "on_available"})
 

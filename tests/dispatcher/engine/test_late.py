@@ -88,3 +88,33 @@ async def _is(value: object, wanted: object) -> bool:
 
 async def _posted(here: World) -> bool:
     return len(await here.facts("post")) == 1
+
+
+def test_what_another_engine_has_begun_is_left_to_it() -> None:
+    """A message with two queue elements was claimed twice, and the other engine was faster: no byte leaves here, and this claim
+    is given back."""
+    settings = settings_of([carrier()], [route({"alpha": 1})], retry={"temporary_s": 0.2})
+    rules = {"rules": (Rule(Fate(Fates.TEMPORARY, times=1), number=str(NUMBER)),)}
+
+    async def main() -> None:
+        faster: list[int] = []
+
+        async def hook(when: str, name: str) -> None:
+            if (when, name) != ("before", "write_ahead") or faster:
+                return
+            for message_id, (version, raw) in store.heads_kept.items():
+                faster.append(version)
+                store.heads_kept[message_id] = (version + 1, raw)
+
+        store = MemoryStore(hook=hook)
+        async with world(settings, scenarios={"alpha": rules}, store=store) as here:
+            here.send()
+            await eventually(lambda: _is("claimed_twice" in here.log.names(), True), 10.0)
+            assert len(faster) == 1
+            assert here.smscs["alpha"].stats.submits == 1
+            engine = here.engines["e1"][0]
+            await eventually(lambda: _is(any(store.inflight.values()), False))
+            assert not engine.works.flights
+            assert [seat.used for seat in engine.works.seats] == [0] * len(engine.works.seats)
+
+    trio.run(main)

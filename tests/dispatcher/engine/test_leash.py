@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 from dispatcher.core.model import Correlation
 from dispatcher.core.ports import Effects, StoreUnavailable
-from dispatcher.core.settings import Quirks
+from dispatcher.core.settings import Bind, Quirks
 from dispatcher.engine.deliveries import Item, Read
 from dispatcher.engine.engine import Engine
 from dispatcher.engine.leases import sort_orphans
 from dispatcher.store.memory import MemoryStore
 from smpp.receipts import Receipt
 from smpp.simulator.scenario import Fate, Outcome, Rule
-from tests.dispatcher.engine.world import NUMBER, carrier, eventually, route, settings_of, world
+from tests.dispatcher.engine.world import NUMBER, World, carrier, eventually, route, settings_of, world
 
 ONE = settings_of([carrier()], [route({"alpha": 1})])
 
@@ -135,3 +136,58 @@ def test_a_late_answer_while_its_doubt_is_being_written() -> None:
             assert len(await here.facts("post")) == 1
 
     trio.run(main)
+
+
+def test_a_connection_that_outlasts_its_lease_is_not_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store was away while it was made: another engine may be there by now. It is closed, and a new one bound under a new
+    lease."""
+    connect = World.connect
+
+    async def main() -> None:
+        away, connects = False, 0
+
+        async def hook(when: str, _: str) -> None:
+            if away and when == "before":
+                raise StoreUnavailable("away")
+
+        async def slow(here: World, bind: Bind) -> trio.abc.Stream:
+            nonlocal away, connects
+            connects += 1
+            stream = await connect(here, bind)
+            if connects == 1:
+                away = True
+                await trio.sleep(1.2)  # lease_s is 1.0
+                away = False
+            return stream
+
+        monkeypatch.setattr(World, "connect", slow)
+        async with world(ONE, store=MemoryStore(hook=hook)) as here:
+            await eventually(lambda: _is(here.smscs["alpha"].stats.binds, 1))
+            assert connects == 2
+            await eventually(lambda: _is(len(here.smscs["alpha"].server.peers), 1))
+
+    trio.run(main)
+
+
+def test_who_takes_over_leaves_what_a_living_engine_is_sending() -> None:
+    """A message with two queue elements stands in flight under its sender and under one that died: it is no doubt."""
+    settings = settings_of([carrier(bind={"response_timeout_s": 2.5})], [route({"alpha": 1})])
+    silent = {"alpha": {"rules": (Rule(Fate(Outcome.NO_ANSWER), number=str(NUMBER)),)}}
+
+    async def main() -> None:
+        async with world(settings, scenarios=silent) as here:
+            here.send()
+            await eventually(lambda: _is(here.smscs["alpha"].stats.submits, 1))
+            ((message_id, _),) = here.store.heads_kept.items()
+            here.store.inflight["gone.1.1"] = {message_id: None}
+            await eventually(lambda: _is("gone.1.1" in here.store.inflight, False), 2.0)
+            assert "engine_taken_over" in here.log.names()
+            assert list(here.engines["e1"][0].works.flights) == [message_id]
+            assert here.store.heads_kept[message_id][0] == 1
+            assert [list(batch) for batch in here.store.inflight.values()] == [[message_id]]
+
+    trio.run(main)
+
+
+async def _is(value: object, wanted: object) -> bool:
+    return value == wanted
