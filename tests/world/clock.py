@@ -97,6 +97,14 @@ class Wall:
             least = min(least, ahead)
         return least
 
+    def ahead_at(self, at: float) -> int:
+        """By how much it was ahead, ms, at an instant."""
+        return next(ahead for since, ahead in reversed(self._ahead) if since <= at)
+
+    def most_ahead_ms(self, begin: float, end: float) -> int:
+        """By how much it was ahead at most, between two instants."""
+        return max([self.ahead_at(begin), *(ahead for since, ahead in self._ahead if begin <= since <= end)])
+
     def jumped_between(self, begin: float, end: float) -> bool:
         """Was it set within these instants?"""
         return any(begin <= at <= end for at, _ in self._ahead)

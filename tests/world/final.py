@@ -168,7 +168,7 @@ class FinalAudit:
             for receipt in old.receipts:
                 if receipt.acked_at < 0 or receipt.interim or not old.id:
                     continue
-                if receipt.acked_at + KNOWN_AFTER_S >= min(end, old.offered_at + awaited_s):
+                if receipt.acked_at + KNOWN_AFTER_S >= min(end, self._awaited_until(old, awaited_s, end)):
                     continue  # the message is final, or this attempt has ended as one without a receipt
                 theirs = tried is not None and same(tried.carrier_id, old.id)
                 heard = tried is not None and tried.receipt in CLOSING and tried.cause != "no_receipt"
@@ -180,13 +180,22 @@ class FinalAudit:
         overtaken it and was parked for less than its time."""
         if self._could_write(old.life, old.read_at, acked_at):
             return True
-        machines = {s.life.machine for some in self.auditor.submissions.values() for s in some}
+        machines = self._machines()
         troubles = [life.trouble_until for machine in machines for life in machine.lives]
         since = max(old.read_at, acked_at)
         if old.read_at > acked_at + PARKED_S - KNOWN_AFTER_S or any(until > acked_at for until in troubles):
             return False
         jumped = any(machine.wall.jumped_between(acked_at, since + KNOWN_AFTER_S) for machine in machines)
         return not jumped and since + 2 * KNOWN_AFTER_S < end
+
+    def _machines(self) -> set[Any]:
+        return {s.life.machine for some in self.auditor.submissions.values() for s in some}
+
+    def _awaited_until(self, old: Submission, awaited_s: float, end: float) -> float:
+        """When an attempt may end as one without a receipt: its instant is one clock's, and another may be ahead of it."""
+        ahead_ms = max(machine.wall.most_ahead_ms(old.offered_at, end) for machine in self._machines())
+        own_ms = old.life.machine.wall.ahead_at(old.offered_at)
+        return old.offered_at + awaited_s - max(0, ahead_ms - own_ms) / 1000
 
     def _could_write(self, life: Life, since: float, until: float) -> bool:
         enough = since + KNOWN_AFTER_S

@@ -145,7 +145,10 @@ def _faults(rng: random.Random, heal_at: float, carriers: int) -> list[Fault]:
         much = rng.uniform(0.1, 5.0) if kind != "clock jump" else rng.choice((-1, 1)) * rng.uniform(0.5, 12.0)
         at = rng.uniform(0.2, heal_at - 0.5)
         step = rng.choice(STEPS) if rng.random() < 0.7 else ""
-        faults.append(Fault(at, kind, whom, step, rng.choice("IABCDEFGH"), much))
+        moment = rng.choice("IABCDEFGH")
+        if kind == "crash before" and rng.random() < 0.25:
+            step, moment = "", "B"  # few calls are made when a message is written ahead and no byte has left
+        faults.append(Fault(at, kind, whom, step, moment, much))
     return sorted(faults)
 
 
