@@ -82,8 +82,10 @@ class Leases(Groups):
         return found, await self._held_beside(dead, {m.id for m in found})  # asked after the heads, which guard the rest
 
     async def _held_beside(self, dead: str, ids: set[str]) -> set[str]:
-        alive = {view.name for view in await self.engines() if view.alive} - {dead}
-        return {i for name, _, batch in await self._in_flight() if name in alive for i in ids_of(batch)} & ids
+        batches = await self._in_flight() if ids else []
+        shared = [(name, also) for name, _, batch in batches if name != dead and (also := ids.intersection(ids_of(batch)))]
+        alive = {view.name for view in await self.engines() if view.alive} if shared else set[str]()
+        return {i for name, also in shared if name in alive for i in also}
 
 
 def ids_of(batch: bytes) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from accounting.ledger import Fact
 from dispatcher.core.model import Correlation, EventRow, Lane, State
-from dispatcher.core.ports import Deposed, Due, Effects, Queue, VersionedHead
+from dispatcher.core.ports import Deposed, Effects, Queue, VersionedHead
 from dispatcher.store import records
 from tests.conformance.world import (
     OTP,
@@ -364,11 +364,11 @@ def test_what_a_living_engine_holds_too_is_no_orphan(world: World) -> None:
     async def case(store: AnyStore) -> None:
         await funded(store)
         dead, living = await owner_of(store, "dead", "n1"), await owner_of(store, "living", "n2")
-        await store.admit([admission(), admission()], T0)
-        twice, once = await store.pop(dead, QUEUES, 2, T0)
-        assert twice.body is not None
+        twice, once = admission(), admission()
+        await store.admit([twice, once], T0)
+        await store.pop(dead, QUEUES, 2, T0)
         effects = Effects()
-        effects.due = [Due(twice.body.route, twice.body.lane, twice.body.account, twice.id, T0 + 1)]
+        effects.due = [due(twice, T0 + 1)]
         await store.settle(living, effects)
         assert await store.move_due(T0 + 1, 10) == 1
         assert [m.id for m in await store.pop(living, QUEUES, 2, T0 + 2)] == [twice.id]
