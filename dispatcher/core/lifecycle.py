@@ -156,7 +156,7 @@ def _undo(case: Case, i: int, old: Attempt, answer: Answer) -> None:
     case.changed = True
     segment = case.segments[i]
     kept = segment.attempts[:-1]
-    due = case.now + case.rules.pause_ms(old.carrier)
+    due = case.now + case.rules.pause_ms(old.carrier, answer.outcome)
     state = State.DOUBT if kept and kept[-1].outcome == _UNKNOWN else State.WAITING
     segment = replace(segment, state=state, attempts=kept, due_at=due)
     case.segments[i] = _overruled(segment, -1) or segment

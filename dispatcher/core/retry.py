@@ -22,6 +22,8 @@ from dispatcher.core.settings import Settings
 ELSEWHERE_VALIDITY_MS = 60_000
 """After a carrier gave up (EXPIRED), another one is only worth trying with this much validity left."""
 
+NOT_SENT_MS = 100
+"""How long what was not sent waits: its link is gone, another one may be up."""
 _OTP = int(Lane.OTP)
 SLOW_CAUSES = frozenset({"absent", "memory_full"})
 """Causes that need the handset's owner to act: the long delays. Network and carrier faults heal by themselves."""
@@ -97,9 +99,9 @@ class Rules:
         """The instant (ms) after which silence about a submission is the evidence "no receipt"."""
         return submitted_at + (self._deadline_otp_ms if lane == _OTP else self._deadline_ms)
 
-    def pause_ms(self, carrier: str) -> int:
-        """How long a throttled (or not sent) segment waits before it may be claimed again."""
-        return self._pause_ms.get(carrier, 1000)
+    def pause_ms(self, carrier: str, outcome: int) -> int:
+        """How long a segment waits before it may be claimed again: throttled, or not sent, which spares no carrier anything."""
+        return self._pause_ms.get(carrier, 1000) if outcome == Outcome.THROTTLED else NOT_SENT_MS
 
     def per_message(self, carrier: str) -> bool:
         """True when one receipt of this carrier speaks for all segments."""

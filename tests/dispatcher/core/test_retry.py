@@ -105,5 +105,6 @@ def test_settings_of_carriers_reach_the_rules() -> None:
         "bind": [{"host": "h", "system_id": "s"}],
     }
     r = Rules(msgspec.convert({"carrier": [carrier]}, Settings), {}, {}, lambda: 0.5)
-    assert (r.pause_ms("x"), r.pause_ms("y")) == (2500, 1000)
+    assert (r.pause_ms("x", Outcome.THROTTLED), r.pause_ms("y", Outcome.THROTTLED)) == (2500, 1000)
+    assert r.pause_ms("x", Outcome.NOT_SENT) == 100  # the carrier has refused nothing
     assert (r.per_message("x"), r.per_message("y")) == (True, False)
