@@ -183,7 +183,13 @@ STEPS: dict[str, tuple[Step, tuple[Row, ...]]] = {
             Row("store, a final message", "bytes", 250, 140, "bytes_final"),
         ),
     ),
-    "pair": (pair, (Row("two engines to one, by the CPU time of a message", "x", 1.7, 1.9, "by_cpu.median", least=True),)),
+    "pair": (
+        pair,
+        (
+            Row("two engines to one, by the CPU time of a message", "x", 1.7, 1.9, "by_cpu.median", least=True),
+            Row("two engines to one, engines the limit", "x", 1.7, 1.9, "engines_the_limit.median", least=True),
+        ),
+    ),
     "stages": (
         stages,
         (

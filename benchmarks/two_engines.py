@@ -21,7 +21,6 @@ import contextlib
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,10 +33,12 @@ from typing import Any
 
 from benchmarks.end_to_end import PRICE_MICRO, WARM_UP, _entries, _produce, _produced_cost_s, _settled, _written
 from benchmarks.installation import Bench, Durability, cpu_s, installation, wait_for
+from benchmarks.tables import spread
 from tests.process.ports import free_ports
 
 TURN_S = 0.02
 WINDOW = 400
+"""Segments, of each of four sessions: wide enough that the engines are the limit and not the carrier."""
 
 
 @contextlib.contextmanager
@@ -128,16 +129,12 @@ def pairs(runs: int, messages: int, durability: Durability, share: float) -> dic
     free = [[measure(engines, messages, durability, 1.0) for engines in (1, 2)] for _ in range(runs)]
     held = [[measure(engines, messages, durability, share) for engines in (1, 2)] for _ in range(runs)]
     return {
-        "cost_two_to_one": _median([two["engines_us"] / one["engines_us"] for one, two in free]),
-        "by_cpu": _median([2 * one["engines_us"] / two["engines_us"] for one, two in free]),
-        "on_these_cores": _median([two["wall_per_s"] / one["wall_per_s"] for one, two in free]),
-        "engines_the_limit": _median([two["wall_per_s"] / one["wall_per_s"] for one, two in held]),
+        "cost_two_to_one": spread([two["engines_us"] / one["engines_us"] for one, two in free], 2),
+        "by_cpu": spread([2 * one["engines_us"] / two["engines_us"] for one, two in free], 2),
+        "on_these_cores": spread([two["wall_per_s"] / one["wall_per_s"] for one, two in free], 2),
+        "engines_the_limit": spread([two["wall_per_s"] / one["wall_per_s"] for one, two in held], 2),
         "runs": [run for pair in (*free, *held) for run in pair],
     }
-
-
-def _median(ratios: list[float]) -> dict[str, float]:
-    return {"median": round(statistics.median(ratios), 2), "min": round(min(ratios), 2), "max": round(max(ratios), 2)}
 
 
 def main() -> int:

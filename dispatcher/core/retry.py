@@ -23,7 +23,7 @@ ELSEWHERE_VALIDITY_MS = 60_000
 """After a carrier gave up (EXPIRED), another one is only worth trying with this much validity left."""
 
 NOT_SENT_MS = 100
-"""How long what was not sent waits: its link is gone, another one may be up."""
+"""How long what was not sent waits: its link is gone or may carry no more, another one may be up."""
 _OTP = int(Lane.OTP)
 SLOW_CAUSES = frozenset({"absent", "memory_full"})
 """Causes that need the handset's owner to act: the long delays. Network and carrier faults heal by themselves."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dispatcher.core.model import Message
 from dispatcher.core.ports import CorruptRecord, EngineView, Owner
@@ -51,10 +51,15 @@ class Leases(Groups):
         for field, size in zip(fields, lengths, strict=True):
             name = field.decode().rsplit(".", 2)[0]
             held[name] = held.get(name, 0) + size // 26
-        ordered = sorted(held)
-        ask = [resp.command(b"EXISTS", k.lease_ + n.encode()) for n in ordered]
+        alive = await self._alive(held)
+        return [EngineView(n, n in alive, held[n]) for n in sorted(held) if n in alive or held[n]]
+
+    async def _alive(self, names: Iterable[str]) -> set[str]:
+        """Those of these engines whose lease stands."""
+        ordered = sorted(names)
+        ask = [resp.command(b"EXISTS", self.k.lease_ + n.encode()) for n in ordered]
         lives = await self.ask(DESK, b"".join(ask), len(ask)) if ask else []
-        return [EngineView(n, bool(a), held[n]) for n, a in zip(ordered, lives, strict=True) if a or held[n]]
+        return {n for n, stands in zip(ordered, lives, strict=True) if stands}
 
     async def batches_of(self, dead: str) -> list[tuple[bytes, bytes]]:
         """In-flight fields of an engine, with the ids in them, concatenated."""
@@ -84,7 +89,7 @@ class Leases(Groups):
     async def _held_beside(self, dead: str, ids: set[str]) -> set[str]:
         batches = await self._in_flight() if ids else []
         shared = [(name, also) for name, _, batch in batches if name != dead and (also := ids.intersection(ids_of(batch)))]
-        alive = {view.name for view in await self.engines() if view.alive} if shared else set[str]()
+        alive = await self._alive({name for name, _ in shared})
         return {i for name, also in shared if name in alive for i in also}
 
 
